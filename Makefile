@@ -1,0 +1,49 @@
+# The tasks of this repository; `make` lists them. What is missing is set up on the way, in .venv and .run.
+
+PYTHON ?= python3
+PORT ?= 8080
+PLUGINS := $(patsubst %/pyproject.toml,%,$(wildcard plugins/*/pyproject.toml))
+PROJECTS := pyproject.toml $(PLUGINS:%=%/pyproject.toml)
+# With what makes a slide to look at and to test with.
+EDITABLE := $(patsubst plugins/openslide,plugins/openslide[sample],$(PLUGINS))
+PIP := .venv/bin/python -m pip --disable-pip-version-check
+# Debian keeps nginx where ordinary users do not look.
+export PATH := $(PATH):/usr/sbin:/usr/local/sbin
+export PORT CANTALOUPE
+
+.PHONY: help run test lint packages clean
+.DEFAULT_GOAL := help
+
+help: ## List the tasks
+	@echo 'make run [PORT=8080] [CANTALOUPE=http://host:port] [SIDECAR_FILESYSTEM_ROOT=/images] [SIDECAR_…=…]'; echo
+	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-10s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+
+run: .venv/.plain ## Start nginx and the sidecar with sample images; Ctrl-C stops both
+	@.venv/bin/python nginx/demo.py
+
+test: .venv/.dev ## Run all tests, real nginx and gunicorn included (ARGS='-k word' for some)
+	.venv/bin/python -m pytest $(ARGS)
+
+lint: .venv/.dev ## Check style and types
+	.venv/bin/ruff check .
+	.venv/bin/ruff format --check .
+	.venv/bin/mypy sidecar plugins tests nginx
+
+packages: ## Install what is needed of the system, or say what it is
+	@.ci/packages $(PYTHON)
+
+clean: ## Remove everything that was set up
+	rm -rf .venv .run .mypy_cache .pytest_cache .ruff_cache .hypothesis
+
+.venv/bin/python: | packages
+	$(PYTHON) -m venv .venv
+
+# The core and every plugin, editable, in one go: plugins need the core of this checkout. Again only when a
+# pyproject.toml has changed. The test tools bring all that running takes.
+.venv/.plain: $(PROJECTS) | packages .venv/bin/python
+	$(PIP) install --editable . $(EDITABLE:%=--editable './%')
+	@touch $@
+
+.venv/.dev: $(PROJECTS) | packages .venv/bin/python
+	$(PIP) install --editable '.[dev]' $(EDITABLE:%=--editable './%')
+	@touch $@ .venv/.plain

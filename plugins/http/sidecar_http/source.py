@@ -1,0 +1,30 @@
+"""From identifiers to files of the server that is set."""
+
+from __future__ import annotations
+
+from typing import Final
+
+from sidecar.interfaces import Blob
+from sidecar.remote import RemoteObjects
+from sidecar.remote.identifiers import is_plain
+from sidecar_http.settings import HttpSettings
+
+_LONGEST: Final = 2048
+"""Bytes; encoded they may be three times as many, and servers take request lines of 8000 (RFC 9112 §3)."""
+
+
+class HttpSource:
+    """A Source of a server's files."""
+
+    name = "http"
+
+    def __init__(self, objects: RemoteObjects, settings: HttpSettings) -> None:
+        self._objects = objects
+        self._suffix = settings.url_suffix.partition("?")[0]
+        self.close = objects.close
+
+    def find(self, identifier: str) -> Blob | None:
+        """The file that an identifier leads to. Raises SourceError, SourceTimeout."""
+        if not is_plain(identifier, _LONGEST):
+            return None
+        return self._objects.find(identifier, identifier + self._suffix)

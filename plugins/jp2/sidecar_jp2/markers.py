@@ -1,0 +1,106 @@
+"""Markers and marker segments, the syntax that main and tile-part headers share (ITU-T T.800 A.1 to A.3)."""
+
+from __future__ import annotations
+
+import struct
+from collections.abc import Iterator
+from enum import IntEnum
+from typing import NamedTuple
+
+from sidecar.errors import Malformed
+from sidecar.model import Buffer
+
+
+class Marker(IntEnum):
+    """T.800 table A.2, and CAP and CPF of ITU-T T.814."""
+
+    SOC = 0xFF4F
+    CAP = 0xFF50
+    SIZ = 0xFF51
+    COD = 0xFF52
+    COC = 0xFF53
+    TLM = 0xFF55
+    PRF = 0xFF56
+    PLM = 0xFF57
+    PLT = 0xFF58
+    CPF = 0xFF59
+    QCD = 0xFF5C
+    QCC = 0xFF5D
+    RGN = 0xFF5E
+    POC = 0xFF5F
+    PPM = 0xFF60
+    PPT = 0xFF61
+    CRG = 0xFF63
+    COM = 0xFF64
+    SOT = 0xFF90
+    SOP = 0xFF91
+    EPH = 0xFF92
+    SOD = 0xFF93
+    EOC = 0xFFD9
+
+
+_FIRST_SEGMENT = 0xFF40
+"""T.800 A.2: markers from FF30 to FF3F have no length and cannot be skipped over."""
+_DELIMITERS = frozenset({Marker.SOC, Marker.SOT, Marker.SOD, Marker.EOC})
+
+
+def name_of(marker: int) -> str:
+    """The marker's name in the standard, or its hexadecimal digits."""
+    return Marker(marker).name if marker in Marker.__members__.values() else f"{marker:04X}"
+
+
+class Incomplete(Malformed):
+    """The header goes on after the bytes given; malformed only where there are no more of them."""
+
+    def __init__(self, marker: int, needed: int) -> None:
+        super().__init__(f"{name_of(marker)}: the codestream ends inside a header")
+        self.needed = needed
+        """At least so many bytes, counted from the beginning of those given, are needed."""
+
+
+class Segment(NamedTuple):
+    """A marker segment; `data` is what stands after the length field."""
+
+    marker: int
+    offset: int
+    """Of the marker, from the beginning of the bytes it was found in."""
+    data: bytes
+
+    @property
+    def stop(self) -> int:
+        """The offset after it."""
+        return self.offset + 4 + len(self.data)
+
+    @property
+    def name(self) -> str:
+        """The marker's name in the standard."""
+        return name_of(self.marker)
+
+
+def segment_bytes(marker: int, data: bytes) -> bytes:
+    """A marker segment as it stands in a codestream."""
+    return struct.pack(">HH", marker, len(data) + 2) + data
+
+
+def segments_before(end: Marker, data: Buffer, at: int) -> Iterator[Segment]:
+    """Walk the marker segments from `at` up to the delimiting marker `end`, which is not given.
+
+    Raises Incomplete where `data` ends before it, Malformed where something else than a segment is met.
+    """
+    while True:
+        if at + 2 > len(data):
+            raise Incomplete(end, at + 2)
+        (marker,) = struct.unpack_from(">H", data, at)
+        if marker == end:
+            return
+        if marker < _FIRST_SEGMENT or marker in _DELIMITERS:
+            raise Malformed(f"{name_of(marker)}: met where {end.name} or a marker segment has to be")
+        if at + 4 > len(data):
+            raise Incomplete(marker, at + 4)
+        (length,) = struct.unpack_from(">H", data, at + 2)
+        if length < 2:  # noqa: PLR2004  # the length field counts itself (T.800 A.1)
+            raise Malformed(f"{name_of(marker)}: length {length}")
+        if at + 2 + length > len(data):
+            raise Incomplete(marker, at + 2 + length)
+        yield Segment(marker, at, bytes(data[at + 4 : at + 2 + length]))
+        at += 2 + length

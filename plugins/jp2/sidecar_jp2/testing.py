@@ -1,0 +1,109 @@
+"""Files for tests: codestreams made by opj_compress, and JP2 files made around them box by box."""
+
+from __future__ import annotations
+
+import struct
+import subprocess
+import tempfile
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from sidecar.interfaces import Blob, ImageReader
+from sidecar.model import Pixels, Rect
+
+SIGNATURE = struct.pack(">I4s4s", 12, b"jP  ", b"\r\n\x87\n")
+Step = tuple[int, int]
+"""XRsiz and YRsiz of a component."""
+
+
+def planes(size: tuple[int, int], steps: Sequence[Step], depth: int = 8, seed: int = 0) -> list[NDArray[np.uint16]]:
+    """Samples of an image of (width, height): waves with noise, 0 to 2**depth - 1, (rows, columns) per component."""
+    random, most = np.random.default_rng(seed), (1 << depth) - 1
+    made = []
+    for index, (dx, dy) in enumerate(steps):
+        y, x = np.mgrid[: -(-size[1] // dy), : -(-size[0] // dx)]
+        waves = (np.sin(x / (7 + index)) + np.cos(y / (5 + index)) + 2) / 4
+        made.append(np.clip((waves + random.normal(0, 0.05, x.shape)) * most, 0, most).astype(np.uint16))
+    return made
+
+
+def compress(
+    samples: Sequence[NDArray[np.uint16]],
+    size: tuple[int, int],
+    steps: Sequence[Step],
+    *options: str,
+    depth: int = 8,
+    signed: bool = False,
+) -> bytes:
+    """Code planes as opj_compress does with some options; `signed` samples are given in two's complement."""
+    layout = ":".join(f"{dx}x{dy}" for dx, dy in steps)
+    form = f"{size[0]},{size[1]},{len(samples)},{depth},{'s' if signed else 'u'}@{layout}"
+    kind = ">u1" if depth <= 8 else ">u2"  # noqa: PLR2004  # bits of a byte
+    with tempfile.TemporaryDirectory() as folder:
+        raw, made = Path(folder, "in.raw"), Path(folder, "out.j2k")
+        raw.write_bytes(b"".join(plane.astype(kind).tobytes() for plane in samples))
+        command = ["opj_compress", "-i", str(raw), "-o", str(made), "-F", form, *options]
+        subprocess.run(command, check=True, capture_output=True)  # noqa: S603  # fixed words and numbers
+        return made.read_bytes()
+
+
+def picture(size: tuple[int, int], *options: str, steps: Sequence[Step] = ((1, 1),) * 3, depth: int = 8) -> bytes:
+    """A codestream with something in it, see `planes` and `compress`."""
+    return compress(planes(size, steps, depth), size, steps, *options, depth=depth)
+
+
+def box(kind: bytes, content: bytes) -> bytes:
+    """A box (ITU-T T.800 I.4)."""
+    return struct.pack(">I4s", 8 + len(content), kind) + content
+
+
+def ihdr(components: int = 3, size: tuple[int, int] = (1, 1), depth: int = 8) -> bytes:
+    """An image header box of (width, height); our reader goes by SIZ, others compare them."""
+    return box(b"ihdr", struct.pack(">IIHBBBB", size[1], size[0], components, depth - 1, 7, 0, 0))
+
+
+def colr(enumerated: int) -> bytes:
+    """A colour specification box of an enumerated colour space."""
+    return box(b"colr", struct.pack(">BBBI", 1, 0, 0, enumerated))
+
+
+def profile(icc: bytes) -> bytes:
+    """A colour specification box with an ICC profile."""
+    return box(b"colr", b"\x02\x00\x00" + icc)
+
+
+def cdef(*rows: tuple[int, int, int]) -> bytes:
+    """A channel definition box of (channel, type, association)."""
+    return box(b"cdef", struct.pack(">H", len(rows)) + b"".join(struct.pack(">HHH", *row) for row in rows))
+
+
+def pclr(entries: Sequence[Sequence[int]], depths: Sequence[int]) -> bytes:
+    """A palette box of unsigned values."""
+    widths = [-(-depth // 8) for depth in depths]
+    values = b"".join(value.to_bytes(width) for entry in entries for value, width in zip(entry, widths, strict=True))
+    return box(b"pclr", struct.pack(">HB", len(entries), len(depths)) + bytes(depth - 1 for depth in depths) + values)
+
+
+def cmap(*rows: tuple[int, int, int]) -> bytes:
+    """A component mapping box of (component, type, column)."""
+    return box(b"cmap", b"".join(struct.pack(">HBB", *row) for row in rows))
+
+
+def ftyp(brand: bytes = b"jp2 ") -> bytes:
+    """A file type box."""
+    return box(b"ftyp", brand + bytes(4) + brand)
+
+
+def jp2(codestream: bytes, *header: bytes) -> bytes:
+    """A JP2 file: the boxes given make its jp2h."""
+    return SIGNATURE + ftyp() + box(b"jp2h", b"".join(header)) + box(b"jp2c", codestream)
+
+
+def read(reader: ImageReader, blob: Blob, level: int = 0, region: Rect | None = None) -> Pixels:
+    """What the core does for one window, on the spot; without a region the whole level."""
+    size = reader.info.levels[level].size
+    window = reader.window(level, region or Rect(0, 0, size.width, size.height))
+    return reader.read(window, blob.read(window.ranges))

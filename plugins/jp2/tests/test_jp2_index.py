@@ -1,0 +1,356 @@
+"""The packet index: how it learns, what it makes of files that lie or break, and where it is kept."""
+
+from __future__ import annotations
+
+import functools
+import random
+import struct
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import gevent
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from numpy.typing import NDArray
+from sidecar_jp2.chain import Chain
+from sidecar_jp2.codestream import MainHeader, parse_main_header
+from sidecar_jp2.index import PacketIndex
+from sidecar_jp2.inputs import MemoryInput
+from sidecar_jp2.library import bind
+from sidecar_jp2.markers import Marker, segment_bytes
+from sidecar_jp2.openjpeg import Area, OpenJpeg
+from sidecar_jp2.selection import Selector
+from sidecar_jp2.testing import picture
+
+from sidecar.errors import DecodeError, Malformed, SourceError
+from sidecar.model import Buffer, ByteRange
+from sidecar.native import direct
+
+SIZE = (301, 223)
+PRECINCTS = ("-c", "[64,64],[64,32],[32,32]")
+TILED = ("-p", "RPCL", "-t", "128,96", *PRECINCTS, "-PLT", "-TP", "R", "-n", "4")
+SINGLE = ("-p", "RPCL", *PRECINCTS, "-PLT", "-TP", "R", "-SOP", "-EPH", "-n", "5", "-I", "-r", "6")
+CORNER = Area(140, 100, 200, 150, 0, 1)
+HALF = Area(0, 0, *SIZE, 1, 1)
+
+
+@dataclass
+class Remote:
+    """A blob that counts its rounds, and lets other greenlets run in each."""
+
+    content: bytes
+    name: str = "a.j2k"
+    etag: str = "one"
+    last_modified: None = None
+    path: Path | None = None
+    rounds: int = 0
+    asked: list[ByteRange] = field(default_factory=list)
+
+    @property
+    def size(self) -> int:
+        """In bytes."""
+        return len(self.content)
+
+    def read(self, ranges: Sequence[ByteRange]) -> Sequence[Buffer]:
+        """The bytes, in one round."""
+        gevent.sleep(0)
+        self.rounds += 1
+        self.asked += ranges
+        if any(not 0 <= part.start <= part.stop <= self.size for part in ranges):
+            raise SourceError("beyond the end")
+        return [self.content[part.start : part.stop] for part in ranges]
+
+
+@functools.cache
+def made(*options: str, size: tuple[int, int] = SIZE) -> bytes:
+    """A codestream by opj_compress."""
+    return picture(size, *options)
+
+
+def index_of(data: bytes) -> PacketIndex:
+    """A cold index."""
+    return PacketIndex(parse_main_header(data), len(data), direct)
+
+
+def decode(data: bytes, area: Area) -> list[NDArray[np.int32]]:
+    """The samples of an area, each component apart."""
+    with OpenJpeg(bind()).decoded(MemoryInput(data), area) as found:
+        return [np.array(plane) for plane in found]
+
+
+def same(data: bytes, area: Area, index: PacketIndex, reference: bytes | None = None) -> bool:
+    """Whether an index makes something of an area, which then has the samples of the plain decode."""
+    blob = Remote(data)
+    small = index.cut(area, blob)
+    if small is None:
+        return False
+    planes = decode(small.build(blob.read(small.ranges)), small.area)
+    for plane, expected in zip(planes, decode(reference or data, area), strict=True):
+        np.testing.assert_array_equal(plane, expected)
+    return True
+
+
+def headers_of(data: bytes) -> list[int]:
+    """Where each SOT stands, by walking the chain."""
+    at, found = parse_main_header(data).stop, []
+    while int.from_bytes(data[at : at + 2]) == Marker.SOT:
+        found.append(at)
+        at += int.from_bytes(data[at + 6 : at + 10])
+    return found
+
+
+def with_tlm(data: bytes, change: Callable[[int, int], tuple[int, int]] = lambda tile, length: (tile, length)) -> bytes:
+    """The same with a TLM segment of the tile-parts, or of what `change` makes of them."""
+    entries = [struct.unpack_from(">HI", data, at + 4) for at in headers_of(data)]
+    body = b"".join(struct.pack(">HI", *change(*entry)) for entry in entries)
+    stop = parse_main_header(data).stop
+    return data[:stop] + segment_bytes(Marker.TLM, b"\x00\x60" + body) + data[stop:]
+
+
+def rearranged(data: bytes, seed: int) -> bytes:
+    """The same packets in other tile-parts: cut anywhere, and those of different tiles mixed."""
+    draw, header = random.Random(seed), parse_main_header(data)  # noqa: S311  # a shuffle that can be repeated
+    tiles = range(header.geometry.columns * header.geometry.rows)
+    found = Chain(header, len(data)).find(Remote(data), totals(header))
+    assert found is not None
+    queues: list[list[bytes]] = []
+    for number, tile in zip(tiles, found, strict=True):
+        assert tile.lengths is not None
+        packets = packets_of(data, tile.parts, tile.lengths.tolist())
+        cuts = sorted(draw.sample(range(len(packets) + 1), 3))
+        pieces = [packets[a:b] for a, b in zip([0, *cuts], [*cuts, len(packets)], strict=True)]
+        queues.append([tile_part(number, k, len(pieces), piece) for k, piece in enumerate(pieces)])
+    order = [number for number, queue in enumerate(queues) for _ in queue]
+    draw.shuffle(order)
+    return data[: header.stop] + b"".join(queues[number].pop(0) for number in order) + b"\xff\xd9"
+
+
+def totals(header: MainHeader) -> dict[int, int]:
+    """How many packets each tile has."""
+    grid, level = header.geometry, 0
+    index = PacketIndex(header, 0, direct)
+    cut = index._cut(Area(grid.x0, grid.y0, grid.x1, grid.y1, level, 1))
+    return {tile: selection.total for tile, selection in Selector(header).select(cut).items()}
+
+
+def packets_of(data: bytes, parts: NDArray[np.int64], lengths: Sequence[int]) -> list[bytes]:
+    """The packets of a tile."""
+    packets, rest = [], [*lengths]
+    for _, _, begin, count in parts.T.tolist():
+        at = begin
+        for length in rest[:count]:
+            packets.append(data[at : at + length])
+            at += length
+        rest = rest[count:]
+    return packets
+
+
+def tile_part(tile: int, number: int, total: int, packets: Sequence[bytes]) -> bytes:
+    """A tile-part with PLT; lengths of up to 14 bits in two bytes each, as an encoder may."""
+    iplt = b"".join(bytes([len(packet) >> 7 | 128, len(packet) & 127]) for packet in packets)
+    head = segment_bytes(Marker.PLT, b"\0" + iplt) + struct.pack(">H", Marker.SOD)
+    body = head + b"".join(packets)
+    return struct.pack(">HHHIBB", Marker.SOT, 10, tile, 12 + len(body), number, total) + body
+
+
+def test_with_tlm_one_round_is_enough() -> None:
+    """TLM says where all tile-parts are: the headers that a window needs come in one round."""
+    data = with_tlm(made(*TILED))
+    blob, index = Remote(data), index_of(data)
+    assert index.cut(CORNER, blob) is not None
+    assert blob.rounds == 1
+    assert index.cut(Area(150, 110, 180, 140, 0, 1), blob) is not None
+    assert blob.rounds == 1
+    assert same(data, CORNER, index)
+
+
+def test_without_tlm_the_chain_is_walked_no_further_than_needed() -> None:
+    """A tile at the beginning is found without reading the headers behind it; later windows go on from there."""
+    data = made("-p", "RPCL", "-t", "256,256", *PRECINCTS, "-PLT", "-n", "4", size=(1536, 1024))
+    blob, index = Remote(data), index_of(data)
+    assert index.cut(Area(0, 0, 100, 100, 0, 1), blob) is not None
+    assert blob.rounds <= 2
+    assert blob.asked[-1].stop < len(data) // 4
+    known = blob.rounds
+    assert index.cut(Area(1400, 900, 1500, 1000, 0, 1), blob) is not None
+    assert known < blob.rounds <= 16
+    rounds = blob.rounds
+    assert index.cut(Area(0, 0, 1536, 1024, 3, 1), blob) is not None
+    assert blob.rounds <= rounds + 2
+    assert index.cut(Area(700, 300, 900, 500, 1, 1), blob) is not None
+    assert blob.rounds <= rounds + 2
+
+
+def test_a_local_file_is_read_in_small_blocks() -> None:
+    """Rounds cost nothing there: a walk through a file reads little of it."""
+    data = made("-p", "RPCL", "-t", "512,512", "-PLT", "-n", "4", size=(1536, 1536))
+    assert len(data) > 1 << 20
+    blob, index = Remote(data, path=Path("a.j2k")), index_of(data)
+    assert index.cut(Area(1400, 1400, 1500, 1500, 0, 1), blob) is not None
+    assert sum(part.stop - part.start for part in blob.asked) < len(data) // 5
+
+
+def test_greenlets_share_what_one_reads() -> None:
+    """Windows asked of a cold index at once cost the rounds of one."""
+    data = made(*TILED)
+    alone, together = Remote(data), Remote(data)
+    index_of(data).cut(HALF, alone)
+    index = index_of(data)
+    jobs = [gevent.spawn(index.cut, HALF, together) for _ in range(8)]
+    gevent.joinall(jobs, raise_error=True)
+    assert together.rounds == alone.rounds
+    answers = {job.get() for job in jobs}
+    assert None not in answers
+    assert len(answers) == 1
+
+
+@settings(max_examples=20, deadline=None, derandomize=True)
+@given(
+    st.integers(0, 10**6), st.sampled_from([TILED, SINGLE]), st.sampled_from([CORNER, HALF, Area(0, 0, *SIZE, 3, 1)])
+)
+def test_tile_parts_may_be_cut_and_mixed_in_any_way(seed: int, options: tuple[str, ...], area: Area) -> None:
+    """Packets go on from tile-part to tile-part, also with those of other tiles between, with and without TLM."""
+    plain = made(*options)
+    data = rearranged(plain, seed)
+    assert same(data, area, index_of(data), plain)
+    data = with_tlm(data)
+    assert same(data, area, index_of(data), plain)
+
+
+def test_a_tlm_that_lies_is_not_believed() -> None:
+    """Wrong tiles or lengths in TLM are found out, and the chain of tile-parts is walked instead."""
+    plain = made(*TILED)
+    lies: list[Callable[[int, int], tuple[int, int]]] = [
+        lambda tile, length: (8 - tile, length),
+        lambda tile, length: (tile, length + (tile == 0)),
+        lambda tile, length: (tile, length + (1, -1)[tile % 2] * (tile < 8)),
+        lambda _, length: (60000, length),
+    ]
+    for lie in lies:
+        data = with_tlm(plain, lie)
+        assert same(data, CORNER, index_of(data), plain)
+
+
+def test_packet_lengths_that_do_not_add_up_are_not_believed() -> None:
+    """Tiles with broken PLT are taken whole, with all their resolutions; a single one is left to the plain way."""
+    for options, sure in ((TILED, True), (SINGLE, False)):
+        broken = bytearray(made(*options))
+        for at in headers_of(bytes(broken)):
+            broken[broken.index(b"\xff\x58", at) + 5] ^= 1
+        assert same(bytes(broken), CORNER, index_of(bytes(broken))) == sure
+
+
+@pytest.mark.parametrize(
+    "options",
+    [
+        ("-p", "LRCP", "-PLT", *PRECINCTS, "-POC", "T1=0,0,1,3,3,RPCL/T1=3,0,1,6,3,RPCL"),
+        ("-p", "RPCL", *PRECINCTS),
+    ],
+    ids=["POC", "one tile without PLT"],
+)
+def test_what_is_not_sure_is_left_to_the_plain_way(options: tuple[str, ...]) -> None:
+    """Changes of progression, and a single tile without packet lengths, get no small codestream."""
+    data = made(*options)
+    assert index_of(data).cut(CORNER, Remote(data)) is None
+    assert index_of(data).cut(HALF, Remote(data)) is None
+
+
+@pytest.mark.parametrize("marker", [Marker.PPM, 0xFF74], ids=["PPM", "Part 2"])
+def test_main_headers_out_of_the_ordinary_are_left_to_the_plain_way(marker: int) -> None:
+    """Packed packet headers and extensions of Part 2 change what packets are."""
+    data = made(*TILED)
+    stop = parse_main_header(data).stop
+    odd = data[:stop] + segment_bytes(marker, bytes(9)) + data[stop:]
+    blob = Remote(odd)
+    assert index_of(odd).cut(CORNER, blob) is None
+    assert not blob.asked
+
+
+def test_a_tile_with_a_header_of_its_own_is_taken_whole() -> None:
+    """A tile whose header changes the coding keeps it: its tile-parts are sent as they are."""
+    data = bytearray(made(*TILED))
+    for at in reversed(headers_of(bytes(data))):
+        header = parse_main_header(bytes(data))
+        cod = next(segment.data for segment in header.segments if segment.marker == Marker.COD)
+        if data[at + 10] == 0:
+            own = segment_bytes(Marker.COD, cod)
+            data[at + 12 : at + 12] = own
+            data[at + 6 : at + 10] = struct.pack(">I", int.from_bytes(data[at + 6 : at + 10]) + len(own))
+    assert same(bytes(data), CORNER, index_of(bytes(data)), made(*TILED))
+
+
+def test_the_last_tile_part_may_reach_to_the_end() -> None:
+    """Psot of 0 says so (T.800 A.4.2), with EOC or without."""
+    data = made("-p", "RPCL", *PRECINCTS, "-PLT", "-n", "4")
+    (at,) = headers_of(data)
+    open_ended = data[: at + 6] + bytes(4) + data[at + 10 :]
+    assert same(open_ended, CORNER, index_of(open_ended), data)
+    assert same(open_ended[:-2], CORNER, index_of(open_ended[:-2]), data)
+
+
+def test_missing_tiles_are_left_to_the_plain_way() -> None:
+    """A codestream that ends in good order before all tiles came says nothing of the others."""
+    data = made("-p", "RPCL", "-t", "128,96", "-PLT", "-n", "4")
+    starts = headers_of(data)
+    short = data[: starts[-1]] + b"\xff\xd9"
+    assert same(short, CORNER, index_of(short), data)
+    assert index_of(short).cut(Area(260, 200, 300, 220, 0, 1), Remote(short)) is None
+
+
+@settings(max_examples=60, deadline=None, derandomize=True)
+@given(st.integers(1, 10**6), st.sampled_from([TILED, SINGLE]), st.sampled_from([CORNER, HALF]), st.booleans())
+def test_a_truncated_file_never_becomes_a_wrong_picture(
+    cut: int,
+    options: tuple[str, ...],
+    area: Area,
+    tlm: bool,  # noqa: FBT001  # Hypothesis gives it
+) -> None:
+    """Wherever a file ends, the answer is an error, the plain way, or the right pixels."""
+    plain = made(*options)
+    whole = with_tlm(plain) if tlm else plain
+    data = whole[: max(parse_main_header(whole).stop + 2, len(whole) - cut % len(whole))]
+    try:
+        same(data, area, index_of(data), plain)
+    except (Malformed, SourceError):
+        return
+
+
+@settings(max_examples=60, deadline=None, derandomize=True)
+@given(st.data(), st.sampled_from([TILED, SINGLE]))
+def test_damaged_tile_part_headers_never_surprise(data: st.DataObject, options: tuple[str, ...]) -> None:
+    """Whatever bytes of the headers are changed, the index gives ranges of the file or says what is wrong."""
+    sound = bytearray(made(*options))
+    for at in headers_of(bytes(sound)):
+        if data.draw(st.booleans()):
+            sound[at + data.draw(st.integers(0, 25))] = data.draw(st.integers(0, 255))
+    blob = Remote(bytes(sound))
+    try:
+        small = index_of(bytes(sound)).cut(CORNER, blob)
+        if small is not None:
+            small.build(blob.read(small.ranges))
+    except (Malformed, DecodeError):
+        return
+
+
+@pytest.mark.parametrize("tile", [0, 1])
+def test_endless_tile_parts_are_left_to_the_plain_way(tile: int) -> None:
+    """A file of nothing but tile-parts keeps nobody busy: a tile has 255 of them at most, a file not many more."""
+    data = made(*TILED)
+    part = struct.pack(">HHHIBBH", Marker.SOT, 10, tile, 14, 0, 0, Marker.SOD)
+    endless = data[: parse_main_header(data).stop] + part * (300 if tile == 0 else 140_000)
+    blob, index = Remote(endless), index_of(endless)
+    assert index.cut(Area(0, 0, 20, 20, 0, 1), blob) is None
+    assert len(index.chain.tile) <= 1 << 17
+
+
+def test_an_index_is_compact() -> None:
+    """Some bytes for each packet, and some hundred for each tile."""
+    data = made("-p", "RPCL", "-c", "[16,16]", "-PLT", "-n", "4", size=(512, 512))
+    index = index_of(data)
+    index.cut(HALF, Remote(data))
+    packets = totals(parse_main_header(data))[0]
+    assert packets > 3000
+    assert index.chain.nbytes < 2.5 * packets

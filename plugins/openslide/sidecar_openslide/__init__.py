@@ -1,0 +1,26 @@
+"""Whole-slide decoder of the sidecar: every format that OpenSlide reads."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+from sidecar import Config, Section, hookimpl
+from sidecar.interfaces import Decoder, Native
+from sidecar_openslide.decoder import OpenSlideDecoder
+from sidecar_openslide.library import load
+from sidecar_openslide.settings import OpenSlideSettings
+
+__all__ = ["OpenSlideDecoder", "OpenSlideSettings"]
+
+
+@hookimpl
+def register_settings() -> Iterable[type[Section]]:
+    """The table `openslide`."""
+    return [OpenSlideSettings]
+
+
+@hookimpl
+def register_decoders(config: Config, native: Native) -> Iterable[Decoder]:
+    """The decoder of slides. Raises StartError where OpenSlide is missing or too old."""
+    settings = config.section(OpenSlideSettings)
+    return [OpenSlideDecoder(load(settings.cache_bytes), settings.suffixes, native)]

@@ -1,0 +1,38 @@
+"""Settings of the whole-slide decoder."""
+
+from __future__ import annotations
+
+from typing import ClassVar, Final
+
+from pydantic import Field as Setting
+
+from sidecar import Section
+from sidecar.config import Names
+
+# What the formats of OpenSlide 4.0.1 are usually named, https://openslide.org/formats/
+SUFFIXES: Final = (
+    "avs",  # ARGOS
+    "bif",  # Ventana
+    "czi",  # Zeiss
+    "dcm",  # DICOM
+    "mrxs",  # MIRAX
+    "ndpi",  # Hamamatsu
+    "scn",  # Leica
+    "svs",  # Aperio
+    "svslide",  # Sakura
+    "tif",  # Aperio, Huron, Trestle, Ventana, tiled pyramids of any kind
+    "tiff",  # Philips, and the same
+    "vms",  # Hamamatsu
+    "vmu",  # Hamamatsu
+)
+
+
+class OpenSlideSettings(Section):
+    """How slides are read."""
+
+    table: ClassVar[str] = "openslide"
+
+    cache_bytes: int = Setting(64 * 2**20, ge=0)
+    """Bytes of decoded tiles that a worker keeps, of all its slides together."""
+    suffixes: Names = SUFFIXES
+    """Suffixes of files that may be slides; what a file really is, its content decides."""

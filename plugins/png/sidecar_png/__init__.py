@@ -1,0 +1,24 @@
+"""PNG encoder of the sidecar: rows compressed as they come."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+from sidecar import Config, Section, hookimpl
+from sidecar.interfaces import EncoderFactory
+from sidecar_png.encoder import PngFactory
+from sidecar_png.settings import PngSettings
+
+__all__ = ["PngFactory", "PngSettings"]
+
+
+@hookimpl
+def register_settings() -> Iterable[type[Section]]:
+    """The table `png`."""
+    return [PngSettings]
+
+
+@hookimpl
+def register_encoders(config: Config) -> Iterable[EncoderFactory]:
+    """The encoder of `png`."""
+    return [PngFactory(config.section(PngSettings))]

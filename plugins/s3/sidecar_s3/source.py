@@ -1,0 +1,41 @@
+"""From identifiers to objects in the buckets that are set."""
+
+from __future__ import annotations
+
+from typing import Final
+
+from sidecar.interfaces import Blob
+from sidecar.remote import RemoteObjects
+from sidecar.remote.identifiers import is_plain
+from sidecar_s3.settings import S3Settings
+
+_LONGEST_KEY: Final = 1024
+"""Bytes of UTF-8; "Naming Amazon S3 objects" in the S3 User Guide."""
+_SCHEME: Final = "s3://"
+
+
+class S3Source:
+    """A Source of S3 objects."""
+
+    name = "s3"
+
+    def __init__(self, objects: RemoteObjects, settings: S3Settings) -> None:
+        self._objects = objects
+        self._settings = settings
+        self.close = objects.close
+
+    def find(self, identifier: str) -> Blob | None:
+        """The object that an identifier leads to. Raises SourceError, SourceTimeout."""
+        place = self._place(identifier) if is_plain(identifier, _LONGEST_KEY) else None
+        if place is None:
+            return None
+        bucket, key = place
+        return self._objects.find(f"{bucket}/{key}", key) if len(key.encode()) <= _LONGEST_KEY else None
+
+    def _place(self, identifier: str) -> tuple[str, str] | None:
+        if identifier.startswith(_SCHEME):
+            bucket, _, key = identifier.removeprefix(_SCHEME).partition("/")
+            return (bucket, key) if key and bucket in self._settings.buckets else None
+        if not self._settings.bucket:
+            return None
+        return self._settings.bucket, f"{self._settings.path_prefix}{identifier}{self._settings.path_suffix}"

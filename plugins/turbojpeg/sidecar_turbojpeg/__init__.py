@@ -1,0 +1,26 @@
+"""JPEG encoder of the sidecar: strips through libjpeg-turbo."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+from sidecar import Config, Section, hookimpl
+from sidecar.interfaces import EncoderFactory
+from sidecar_turbojpeg.encoder import JpegFactory
+from sidecar_turbojpeg.library import load
+from sidecar_turbojpeg.settings import JpegSettings
+
+__all__ = ["JpegFactory", "JpegSettings"]
+
+
+@hookimpl
+def register_settings() -> Iterable[type[Section]]:
+    """The table `jpeg`."""
+    return [JpegSettings]
+
+
+@hookimpl
+def register_encoders(config: Config) -> Iterable[EncoderFactory]:
+    """The encoder of `jpg`. Raises StartError where libjpeg-turbo is missing."""
+    settings = config.section(JpegSettings)
+    return [JpegFactory(settings, load(settings.library))]

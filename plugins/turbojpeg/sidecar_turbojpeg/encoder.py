@@ -1,0 +1,98 @@
+"""JPEG in strips: each compressed on its own, joined to the very bytes that compressing the whole picture gives.
+
+With one restart interval per MCU row, every eighth restart marker is RST7 (ITU-T T.81 B.2.1). A strip of a
+multiple of eight MCU rows thus ends where RST7 stands in the whole picture, and the next one begins with RST0 ahead.
+"""
+
+from __future__ import annotations
+
+import turbojpeg
+
+from sidecar.errors import EncodeError
+from sidecar.model import Frame, Pixels
+from sidecar.rowcount import RowCount
+from sidecar_turbojpeg.library import Compressor, Options
+from sidecar_turbojpeg.segments import EOI, RST7, profile_segments, split, with_height, with_profile
+from sidecar_turbojpeg.settings import JpegSettings
+
+LARGEST_SIDE = 65500
+"""JPEG_MAX_DIMENSION of libjpeg, which is what most decoders accept; ITU-T T.81 B.2.2 has 65535."""
+
+_STRIP_PIXELS = 1 << 18
+"""Below this, the 50 µs that a call costs show."""
+_SUBSAMPLING = {
+    "4:2:0": (turbojpeg.TJSAMP_420, 16),
+    "4:2:2": (turbojpeg.TJSAMP_422, 8),
+    "4:4:4": (turbojpeg.TJSAMP_444, 8),
+}
+"""TJSAMP_* and the height of an MCU."""
+_GREY = (turbojpeg.TJSAMP_GRAY, 8)
+_PIXEL_FORMATS = {1: turbojpeg.TJPF_GRAY, 3: turbojpeg.TJPF_RGB}
+
+
+class JpegFactory:
+    """Makes JPEG encoders; an EncoderFactory."""
+
+    format = "jpg"
+    media_type = "image/jpeg"
+    alpha = False
+
+    def __init__(self, settings: JpegSettings, compress: Compressor) -> None:
+        self._quality = settings.quality
+        self._subsampling = settings.subsampling
+        self._compress = compress
+        self.settings = f"quality={settings.quality} subsampling={settings.subsampling} turbojpeg={compress.major}"
+
+    def rows(self, frame: Frame) -> int:
+        """A multiple of eight MCU rows; more than eight where those have less than a quarter of a megapixel."""
+        _, mcu_height = self._sampling(frame)
+        eight = 8 * mcu_height
+        return eight * max(1, _STRIP_PIXELS // (eight * frame.size.width))
+
+    def start(self, frame: Frame) -> JpegEncoder:
+        """Begin a picture of 1 or 3 channels. Raises EncodeError where it has others, or a side above 65500."""
+        if frame.channels not in _PIXEL_FORMATS:
+            raise EncodeError(f"JPEG has no pictures of {frame.channels} channels")
+        if not (0 < frame.size.width <= LARGEST_SIDE and 0 < frame.size.height <= LARGEST_SIDE):
+            raise EncodeError(f"JPEG has no pictures of {frame.size}: the largest side is {LARGEST_SIDE}")
+        subsampling, _ = self._sampling(frame)
+        options = Options(self._quality, _PIXEL_FORMATS[frame.channels], subsampling)
+        return JpegEncoder(frame, self.rows(frame), options, self._compress)
+
+    def _sampling(self, frame: Frame) -> tuple[int, int]:
+        return _GREY if frame.channels == 1 else _SUBSAMPLING[self._subsampling]
+
+
+class JpegEncoder:
+    """One picture; an Encoder."""
+
+    def __init__(self, frame: Frame, rows: int, options: Options, compress: Compressor) -> None:
+        self._height = frame.size.height
+        self._rows = rows
+        self._options = options
+        self._compress = compress
+        self._count = RowCount(frame)
+        self._profile = profile_segments(frame.icc or b"")
+        self._header = b""
+
+    def write(self, strip: Pixels) -> bytes:
+        """The strip's part of the file. Raises EncodeError."""
+        pixels = self._count.take(strip)
+        if self._count.left and len(pixels) != self._rows:
+            raise EncodeError(f"a strip of {len(pixels)} rows came amid strips of {self._rows}")
+        header, scan = split(self._compress(pixels, self._options))
+        return b"".join((self._join(with_height(header, self._height)), scan))
+
+    def _join(self, header: bytes) -> bytes:
+        """What goes before a strip's scan: the file's header, later the marker that parts it from the one before."""
+        if not self._header:
+            self._header = header
+            return with_profile(header, self._profile)
+        if header != self._header:
+            raise EncodeError("libjpeg-turbo compressed two strips by different tables")
+        return RST7
+
+    def finish(self) -> bytes:
+        """The end of the image. Raises EncodeError where rows are missing."""
+        self._count.end()
+        return EOI

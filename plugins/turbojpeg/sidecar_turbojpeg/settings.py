@@ -1,0 +1,22 @@
+"""Settings of the JPEG encoder."""
+
+from __future__ import annotations
+
+from typing import ClassVar, Literal
+
+from pydantic import Field as Setting
+
+from sidecar import Section
+
+
+class JpegSettings(Section):
+    """How JPEG files are made."""
+
+    table: ClassVar[str] = "jpeg"
+
+    quality: int = Setting(80, ge=1, le=100)
+    """Quality from 1 to 100, as `processor.jpg.quality`."""
+    subsampling: Literal["4:2:0", "4:2:2", "4:4:4"] = "4:4:4"
+    """Chroma subsampling of colour pictures."""
+    library: str = ""
+    """Path of the TurboJPEG library; empty: the system's."""

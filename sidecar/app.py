@@ -1,0 +1,95 @@
+"""Wiring only: settings and plugins become a WSGI application."""
+
+from __future__ import annotations
+
+import os
+from urllib.parse import unquote
+
+import falcon
+
+from sidecar import memory, startup, telemetry
+from sidecar.config import Config, Settings
+from sidecar.errors import NotAllowed, NotFound, SidecarError
+from sidecar.handover import Handover
+from sidecar.native import NativePool
+from sidecar.permits import Permits
+from sidecar.pipeline import Pipeline
+from sidecar.plan import Means
+from sidecar.readers import Readers
+from sidecar.registry import Registry
+from sidecar.resources import BaseResource, HealthResource, ImageResource, InfoResource, MetricsResource, Site
+
+_IMAGE = "/iiif/{version:int}/{identifier}"
+
+
+class RawPath:
+    """Routes by the path as it came: percent-encoded, so that `%2F` inside an identifier stays inside."""
+
+    def process_request(self, req: falcon.Request, _resp: falcon.Response) -> None:
+        """Take the path from RAW_URI, which gunicorn keeps as it was on the request line."""
+        raw = req.env.get("RAW_URI")
+        if raw is not None:
+            path = str(raw).partition("?")[0]
+            # RFC 9112 §3.2.2: the absolute form is for proxies, but must be understood.
+            req.path = "/" + path.partition("://")[2].partition("/")[2] if "://" in path else path
+
+
+class ReadOnly:
+    """Lets GET and HEAD in; the rest is Cantaloupe's."""
+
+    def process_request(self, req: falcon.Request, _resp: falcon.Response) -> None:
+        """Raise NotAllowed for all others."""
+        if req.method not in ("GET", "HEAD"):
+            telemetry.of(req.env).kind = "method"
+            raise NotAllowed(f"{req.method} is not understood here; GET and HEAD are")
+
+
+def create_app(config: Config, registry: Registry, pool: NativePool | None = None) -> telemetry.Wsgi:
+    """The WSGI application of one worker."""
+    settings = config.core
+    small = pool or NativePool(settings.threads)
+    cores = len(os.sched_getaffinity(0))
+    permits = Permits(memory.budget(settings.memory, settings.workers), settings.queue, settings.patience)
+    pipeline = Pipeline(
+        readers=Readers(registry, settings.readers),
+        permits=permits,
+        pool=small,
+        bulk=NativePool(cores, nice=5),
+    )
+    site = Site(settings, registry, pipeline, _means(settings, permits, cores))
+    app: falcon.App[falcon.Request, falcon.Response] = falcon.App(middleware=[RawPath(), ReadOnly()])
+    app.req_options.strip_url_path_trailing_slash = False
+    image = ImageResource(site)
+    app.add_route(_IMAGE, BaseResource(site))
+    app.add_route(_IMAGE + "/info.json", InfoResource(site))
+    app.add_route(_IMAGE + "/{region}/{size}/{rotation}/{quality_format}", image)
+    app.add_route("/sidecar/health", HealthResource())
+    app.add_route("/sidecar/metrics", MetricsResource(pipeline))
+    app.add_sink(_nowhere)
+    app.add_error_handler(SidecarError, Handover(settings.cantaloupe_url))
+    return telemetry.Observed(app)
+
+
+def _nowhere(req: falcon.Request, resp: falcon.Response, **_: str) -> None:
+    del resp
+    raise NotFound(f"{unquote(req.path)!r} is not a path of the IIIF Image API")
+
+
+def _means(settings: Settings, permits: Permits, cores: int) -> Means:
+    color = settings.background_color
+    return Means(
+        cores=cores,
+        request_memory=settings.request_memory,
+        memory=permits.largest(large=True),
+        filter=settings.downscale_filter,
+        background=(int(color[1:3], 16), int(color[3:5], 16), int(color[5:7], 16)),
+    )
+
+
+def get_app() -> telemetry.Wsgi:
+    """The application as gunicorn runs it: settings from the environment, plugins as installed."""
+    found = startup.setup()
+    settings = found.config.core
+    telemetry.configure(settings.log_level)
+    pool = NativePool(settings.threads)
+    return create_app(found.config, found.plugins.load(found.config, pool), pool)

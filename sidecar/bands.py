@@ -1,0 +1,125 @@
+"""Bands of the source, fetched two ahead and decoded one ahead of the one in hand: no native call waits for bytes."""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Callable, Iterator, Sequence
+from typing import Final, Generic, ParamSpec, TypeVar
+
+import gevent
+import numpy as np
+
+from sidecar.interfaces import Blob, ImageReader
+from sidecar.model import Buffer, Pixels, Rect, Window
+from sidecar.native import NativePool
+from sidecar.plan import Band, Plan
+
+P = ParamSpec("P")
+T = TypeVar("T")
+
+_FETCH_AHEAD: Final = 2
+_DECODE_AHEAD: Final = 1
+
+
+class Task(Generic[T]):
+    """A call in a greenlet of its own. What it raises is kept for whoever asks, and printed nowhere."""
+
+    def __init__(self, call: Callable[P, T], /, *args: P.args, **kwargs: P.kwargs) -> None:
+        self._value: list[T] = []
+        self._error: BaseException | None = None
+
+        def run() -> None:
+            try:
+                self._value.append(call(*args, **kwargs))
+            except BaseException as error:  # noqa: BLE001  # raised again in `get`
+                self._error = error
+
+        self._greenlet = gevent.spawn(run)
+
+    def get(self) -> T:
+        """Wait for the value, or raise what the call raised."""
+        self._greenlet.join()
+        if self._error is not None:
+            raise self._error
+        return self._value[0]
+
+    def stop(self) -> None:
+        """Make it give up where it waits, and wait until it has."""
+        self._greenlet.kill()
+
+    def join(self) -> None:
+        """Wait until it is over."""
+        self._greenlet.join()
+
+
+Fetched = Sequence[tuple[Window, Sequence[Buffer]]]
+
+
+class Bands:
+    """Iterates over a plan's bands as pixels, in the source's orientation; fetching and decoding run ahead.
+
+    Pulled, never pushed: while nobody asks for the next band, one is decoded and two are fetched, no more.
+    """
+
+    def __init__(self, plan: Plan, blob: Blob, reader: ImageReader, pool: NativePool) -> None:
+        self._plan, self._blob, self._reader, self._pool = plan, blob, reader, pool
+        self._waiting = deque(plan.bands)
+        self._fetching: deque[tuple[Band, Task[Fetched]]] = deque()
+        self._decoding: deque[Task[Pixels]] = deque()
+        self._closed = False
+        self._advance()
+
+    def __iter__(self) -> Iterator[Pixels]:
+        """Raises what fetching and decoding raise."""
+        while self._decoding:
+            band = self._decoding[0].get()
+            self._decoding.popleft()
+            self._advance()
+            yield band
+
+    def close(self) -> None:
+        """Stop what has not begun and wait out what runs in native code, so that the reader may be closed."""
+        self._closed = True
+        self._waiting.clear()
+        for _, fetching in self._fetching:
+            fetching.stop()
+        for decoding in self._decoding:
+            decoding.join()
+        self._fetching.clear()
+        self._decoding.clear()
+
+    def _advance(self) -> None:
+        while self._waiting and len(self._fetching) < _FETCH_AHEAD:
+            band = self._waiting.popleft()
+            self._fetching.append((band, Task(self._fetch, band)))
+        while self._fetching and len(self._decoding) <= _DECODE_AHEAD:
+            self._decoding.append(Task(self._decode, *self._fetching.popleft()))
+
+    def _fetch(self, band: Band) -> Fetched:
+        windows = [self._reader.window(self._plan.level, piece) for piece in band.pieces]
+        return [(window, self._blob.read(window.ranges) if window.ranges else ()) for window in windows]
+
+    def _decode(self, band: Band, fetching: Task[Fetched]) -> Pixels:
+        fetched = fetching.get()
+        if len(fetched) == 1:
+            return self._pool(self._reader.read, *fetched[0])
+        pixels = np.empty((band.region.height, band.region.width, self._reader.info.channels), np.uint8)
+        pending = []
+        try:
+            for window, data in fetched:
+                if self._closed:
+                    break
+                pending.append(self._pool.spawn(self._place, pixels, band.region, window, data))
+                if not self._reader.info.parallel:
+                    pending[-1].wait()
+        finally:
+            for piece in pending:
+                piece.wait()
+        for piece in pending:
+            piece.get()
+        return pixels
+
+    def _place(self, pixels: Pixels, band: Rect, window: Window, data: Sequence[Buffer]) -> None:
+        """Decode a piece into its place in the band. Runs in a native thread."""
+        x, y = window.region.x - band.x, window.region.y - band.y
+        pixels[y : y + window.region.height, x : x + window.region.width] = self._reader.read(window, data)

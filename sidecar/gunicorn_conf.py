@@ -1,0 +1,97 @@
+"""gunicorn's configuration: `gunicorn -c python:sidecar.gunicorn_conf`, which is what `sidecar serve` comes to.
+
+Names are gunicorn's own. Nothing of the application is imported here: each worker does so after gevent has patched the
+standard library, and no native library, thread or event loop exists when workers are forked.
+"""
+
+from __future__ import annotations
+
+import os
+import shutil
+import tempfile
+from pathlib import Path
+from typing import Any, Final
+
+import structlog
+
+from sidecar.config import load
+
+_toml = os.environ.get("SIDECAR_CONFIG")
+_settings = load((), Path(_toml) if _toml else None).core
+
+wsgi_app = "sidecar.app:get_app()"
+bind = _settings.bind
+workers = _settings.workers
+worker_class = "gevent"
+# Forking a process with OpenJPEG, OpenSlide and a gevent hub in it is not safe, so every worker loads its own.
+preload_app = False
+# Connections of a worker. Work is bounded by memory (SIDECAR_MEMORY, SIDECAR_QUEUE), idle connections cost little.
+worker_connections = 1000
+# The heartbeat comes from the event loop: a worker whose loop stands still this long is replaced.
+timeout = 60
+# Idle connections count as work when a worker stops, so this bounds a restart too. Longer than the upstream's
+# keepalive_timeout in nginx/sidecar.conf.
+keepalive = 6
+graceful_timeout = 30
+worker_tmp_dir = "/dev/shm" if os.access("/dev/shm", os.W_OK) else None  # noqa: S108  # heartbeats touch no disk
+
+# IIIF identifiers may be long; nginx lets lines of 8 KiB through, its end included.
+limit_request_line = 8190
+limit_request_fields = 200
+limit_request_field_size = 16380
+# The sidecar reads X-Forwarded-* itself, as Cantaloupe does: gunicorn neither trusts nor refuses any of them.
+secure_scheme_headers: dict[str, str] = {}
+forwarder_headers = ""
+# Keep the Python parser, which leaves odd bytes of the URL as they came, and no control socket in a home directory.
+http_parser = "python"
+control_socket_disable = True
+
+# Requests are logged by the sidecar when they are really over; see sidecar.telemetry.
+accesslog = None
+errorlog = "-"
+loglevel = _settings.log_level
+logconfig_dict = {
+    "version": 1,
+    "disable_existing_loggers": False,
+    "formatters": {
+        "json": {
+            "()": "structlog.stdlib.ProcessorFormatter",
+            "foreign_pre_chain": [
+                structlog.stdlib.add_log_level,
+                structlog.processors.TimeStamper(fmt="iso", utc=True),
+            ],
+            "processors": [
+                structlog.stdlib.ProcessorFormatter.remove_processors_meta,
+                structlog.processors.format_exc_info,
+                structlog.processors.JSONRenderer(),
+            ],
+        }
+    },
+    "handlers": {"stderr": {"class": "logging.StreamHandler", "formatter": "json"}},
+    "root": {"level": "WARNING", "handlers": ["stderr"]},
+    "loggers": {"gunicorn.error": {"level": loglevel.upper(), "handlers": ["stderr"], "propagate": False}},
+}
+"""gunicorn's own messages, and those of libraries, as JSON lines like the sidecar's."""
+
+_METRICS: Final = "PROMETHEUS_MULTIPROC_DIR"
+"""Where the workers share their metrics, so that asking any of them gives the sum."""
+_own_metrics = None if _METRICS in os.environ else tempfile.mkdtemp(prefix="sidecar-metrics-")
+if _own_metrics is not None:
+    os.environ[_METRICS] = _own_metrics
+
+
+def child_exit(_server: Any, worker: Any) -> None:
+    """Take the gauges of a worker that is gone out of the sums, and what it had no time to fill."""
+    for file in Path(os.environ[_METRICS]).glob(f"*_{worker.pid}.db"):
+        # A worker killed just as it makes a file leaves an empty one, which no other worker could read.
+        if not file.stat().st_size:
+            file.unlink()
+    from prometheus_client import multiprocess  # noqa: PLC0415  # it reads the variable above when it is imported
+
+    multiprocess.mark_process_dead(worker.pid)  # type: ignore[no-untyped-call]  # it is not annotated
+
+
+def on_exit(_server: Any) -> None:
+    """Remove the metrics that nobody can ask for any more."""
+    if _own_metrics is not None:
+        shutil.rmtree(_own_metrics, ignore_errors=True)

@@ -1,0 +1,1 @@
+"""The IIIF Image API, 2.1 and 3.0: grammar, geometry and info.json. Pure functions; no HTTP, no pixels."""

@@ -1,0 +1,1 @@
+"""Shipped for authors of plugins: contract suites to subclass, and fakes."""
