@@ -83,6 +83,7 @@ def _means(settings: Settings, permits: Permits, cores: int) -> Means:
         memory=permits.largest(large=True),
         filter=settings.downscale_filter,
         background=(int(color[1:3], 16), int(color[3:5], 16), int(color[5:7], 16)),
+        srgb=settings.color == "srgb",
     )
 
 

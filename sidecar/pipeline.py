@@ -13,7 +13,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from sidecar import transform
+from sidecar import color, transform
 from sidecar.bands import Bands
 from sidecar.interfaces import Blob, Encoder, EncoderFactory
 from sidecar.model import Pixels
@@ -59,6 +59,8 @@ def finish(plan: Plan, strip: Strip) -> Pixels:
     pixels = strip.parts[0] if len(strip.parts) == 1 else np.concatenate(strip.parts)
     if plan.scaling:
         pixels = plan.scaling.apply(pixels, strip.have, strip.wanted)
+    if plan.profile is not None:
+        pixels = color.to_srgb(pixels, plan.profile)
     if plan.quality == "gray":
         pixels = transform.gray(pixels)
     if pixels.shape[2] in (2, 4) and not plan.frame.alpha:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import pairwise
 from math import ceil
 from typing import Final
@@ -46,6 +46,8 @@ class Plan:
     """Of the oriented crop; None: its pixels as they are."""
     quality: str
     background: tuple[int, int, int]
+    profile: bytes | None
+    """The ICC profile to convert to sRGB from; None: colours as they are."""
     frame: Frame
     rows: int
     """The encoder's strip height."""
@@ -69,6 +71,8 @@ class Means:
     """Bytes no answer may exceed."""
     filter: str
     background: tuple[int, int, int]
+    srgb: bool = False
+    """Whether colours described by a profile are converted to sRGB."""
 
 
 def plan(geometry: Geometry, quality: str, info: ImageInfo, factory: EncoderFactory, means: Means) -> Plan:
@@ -91,7 +95,8 @@ def plan(geometry: Geometry, quality: str, info: ImageInfo, factory: EncoderFact
         scaling=scaling,
         quality=quality,
         background=means.background,
-        frame=frame,
+        profile=info.icc if means.srgb else None,
+        frame=replace(frame, icc=None) if means.srgb else frame,
         rows=rows,
         peak_bytes=_peak(level, bands, info, frame, rows, means),
     )

@@ -47,6 +47,13 @@ class Site:
     pipeline: Pipeline
     means: Means
 
+    @property
+    def shown(self) -> tuple[object, ...]:
+        """The settings that show in pictures: part of their ETags, and the same on every machine set up alike."""
+        settings = self.settings
+        limits = (settings.max_scale, settings.max_pixels, settings.restrict_to_sizes, settings.min_size)
+        return (settings.downscale_filter, settings.background_color, settings.color, *limits)
+
     def identifier(self, version: int, segment: str) -> Identifier:
         """The identifier of a request to an enabled endpoint. Raises NotFound, BadRequest, Unsupported."""
         if str(version) not in self.settings.endpoints:
@@ -172,7 +179,7 @@ class ImageResource:
         request = parse.parse(version, parts[0], parts[1], parts[2], parts[3], site.registry.encoders)
         factory = site.registry.encoders[request.format]
         blob = site.find(named.name)
-        tag = answers.etag(blob, request, named.scale, factory.settings, site.means, site.settings)
+        tag = answers.etag(blob, request, named.scale, factory.settings, site.shown)
         answers.common(resp, site.settings.cache_control)
         answers.validators(resp, tag, blob.last_modified)
         if answers.fresh(req, tag, blob.last_modified):

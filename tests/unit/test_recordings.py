@@ -22,7 +22,7 @@ import pytest
 from numpy.typing import NDArray
 from PIL import Image
 
-from sidecar import startup
+from sidecar import startup, telemetry
 from sidecar.app import create_app
 from sidecar.handover import BEHIND
 from sidecar.native import NativePool
@@ -67,6 +67,8 @@ class Answer:
     status: int
     headers: Mapping[str, str]
     body: bytes
+    reason: str
+    """Why it was handed over."""
 
     @property
     def handed_over(self) -> bool:
@@ -86,7 +88,7 @@ TALLY: Final = Tally()
 
 
 @pytest.fixture(scope="module")
-def app(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Wsgi]:
+def app(tmp_path_factory: pytest.TempPathFactory, request: pytest.FixtureRequest) -> Iterator[Wsgi]:
     """The sidecar over the recorded Cantaloupe's images, set up as that was."""
     root = tmp_path_factory.mktemp("images")
     for image in (DATA / "images").iterdir():
@@ -100,7 +102,15 @@ def app(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Wsgi]:
     registry = found.plugins.load(found.config, pool)
     yield create_app(found.config, registry, pool)
     registry.close()
-    print(f"\nrecordings: {dict(TALLY.counts)}; largest mean differences: {TALLY.worst}")  # noqa: T201
+    tell(request.config, f"{dict(TALLY.counts)}")
+    for kind, (difference, path) in sorted(TALLY.worst.items()):
+        tell(request.config, f"largest mean difference of {kind}: {difference} (limit {LIMITS[kind]}), {path}")
+
+
+def tell(config: pytest.Config, line: str) -> None:
+    """Print a line whether or not tests' output is shown."""
+    with config.pluginmanager.getplugin("capturemanager").global_and_fixture_disabled():
+        print(f"\nrecordings: {line}", end="")  # noqa: T201
 
 
 def ask(app: Wsgi, recorded: Mapping[str, Any], *, behind: bool = True) -> Answer:
@@ -118,7 +128,8 @@ def ask(app: Wsgi, recorded: Mapping[str, Any], *, behind: bool = True) -> Answe
     finally:
         chunks.close()  # type: ignore[attr-defined]  # Observed always gives something to close
     assert started.status is not None
-    return Answer(int(started.status[:3]), {key.lower(): value for key, value in started.headers or ()}, body)
+    got = {key.lower(): value for key, value in started.headers or ()}
+    return Answer(int(started.status[:3]), got, body, telemetry.of(environ).reason)
 
 
 def name(recorded: Mapping[str, Any]) -> str:
@@ -133,7 +144,7 @@ def test_handed_over_or_alike(app: Wsgi, recorded: dict[str, Any]) -> None:
     answer = ask(app, recorded)
     if answer.handed_over:
         assert not must_take(recorded)
-        TALLY.counts["handed over"] += 1
+        TALLY.counts[f"handed over: {answer.reason}"] += 1
         return
     if any(part in recorded["path"] for part, _ in DIFFERENT):
         TALLY.counts["deliberately different"] += 1
