@@ -11,7 +11,7 @@ import numpy as np
 
 from sidecar.interfaces import Blob, ImageReader
 from sidecar.model import Buffer, Pixels, Rect, Window
-from sidecar.native import NativePool
+from sidecar.native import NativePool, Pending
 from sidecar.plan import Band, Plan
 
 P = ParamSpec("P")
@@ -52,7 +52,8 @@ class Task(Generic[T]):
         self._greenlet.join()
 
 
-Fetched = Sequence[tuple[Window, Sequence[Buffer]]]
+Fetched = tuple[Window, Sequence[Buffer]]
+"""A piece of a band, and the bytes that decoding it takes."""
 
 
 class Bands:
@@ -64,15 +65,15 @@ class Bands:
     def __init__(self, plan: Plan, blob: Blob, reader: ImageReader, pool: NativePool) -> None:
         self._plan, self._blob, self._reader, self._pool = plan, blob, reader, pool
         self._waiting = deque(plan.bands)
-        self._fetching: deque[tuple[Band, Task[Fetched]]] = deque()
-        self._decoding: deque[Task[Pixels]] = deque()
+        self._fetching: deque[tuple[Band, Sequence[Task[Fetched]]]] = deque()
+        self._decoding: deque[tuple[Task[Pixels], Sequence[Task[Fetched]]]] = deque()
         self._closed = False
         self._advance()
 
     def __iter__(self) -> Iterator[Pixels]:
         """Raises what fetching and decoding raise."""
         while self._decoding:
-            band = self._decoding[0].get()
+            band = self._decoding[0][0].get()
             self._decoding.popleft()
             self._advance()
             yield band
@@ -81,9 +82,10 @@ class Bands:
         """Stop what has not begun and wait out what runs in native code, so that the reader may be closed."""
         self._closed = True
         self._waiting.clear()
-        for _, fetching in self._fetching:
-            fetching.stop()
-        for decoding in self._decoding:
+        for _, pieces in (*self._fetching, *self._decoding):
+            for fetching in pieces:
+                fetching.stop()
+        for decoding, _ in self._decoding:
             decoding.join()
         self._fetching.clear()
         self._decoding.clear()
@@ -91,32 +93,35 @@ class Bands:
     def _advance(self) -> None:
         while self._waiting and len(self._fetching) < _FETCH_AHEAD:
             band = self._waiting.popleft()
-            self._fetching.append((band, Task(self._fetch, band)))
+            self._fetching.append((band, [Task(self._fetch, piece) for piece in band.pieces]))
         while self._fetching and len(self._decoding) <= _DECODE_AHEAD:
-            self._decoding.append(Task(self._decode, *self._fetching.popleft()))
+            band, pieces = self._fetching.popleft()
+            self._decoding.append((Task(self._decode, band, pieces), pieces))
 
-    def _fetch(self, band: Band) -> Fetched:
-        windows = [self._reader.window(self._plan.level, piece) for piece in band.pieces]
-        return [(window, self._blob.read(window.ranges) if window.ranges else ()) for window in windows]
+    def _fetch(self, piece: Rect) -> Fetched:
+        window = self._reader.window(self._plan.level, piece)
+        return window, self._blob.read(window.ranges) if window.ranges else ()
 
-    def _decode(self, band: Band, fetching: Task[Fetched]) -> Pixels:
-        fetched = fetching.get()
-        if len(fetched) == 1:
-            return self._pool(self._reader.read, *fetched[0])
+    def _decode(self, band: Band, pieces: Sequence[Task[Fetched]]) -> Pixels:
+        """A band, each piece of it decoded as soon as its bytes are here."""
+        if len(pieces) == 1:
+            return self._pool(self._reader.read, *pieces[0].get())
         pixels = np.empty((band.region.height, band.region.width, self._reader.info.channels), np.uint8)
-        pending = []
+        pending: list[Pending[None]] = []
         try:
-            for window, data in fetched:
+            for piece in pieces:
                 if self._closed:
                     break
-                pending.append(self._pool.spawn(self._place, pixels, band.region, window, data))
+                pending.append(self._pool.spawn(self._place, pixels, band.region, *piece.get()))
                 if not self._reader.info.parallel:
                     pending[-1].wait()
         finally:
-            for piece in pending:
-                piece.wait()
-        for piece in pending:
-            piece.get()
+            for begun in pending:
+                begun.wait()
+            for piece in pieces:
+                piece.stop()
+        for begun in pending:
+            begun.get()
         return pixels
 
     def _place(self, pixels: Pixels, band: Rect, window: Window, data: Sequence[Buffer]) -> None:
