@@ -394,6 +394,30 @@ def test_nobody_waits_any_more(tall: Picture) -> None:
     assert (line.permits.held, line.readers.leased, line.readers.idle) == (0, 0, 0)
 
 
+@dataclass(frozen=True)
+class Stalled(Name):
+    """A blob whose bytes never come."""
+
+    def read(self, ranges: Sequence[ByteRange]) -> Sequence[Buffer]:
+        """Wait for ever."""
+        del ranges
+        gevent.sleep(3600)
+        return []
+
+
+def test_given_up_while_the_source_stalls(tall: Picture) -> None:
+    """Work that waits for bytes is given up at once when its request is, and everything is back."""
+    line = pipeline(tall)
+    whole = Geometry(Rect(0, 0, 1500, 4000), Size(1500, 4000), Orientation(mirror=False, quarter_turns=0))
+    made = plan(whole, "default", tall.info, Raw(64), MEANS)
+    request = gevent.spawn(line.start, made, Stalled(), Raw(64), lambda: None)
+    gevent.sleep(0.05)
+    assert (line.permits.held, line.readers.leased) == (made.peak_bytes, 1)
+    request.kill(timeout=5)
+    assert request.ready()
+    assert (line.permits.held, line.readers.leased) == (0, 0)
+
+
 def test_bands_run_ahead_but_not_away(tall: Picture) -> None:
     """While nobody takes a chunk, two bands are decoded and no more: back-pressure reaches the decoder."""
     seen: list[Rect] = []

@@ -7,7 +7,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Protocol, cast
 
-from sidecar.errors import DecodeError
+from sidecar.errors import DecodeError, Unsupported
 from sidecar.interfaces import Blob
 from sidecar.model import Buffer, ByteRange, ImageInfo, Level, Pixels, Rect, Size, Window
 from sidecar_jp2 import memory
@@ -64,6 +64,10 @@ class Source:
     picture: Picture
 
 
+LARGEST_WHOLE = 64 * 2**20
+"""A codestream that is far away and cannot be decoded in parts is fetched whole up to so many bytes."""
+
+
 class Jp2Reader:
     """An ImageReader. It keeps no state of a decode, so any number of threads may read at once."""
 
@@ -77,13 +81,19 @@ class Jp2Reader:
     def window(self, level: int, region: Rect) -> Window:
         """Which bytes a region takes: none of them where the file lies on this machine and is read in place.
 
-        Raises Malformed, SourceError.
+        Raises Malformed, SourceError, Unsupported.
         """
         area = self._resolutions[level].area(region)
         if self._cutter and (cut := self._cutter.cut(area)):
             return Window(level, region, cut.ranges, cut)
-        ranges = () if self._source.blob.path else (self._source.codestream,)
-        return Window(level, region, ranges)
+        if self._source.blob.path:
+            return Window(level, region)
+        start, stop = self._source.codestream
+        if stop - start > LARGEST_WHOLE:
+            raise Unsupported(
+                f"{stop - start} bytes from afar would have to be held whole: there is no sure packet index"
+            )
+        return Window(level, region, (self._source.codestream,))
 
     def read(self, window: Window, data: Sequence[Buffer]) -> Pixels:
         """Decode a window: (region.height, region.width, info.channels). Raises DecodeError, SourceError."""

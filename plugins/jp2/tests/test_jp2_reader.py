@@ -23,7 +23,7 @@ from sidecar_jp2.openjpeg import OpenJpeg
 from sidecar_jp2.reader import Jp2Reader
 from sidecar_jp2.testing import Step, picture, read
 
-from sidecar.errors import DecodeError, SourceChanged, SourceError
+from sidecar.errors import DecodeError, SourceChanged, SourceError, Unsupported
 from sidecar.model import Grid, Pixels, Rect, Size
 from sidecar.testing.descriptors import all_come_back
 from sidecar.testing.fakes import MemoryBlob, on_disk
@@ -155,6 +155,14 @@ def test_windows_of_a_local_file_ask_for_nothing() -> None:
     np.testing.assert_array_equal(
         read(DECODER.open(local), local, 0, region), read(DECODER.open(remote), remote, 0, region)
     )
+
+
+def test_a_large_codestream_far_away_is_not_held_whole(monkeypatch: pytest.MonkeyPatch) -> None:
+    """What could only be decoded from all of its bytes is handed over where those would fill the memory."""
+    remote = MemoryBlob("gray8.jp2", (IMAGES / "gray8.jp2").read_bytes())
+    monkeypatch.setattr("sidecar_jp2.reader.LARGEST_WHOLE", remote.size // 2)
+    with pytest.raises(Unsupported, match="whole"):
+        DECODER.open(remote).window(0, Rect(0, 0, 8, 8))
 
 
 def test_a_replaced_file_is_noticed(tmp_path: Path) -> None:
