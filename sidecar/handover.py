@@ -51,7 +51,7 @@ class Handover:
         event = telemetry.of(req.env)
         event.reason = error.reason
         event.details["problem"] = str(error)
-        resp.text, resp.stream = None, None
+        _clear(resp)
         if not isinstance(error, Elsewhere):
             explain(resp, error)
             return
@@ -67,6 +67,13 @@ class Handover:
             allow(resp)
         else:
             explain(resp, error)
+
+
+def _clear(resp: falcon.Response) -> None:
+    """Take back what was said of an answer that is not given: its validators and how long to keep it."""
+    resp.text = resp.data = resp.stream = None
+    for name in [*resp.headers]:
+        resp.delete_header(name)
 
 
 def behind_nginx(req: falcon.Request) -> bool:

@@ -1,0 +1,67 @@
+"""Broken files: what fails before the first byte is handed over or told, and nothing said of the picture remains."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Final
+
+import falcon.testing
+import pytest
+
+from sidecar import startup
+from sidecar.app import create_app
+from sidecar.handover import BEHIND
+from sidecar.native import NativePool
+from sidecar.telemetry import Wsgi
+
+IMAGES: Final = Path(__file__).parents[1] / "data" / "images"
+TILE: Final = "/iiif/3/{name}/1536,1024,464,476/464,/0/default.jpg"
+
+
+@pytest.fixture(scope="module")
+def app(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Wsgi]:
+    """The sidecar over one file whose last tile holds nonsense and one cut in its header."""
+    root = tmp_path_factory.mktemp("images")
+    whole = (IMAGES / "tiled_512.jp2").read_bytes()
+    last = whole.rindex(b"\xff\x93") + 2  # SOD of the last tile-part
+    (root / "nonsense.jp2").write_bytes(whole[:last] + (b"\xff\x7f" * len(whole))[: len(whole) - last - 2] + whole[-2:])
+    (root / "cut.jp2").write_bytes(whole[:70])
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("SIDECAR_FILESYSTEM_ROOT", str(root))
+        found = startup.setup()
+    pool = NativePool(2)
+    registry = found.plugins.load(found.config, pool)
+    yield create_app(found.config, registry, pool)
+    registry.close()
+
+
+def ask(app: Wsgi, name: str, *, behind: bool) -> falcon.testing.Result:
+    """A tile of a file."""
+    headers = {BEHIND: "nginx"} if behind else {}
+    return falcon.testing.simulate_get(app, TILE.format(name=name), headers=headers)
+
+
+def test_handed_over_with_nothing_but_that(app: Wsgi) -> None:
+    """A file that fails to decode is handed over; no header of the picture that was not made goes with it."""
+    answer = ask(app, "nonsense.jp2", behind=True)
+    assert answer.headers["x-accel-redirect"] == "@cantaloupe"
+    assert {"etag", "last-modified", "cache-control", "link"}.isdisjoint({*answer.headers})
+
+
+def test_told_where_there_is_no_cantaloupe(app: Wsgi) -> None:
+    """Without a Cantaloupe it is an error that nobody keeps, with a text."""
+    answer = ask(app, "nonsense.jp2", behind=False)
+    assert answer.status_code == 500
+    assert answer.headers["cache-control"] == "no-cache, must-revalidate"
+    assert {"etag", "last-modified", "link"}.isdisjoint({*answer.headers})
+    assert "OpenJPEG" in answer.text
+
+
+@pytest.mark.parametrize("behind", [True, False])
+def test_broken_structure_is_never_handed_over(app: Wsgi, *, behind: bool) -> None:
+    """A file whose structure is broken is refused by the sidecar itself, whoever stands behind it."""
+    answer = ask(app, "cut.jp2", behind=behind)
+    assert answer.status_code == 500
+    assert "x-accel-redirect" not in answer.headers
+    assert len(answer.text) > 30
