@@ -17,7 +17,8 @@ from sidecar.pipeline import Pipeline
 from sidecar.plan import Means
 from sidecar.readers import Readers
 from sidecar.registry import Registry
-from sidecar.resources import BaseResource, HealthResource, ImageResource, InfoResource, MetricsResource, Site
+from sidecar.resources import BaseResource, HealthResource, ImageResource, InfoResource, MetricsResource
+from sidecar.site import Site
 
 _IMAGE = "/iiif/{version:int}/{identifier}"
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import select
 from contextlib import closing
-from dataclasses import dataclass, replace
 from fractions import Fraction
 from typing import Final
 from urllib.parse import unquote
@@ -14,19 +13,16 @@ import falcon
 from gevent.monkey import get_original
 
 from sidecar import answers, telemetry
-from sidecar.config import Settings
-from sidecar.errors import NotFound, Refusal, Unsupported
-from sidecar.handover import behind_nginx
+from sidecar.errors import Refusal, Unsupported
 from sidecar.iiif import geometry, info, parse
 from sidecar.iiif.canonical import canonical
 from sidecar.iiif.geometry import Geometry
-from sidecar.iiif.identifier import Identifier, decode, public_uri
 from sidecar.iiif.parse import ImageRequest
 from sidecar.interfaces import Blob, EncoderFactory
 from sidecar.model import ImageInfo
 from sidecar.pipeline import Pipeline
-from sidecar.plan import Means, Plan, plan
-from sidecar.registry import Registry
+from sidecar.plan import Plan, plan
+from sidecar.site import Site
 
 _CONTEXT_3: Final = "http://iiif.io/api/image/3/context.json"
 
@@ -36,61 +32,6 @@ class ClientGone(Refusal):
 
     status = 503
     reason = "client-gone"
-
-
-@dataclass(frozen=True)
-class Site:
-    """What resources answer from."""
-
-    settings: Settings
-    registry: Registry
-    pipeline: Pipeline
-    means: Means
-
-    @property
-    def shown(self) -> tuple[object, ...]:
-        """The settings that show in pictures: part of their ETags, and the same on every machine set up alike."""
-        settings = self.settings
-        limits = (settings.max_scale, settings.max_pixels, settings.restrict_to_sizes, settings.min_size)
-        return (settings.downscale_filter, settings.background_color, settings.color, *limits)
-
-    def identifier(self, version: int, segment: str) -> Identifier:
-        """The identifier of a request to an enabled endpoint. Raises NotFound, BadRequest, Unsupported."""
-        if str(version) not in self.settings.endpoints:
-            raise NotFound(f"version {version} of the Image API is not answered here")
-        if not segment:
-            raise NotFound("the path ends where an identifier should stand")
-        return decode(segment, self.settings.slash_substitute, self.settings.meta_identifier_delimiter)
-
-    def find(self, name: str) -> Blob:
-        """The blob of an identifier, from the first source that knows it. Raises NotFound, SourceError."""
-        for source in self.registry.sources:
-            blob = source.find(name)
-            if blob is not None:
-                return blob
-        raise NotFound(f"no image is known by the identifier {name!r}")
-
-    def permit(self, extent: str) -> None:
-        """Raise Unsupported where Cantaloupe's settings make requests of an extent its own."""
-        settings = self.settings
-        if settings.guarded and not settings.authorization_is_done_in_front:
-            raise Unsupported(f"images may be guarded: {settings.guarded}")
-        order = ("", "enlarged", "scaled", "images", "all")
-        if settings.hand_over and order.index(settings.hand_over) >= order.index(extent):
-            raise Unsupported("Cantaloupe's settings make this request its own")
-
-    def uri(self, req: falcon.Request, version: int, segment: str) -> str:
-        """The image's URI as the client knows it. Raises BadRequest."""
-        scheme = str(req.env.get("wsgi.url_scheme", "http"))
-        return public_uri(version, segment, req.headers, base_uri=self.settings.base_uri, scheme=scheme)
-
-    def service(self, req: falcon.Request) -> info.Service:
-        """What info.json says is offered: all that Cantaloupe can where one stands behind, else what encoders make."""
-        settings = self.settings
-        limits = info.Service(settings.max_scale, settings.max_pixels, settings.min_size, settings.min_tile_size)
-        if settings.cantaloupe_url or behind_nginx(req):
-            return limits
-        return replace(limits, formats=[*self.registry.encoders], arbitrary_rotation=False)
 
 
 class BaseResource:
