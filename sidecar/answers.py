@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
 from datetime import datetime
 from hashlib import blake2b
 from typing import Final
@@ -17,8 +16,9 @@ PIXELS: Final = "1"
 
 VARY: Final = "Accept, Accept-Charset, Accept-Encoding, Accept-Language, Origin"
 
-# RFC 6266 §4.1, the two types that Cantaloupe lets through; a quoted filename without anything that needs escaping.
-_DISPOSITION: Final = re.compile(r'^(inline|attachment)(?:;\s*filename="?([^"\\/:*?<>|\x00-\x1f\x7f]+)"?)?$')
+# RFC 6266 §4.1, the two types that Cantaloupe lets through; a quoted filename of ASCII without anything that needs
+# escaping: others could not be sent (RFC 9110 §5.5).
+_DISPOSITION: Final = re.compile(r'(inline|attachment)(?:; *filename="?([^"\\/:*?<>|\x00-\x1f\x7f-\U0010ffff]+)"?)?')
 
 
 def etag(blob: Blob, *rest: object) -> str:
@@ -46,13 +46,17 @@ def validators(resp: falcon.Response, tag: str, modified: datetime | None) -> No
         resp.last_modified = modified
 
 
-def fresh(req: falcon.Request, tag: str, modified: datetime | None) -> bool:
-    """Whether what the client has is still right: RFC 9110 §13.2.2, If-None-Match before If-Modified-Since."""
-    tags: Sequence[object] | None = req.if_none_match
-    if tags is not None:
-        # RFC 9110 §13.1.2: the weak comparison. A bare `*` asks whether there is any answer, which is not known yet.
-        return any(str(known) == tag for known in tags if known != "*")
-    if modified is None or req.get_header("If-Modified-Since") is None:
+def known(req: falcon.Request, tag: str) -> bool:
+    """Whether the client names the answer's ETag (RFC 9110 §13.1.2, the weak comparison).
+
+    Then it had the answer, so nothing needs to be opened to know that there is one. A bare `*` does not tell that.
+    """
+    return any(str(each) == tag for each in req.if_none_match or () if each != "*")
+
+
+def unmodified(req: falcon.Request, modified: datetime | None) -> bool:
+    """Whether If-Modified-Since says that the client's copy is still right; If-None-Match goes before it (§13.2.2)."""
+    if modified is None or req.if_none_match is not None or req.get_header("If-Modified-Since") is None:
         return False
     try:
         since = req.if_modified_since
@@ -64,7 +68,7 @@ def fresh(req: falcon.Request, tag: str, modified: datetime | None) -> bool:
 def disposition(req: falcon.Request) -> str | None:
     """Content-Disposition as the query's `response-content-disposition` asks for it; None where it is not clean."""
     asked = req.get_param("response-content-disposition")
-    match = _DISPOSITION.match(asked) if asked else None
+    match = _DISPOSITION.fullmatch(asked) if asked else None
     if match is None:
         return None
     kind, name = match.groups()

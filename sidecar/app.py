@@ -7,10 +7,12 @@ from urllib.parse import unquote
 
 import falcon
 
-from sidecar import memory, startup, telemetry
+from sidecar import casualties, memory, startup, telemetry
+from sidecar.casualties import Casualties, Notebook
 from sidecar.config import Config, Settings
+from sidecar.deadline import Timed
 from sidecar.errors import NotAllowed, NotFound, SidecarError
-from sidecar.handover import Handover
+from sidecar.handover import Handover, target, unforeseen
 from sidecar.native import NativePool
 from sidecar.permits import Permits
 from sidecar.pipeline import Pipeline
@@ -18,9 +20,10 @@ from sidecar.plan import Means
 from sidecar.readers import Readers
 from sidecar.registry import Registry
 from sidecar.resources import BaseResource, HealthResource, ImageResource, InfoResource, MetricsResource
+from sidecar.service import Readiness, ReadyResource, Service
 from sidecar.site import Site
 
-_IMAGE = "/iiif/{version:int}/{identifier}"
+_IMAGE = "/iiif/{version:int(1)}/{identifier}"
 
 
 class RawPath:
@@ -28,11 +31,8 @@ class RawPath:
 
     def process_request(self, req: falcon.Request, _resp: falcon.Response) -> None:
         """Take the path from RAW_URI, which gunicorn keeps as it was on the request line."""
-        raw = req.env.get("RAW_URI")
-        if raw is not None:
-            path = str(raw).partition("?")[0]
-            # RFC 9112 §3.2.2: the absolute form is for proxies, but must be understood.
-            req.path = "/" + path.partition("://")[2].partition("/")[2] if "://" in path else path
+        if "RAW_URI" in req.env:
+            req.path = target(req).partition("?")[0]
 
 
 class ReadOnly:
@@ -45,17 +45,22 @@ class ReadOnly:
             raise NotAllowed(f"{req.method} is not understood here; GET and HEAD are")
 
 
-def create_app(config: Config, registry: Registry, pool: NativePool | None = None) -> telemetry.Wsgi:
+def create_app(
+    config: Config, registry: Registry, pool: NativePool | None = None, notebook: Notebook | None = None
+) -> Service:
     """The WSGI application of one worker."""
     settings = config.core
     small = pool or NativePool(settings.threads)
+    known = Casualties(casualties.folder(), settings.quarantine)
     cores = len(os.sched_getaffinity(0))
-    permits = Permits(memory.budget(settings.memory, settings.workers), settings.queue, settings.patience)
+    budget = memory.budget(settings.memory, settings.workers)
+    large = settings.large or max(1, cores // settings.workers)
+    permits = Permits(budget, settings.queue, settings.patience, large)
     pipeline = Pipeline(
-        readers=Readers(registry, settings.readers),
+        readers=Readers(registry, settings.readers, known, small.note),
         permits=permits,
         pool=small,
-        bulk=NativePool(cores, nice=5),
+        bulk=NativePool(cores, nice=5, note=small.note),
     )
     site = Site(settings, registry, pipeline, _means(settings, permits, cores))
     app: falcon.App[falcon.Request, falcon.Response] = falcon.App(middleware=[RawPath(), ReadOnly()])
@@ -65,10 +70,14 @@ def create_app(config: Config, registry: Registry, pool: NativePool | None = Non
     app.add_route(_IMAGE + "/info.json", InfoResource(site))
     app.add_route(_IMAGE + "/{region}/{size}/{rotation}/{quality_format}", image)
     app.add_route("/sidecar/health", HealthResource())
+    readiness = Readiness(permits)
+    app.add_route("/sidecar/ready", ReadyResource(readiness))
     app.add_route("/sidecar/metrics", MetricsResource(pipeline))
     app.add_sink(_nowhere)
+    app.add_error_handler(Exception, unforeseen)
     app.add_error_handler(SidecarError, Handover(settings.cantaloupe_url))
-    return telemetry.Observed(app)
+    observed = telemetry.Observed(Timed(app, settings.first_byte_timeout, settings.total_timeout))
+    return Service(observed, settings, registry, pipeline, readiness, known, notebook)
 
 
 def _nowhere(req: falcon.Request, resp: falcon.Response, **_: str) -> None:
@@ -88,10 +97,12 @@ def _means(settings: Settings, permits: Permits, cores: int) -> Means:
     )
 
 
-def get_app() -> telemetry.Wsgi:
+def get_app() -> Service:
     """The application as gunicorn runs it: settings from the environment, plugins as installed."""
     found = startup.setup()
     settings = found.config.core
     telemetry.configure(settings.log_level)
-    pool = NativePool(settings.threads)
-    return create_app(found.config, found.plugins.load(found.config, pool), pool)
+    shared = casualties.folder()
+    notebook = Notebook(shared, os.getpid()) if shared else None
+    pool = NativePool(settings.threads, note=notebook.noted) if notebook else NativePool(settings.threads)
+    return create_app(found.config, found.plugins.load(found.config, pool), pool, notebook)

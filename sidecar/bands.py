@@ -11,37 +11,31 @@ import numpy as np
 
 from sidecar.interfaces import Blob, ImageReader
 from sidecar.model import Buffer, Pixels, Rect, Window
-from sidecar.native import NativePool, Pending
+from sidecar.native import Outcome, Pending, Pool, outcome
 from sidecar.plan import Band, Plan
 
 P = ParamSpec("P")
 T = TypeVar("T")
 
 _FETCH_AHEAD: Final = 2
+# Bands whose bytes are on their way at once: more would share the link, and the first of them come late.
+_FETCH_AT_ONCE: Final = 2
 _DECODE_AHEAD: Final = 1
 
 
 class Task(Generic[T]):
-    """A call in a greenlet of its own. What it raises is kept for whoever asks, and printed nowhere."""
+    """A call in a greenlet of its own. What it raises is kept for the one who asks, and printed nowhere."""
 
     def __init__(self, call: Callable[P, T], /, *args: P.args, **kwargs: P.kwargs) -> None:
-        self._value: list[T] = []
-        self._error: BaseException | None = None
-
-        def run() -> None:
-            try:
-                self._value.append(call(*args, **kwargs))
-            except BaseException as error:  # noqa: BLE001  # raised again in `get`
-                self._error = error
-
-        self._greenlet = gevent.spawn(run)
+        # The greenlet refers to nothing of this object: an error kept here, whose frames led back, were a cycle.
+        self._greenlet = gevent.spawn(outcome, call, *args, **kwargs)
 
     def get(self) -> T:
-        """Wait for the value, or raise what the call raised."""
-        self._greenlet.join()
-        if self._error is not None:
-            raise self._error
-        return self._value[0]
+        """Wait for the value, or raise what the call raised; asked once."""
+        result: Outcome[T] | gevent.GreenletExit = self._greenlet.get()
+        if isinstance(result, gevent.GreenletExit):  # stopped before it had begun
+            raise result
+        return result()
 
     def stop(self) -> None:
         """Make it give up where it waits, and wait until it has."""
@@ -62,10 +56,11 @@ class Bands:
     Pulled, never pushed: while nobody asks for the next band, one is decoded and two are fetched, no more.
     """
 
-    def __init__(self, plan: Plan, blob: Blob, reader: ImageReader, pool: NativePool) -> None:
+    def __init__(self, plan: Plan, blob: Blob, reader: ImageReader, pool: Pool) -> None:
         self._plan, self._blob, self._reader, self._pool = plan, blob, reader, pool
         self._waiting = deque(plan.bands)
         self._fetching: deque[tuple[Band, Sequence[Task[Fetched]]]] = deque()
+        self._begun: deque[Sequence[Task[Fetched]]] = deque([()] * _FETCH_AT_ONCE, _FETCH_AT_ONCE)
         self._decoding: deque[tuple[Task[Pixels], Sequence[Task[Fetched]]]] = deque()
         self._closed = False
         self._advance()
@@ -91,21 +86,27 @@ class Bands:
         self._decoding.clear()
 
     def _advance(self) -> None:
-        while self._waiting and len(self._fetching) < _FETCH_AHEAD:
+        ahead = _DECODE_AHEAD if self._reader.info.parallel else 0
+        while self._waiting and len(self._fetching) + len(self._decoding) <= ahead + _FETCH_AHEAD:
             band = self._waiting.popleft()
-            self._fetching.append((band, [Task(self._fetch, piece) for piece in band.pieces]))
-        while self._fetching and len(self._decoding) <= _DECODE_AHEAD:
+            before = self._begun[0]
+            self._begun.append([Task(self._fetch, piece, before) for piece in band.pieces])
+            self._fetching.append((band, self._begun[-1]))
+        while self._fetching and len(self._decoding) <= ahead:
             band, pieces = self._fetching.popleft()
             self._decoding.append((Task(self._decode, band, pieces), pieces))
 
-    def _fetch(self, piece: Rect) -> Fetched:
+    def _fetch(self, piece: Rect, before: Sequence[Task[Fetched]]) -> Fetched:
+        """Read a piece's bytes, once those of the pieces before are here."""
+        for earlier in before:
+            earlier.join()
         window = self._reader.window(self._plan.level, piece)
         return window, self._blob.read(window.ranges) if window.ranges else ()
 
     def _decode(self, band: Band, pieces: Sequence[Task[Fetched]]) -> Pixels:
         """A band, each piece of it decoded as soon as its bytes are here."""
         if len(pieces) == 1:
-            return self._pool(self._reader.read, *pieces[0].get())
+            return self._pool(self._read, *pieces[0].get())
         pixels = np.empty((band.region.height, band.region.width, self._reader.info.channels), np.uint8)
         pending: list[Pending[None]] = []
         try:
@@ -114,7 +115,7 @@ class Bands:
                     break
                 pending.append(self._pool.spawn(self._place, pixels, band.region, *piece.get()))
                 if not self._reader.info.parallel:
-                    pending[-1].wait()
+                    pending[-1].get()
         finally:
             for begun in pending:
                 begun.wait()
@@ -124,7 +125,13 @@ class Bands:
             begun.get()
         return pixels
 
+    def _read(self, window: Window, data: Sequence[Buffer]) -> Pixels:
+        """Decode a window. Runs in a native thread, which may have been long in coming free."""
+        if self._closed:
+            raise gevent.GreenletExit
+        return self._reader.read(window, data)
+
     def _place(self, pixels: Pixels, band: Rect, window: Window, data: Sequence[Buffer]) -> None:
         """Decode a piece into its place in the band. Runs in a native thread."""
         x, y = window.region.x - band.x, window.region.y - band.y
-        pixels[y : y + window.region.height, x : x + window.region.width] = self._reader.read(window, data)
+        pixels[y : y + window.region.height, x : x + window.region.width] = self._read(window, data)

@@ -103,10 +103,23 @@ class Settings(Section):
     """Bytes that all work of a worker may take at once; 0: a share of the machine's or the cgroup's memory."""
     request_memory: int = Setting(256 * 2**20, ge=2**20)
     """Bytes that one answer should keep to where thinner bands make that possible."""
+    large: int = Setting(0, ge=0)
+    """Large answers that a worker makes at once, each on all processors; 0: its share of the processors, at least 1."""
     queue: int = Setting(64, ge=0)
     """Requests of a worker that may wait for memory; more are refused with 503."""
-    patience: float = Setting(20.0, gt=0)
+    patience: float = Setting(30.0, gt=0)
     """Seconds a request may wait for memory before it is refused with 503."""
+    first_byte_timeout: float = Setting(45.0, gt=0)
+    """Seconds until an answer's first byte; then the request is handed over. Shorter than nginx's
+    `proxy_read_timeout`."""
+    total_timeout: float = Setting(900.0, gt=0)
+    """Seconds an answer may take in all, a client that reads slowly included; then its connection is broken."""
+    stuck_calls: int = Setting(4, ge=1)
+    """Native calls of a worker that may be stuck, longer than SIDECAR_FIRST_BYTE_TIMEOUT, before it is replaced."""
+    quarantine: float = Setting(600.0, ge=0)
+    """Seconds an image that has crashed or blocked a worker is handed over; 0: not at all."""
+    drain: float = Setting(1.0, ge=0)
+    """Seconds that a worker told to stop still takes requests while `/sidecar/ready` says no."""
     readers: int = Setting(64, ge=1)
     """Opened images that a worker keeps for the next request."""
     guarded: str = ""
@@ -149,8 +162,12 @@ def load(
     kinds: Iterable[type[Section]],
     toml: Path | None = None,
     below: Mapping[str, Values] | None = None,
+    *,
+    partly: bool = False,
 ) -> Config:
     """Read all sections: variables over the TOML file over `below` (origin -> values) over defaults.
+
+    `partly`: the file may have tables for sections that are not among `kinds`.
 
     Raises StartError with one line for each wrong value, each naming its variable and where the value came from.
     """
@@ -173,6 +190,11 @@ def load(
             sections[kind] = kind.model_validate(values)
         except ValidationError as error:
             wrong += [_explain(kind, problem["loc"], problem["msg"], origins) for problem in error.errors()]
+    wrong += [
+        f"[{table}]: no plugin that is installed has such settings (from {toml})"
+        for table in layers.get(str(toml), {})
+        if not partly and table not in {kind.table for kind in every}
+    ]
     if wrong:
         raise StartError("\n".join(wrong))
     return Config(sections, origins)
@@ -203,7 +225,7 @@ def _explain(
 def _read_toml(path: Path) -> Values:
     try:
         content = tomllib.loads(path.read_text(encoding="utf-8"))
-    except (OSError, tomllib.TOMLDecodeError) as error:
+    except (OSError, ValueError) as error:  # also what is not UTF-8
         raise StartError(f"SIDECAR_CONFIG: {path}: {error}") from error
     tables = {name: value for name, value in content.items() if isinstance(value, dict)}
     return {"": {name: value for name, value in content.items() if name not in tables}, **tables}

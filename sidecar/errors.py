@@ -10,6 +10,8 @@
     - UnsupportedFormat  415  an output format that no encoder makes
     - DecodeError        500  a native decoder gave up on a file that looked whole
     - EncodeError        500  a native encoder gave up
+    - Casualty           500  the image has lately crashed or blocked a worker
+    - DeadlinePassed     504  the time a request may take is over
     - SourceError        502  the place where the bytes are did not give them
       x SourceTimeout    504
       x SourceChanged    502  the object is another one than when the request began
@@ -91,6 +93,19 @@ class EncodeError(Elsewhere):
     """A native encoder failed."""
 
     reason = "encode"
+
+
+class Casualty(Elsewhere):
+    """The image was being worked on when a worker crashed or a native call got stuck, a while ago."""
+
+    reason = "casualty"
+
+
+class DeadlinePassed(Elsewhere):
+    """The time a request may take is over; what it had begun in native code is left to end by itself."""
+
+    status = 504
+    reason = "deadline"
 
 
 class SourceError(Elsewhere):

@@ -14,10 +14,11 @@ from typing import Any, Final
 
 import structlog
 
+from sidecar import casualties
 from sidecar.config import load
 
 _toml = os.environ.get("SIDECAR_CONFIG")
-_settings = load((), Path(_toml) if _toml else None).core
+_settings = load((), Path(_toml) if _toml else None, partly=True).core
 
 wsgi_app = "sidecar.app:get_app()"
 bind = _settings.bind
@@ -75,13 +76,40 @@ logconfig_dict = {
 
 _METRICS: Final = "PROMETHEUS_MULTIPROC_DIR"
 """Where the workers share their metrics, so that asking any of them gives the sum."""
-_own_metrics = None if _METRICS in os.environ else tempfile.mkdtemp(prefix="sidecar-metrics-")
-if _own_metrics is not None:
-    os.environ[_METRICS] = _own_metrics
+_runtime = Path(tempfile.mkdtemp(prefix="sidecar-"))
+"""What workers share while this master lives: metrics, and what is known of their deaths."""
+os.environ[casualties.FOLDER] = str(_runtime)
+if _METRICS not in os.environ:
+    (_runtime / "metrics").mkdir()
+    os.environ[_METRICS] = str(_runtime / "metrics")
 
 
-def child_exit(_server: Any, worker: Any) -> None:
-    """Take the gauges of a worker that is gone out of the sums, and what it had no time to fill."""
+def post_worker_init(worker: Any) -> None:
+    """The worker is loaded and about to serve."""
+
+    def stop() -> None:
+        worker.alive = False
+
+    worker.wsgi.start(stop)
+
+
+def worker_exit(_server: Any, worker: Any) -> None:
+    """The worker ends. gunicorn calls this in the master too, for a worker it has lost sight of."""
+    if worker.pid == os.getpid() and hasattr(worker, "wsgi"):
+        worker.wsgi.close()
+
+
+def child_exit(server: Any, worker: Any) -> None:
+    """Find out what it died of; take its gauges out of the sums, and what it had no time to fill."""
+    verdict = casualties.inquest(_runtime, worker.pid, casualties.Casualties(_runtime, _settings.quarantine))
+    if verdict.fault:
+        server.log.error(
+            "Worker %s crashed while it worked on %d images, of which %d are handed over from now on: %s",
+            worker.pid,
+            verdict.busy,
+            verdict.guilty,
+            verdict.fault,
+        )
     for file in Path(os.environ[_METRICS]).glob(f"*_{worker.pid}.db"):
         # A worker killed just as it makes a file leaves an empty one, which no other worker could read.
         if not file.stat().st_size:
@@ -92,6 +120,5 @@ def child_exit(_server: Any, worker: Any) -> None:
 
 
 def on_exit(_server: Any) -> None:
-    """Remove the metrics that nobody can ask for any more."""
-    if _own_metrics is not None:
-        shutil.rmtree(_own_metrics, ignore_errors=True)
+    """Remove what nobody can ask for any more."""
+    shutil.rmtree(_runtime, ignore_errors=True)

@@ -14,7 +14,7 @@ from typing import Final
 import falcon
 import urllib3
 
-from sidecar import telemetry
+from sidecar import deadline, telemetry
 from sidecar.errors import Elsewhere, NotAllowed, Overloaded, SidecarError
 
 BEHIND: Final = "X-Sidecar-Handover"
@@ -48,6 +48,8 @@ class Handover:
         self, req: falcon.Request, resp: falcon.Response, error: SidecarError, _params: dict[str, object]
     ) -> None:
         """Hand over what may be handed over; tell the rest to the client."""
+        # Cantaloupe has its own time to begin.
+        deadline.begun(req.env)
         event = telemetry.of(req.env)
         event.reason = error.reason
         event.details["problem"] = str(error)
@@ -67,6 +69,17 @@ class Handover:
             allow(resp)
         else:
             explain(resp, error)
+
+
+def unforeseen(req: falcon.Request, resp: falcon.Response, error: Exception, _params: dict[str, object]) -> None:
+    """Falcon's error handler for what nobody foresaw: told in the log with its traceback, and kept by no cache."""
+    event = telemetry.of(req.env)
+    event.reason = "crash"
+    telemetry.log.error("a request failed in a way that nobody foresaw", exc_info=error)
+    if event.body is not None:
+        event.body.close()
+    _clear(resp)
+    explain(resp, SidecarError("the sidecar failed; its log says more"))
 
 
 def _clear(resp: falcon.Response) -> None:
@@ -115,14 +128,17 @@ class Cantaloupe:
         )
 
     def answer(self, req: falcon.Request, resp: falcon.Response) -> None:
-        """Stream its answer to a request, unchanged but for what concerns the connection alone."""
+        """Stream its answer to a request, unchanged but for what concerns the connection alone.
+
+        Escapes in the path may be written otherwise (`%2f` as `%2F`), which means the same (RFC 3986 §6.2.2.1).
+        """
         if _VIA in (req.get_header("Via") or ""):
             _unreachable(resp, "SIDECAR_CANTALOUPE_URL leads back to the sidecar")
             return
         try:
             reply = self._pool.urlopen(
                 req.method,
-                self._path + str(req.env.get("RAW_URI", req.relative_uri)),
+                self._path + target(req),
                 body=req.bounded_stream if req.content_length else None,
                 headers=_onward(req),
                 preload_content=False,
@@ -133,15 +149,16 @@ class Cantaloupe:
             _unreachable(resp, f"Cantaloupe does not answer: {error}")
             return
         resp.status = falcon.code_to_http_status(reply.status)
-        resp.content_type = reply.headers.get("Content-Type", "application/octet-stream")
+        if reply.status not in (204, 304) or "Content-Type" in reply.headers:
+            resp.content_type = reply.headers.get("Content-Type", "application/octet-stream")
         for name, value in reply.headers.items():
-            if name.lower() not in _HOP_BY_HOP | {"content-type"}:
+            if name.lower() not in _private(reply.headers.get("Connection")) | {"content-type"}:
                 resp.append_header(name, value)
         if req.method == "HEAD" or resp.status_code in (204, 304):
             # Falcon never closes the stream of an answer without a body.
             reply.release_conn()
         else:
-            resp.stream = Relay(reply)
+            resp.stream = telemetry.of(req.env).body = Relay(reply)
 
 
 class Relay:
@@ -167,8 +184,7 @@ class Relay:
 
 def _onward(req: falcon.Request) -> dict[str, str]:
     """The request's headers as they go on to Cantaloupe."""
-    named = {part.strip().lower() for part in (req.get_header("Connection") or "").split(",")}
-    dropped = _HOP_BY_HOP | named | {BEHIND.lower()}
+    dropped = _private(req.get_header("Connection")) | {BEHIND.lower()}
     headers = {name: value for name, value in req.headers.items() if name.lower() not in dropped}
     via, peer = req.get_header("Via"), req.get_header("X-Forwarded-For")
     headers["VIA"] = f"{via}, {_VIA}" if via else _VIA
@@ -176,7 +192,20 @@ def _onward(req: falcon.Request) -> dict[str, str]:
     return headers
 
 
+def _private(connection: str | None) -> frozenset[str]:
+    """The headers that concern one connection: those that always do, and those that its `Connection` names."""
+    return _HOP_BY_HOP | {part.strip().lower() for part in (connection or "").split(",")}
+
+
+def target(req: falcon.Request) -> str:
+    """Path and query as they stood on the request line, where gunicorn keeps that: percent-encoded."""
+    raw = str(req.env.get("RAW_URI", req.relative_uri))
+    # RFC 9112 §3.2.2: the absolute form is for proxies, but must be understood.
+    return raw if raw.startswith("/") else "/" + raw.partition("://")[2].partition("/")[2]
+
+
 def _unreachable(resp: falcon.Response, text: str) -> None:
     resp.status = falcon.HTTP_502
     resp.content_type = "text/plain;charset=utf-8"
     resp.text = f"502 Bad Gateway\n\n{text}\n"
+    resp.set_header("Cache-Control", "no-cache, must-revalidate")

@@ -24,7 +24,9 @@ def register_settings() -> Iterable[type[Section]]:  # type: ignore[empty-body]
 
 @hookspec
 def register_sources(config: Config, native: Native) -> Iterable[Source]:  # type: ignore[empty-body]
-    """Where identifiers lead. Asked in order; the first that finds a blob answers. None where nothing is set.
+    """Where identifiers lead. Asked in the order of their names; the first that finds a blob answers.
+
+    A source for which nothing is set is not registered.
 
     Raises StartError where a library is missing or the settings cannot work.
     """

@@ -1,23 +1,28 @@
-"""How much memory there is: the cgroup's limit where one is set, else the machine's."""
+"""How much memory there is: the smallest limit of the cgroups this process is in, else the machine's.
+
+Limits are set anywhere on the way from the process's own cgroup to the root, by systemd, a container runtime or
+Kubernetes, and what is seen of that tree depends on the namespace (cgroups(7), cgroup_namespaces(7)).
+"""
 
 from __future__ import annotations
 
 import os
+from collections.abc import Iterator
+from contextlib import suppress
 from pathlib import Path
 from typing import Final
 
-_LIMITS: Final = (
-    Path("/sys/fs/cgroup/memory.max"),  # cgroup v2
-    Path("/sys/fs/cgroup/memory/memory.limit_in_bytes"),  # cgroup v1
-)
 _SHARE: Final = 0.5
 """Of all memory: the rest is for the interpreter, its libraries, the page cache that files are read through, nginx."""
 
 
-def total() -> int:
-    """Bytes of memory that all processes of this machine or container may use."""
+def total(root: Path = Path("/")) -> int:
+    """Bytes of memory that all processes of this machine or container may use. `root`: of the filesystem."""
     machine = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
-    return min([machine, *(limit for path in _LIMITS if (limit := _read(path)) is not None)])
+    # memory.max is `max` where there is no limit, memory.limit_in_bytes (v1) a number beyond any machine.
+    names = ("memory.max", "memory.limit_in_bytes")
+    limits = (_read(place / name) for place in _places(root) for name in names)
+    return min([machine, *(int(limit) for limit in limits if limit.isdecimal())])
 
 
 def budget(setting: int, workers: int) -> int:
@@ -25,8 +30,41 @@ def budget(setting: int, workers: int) -> int:
     return setting or int(total() * _SHARE / workers)
 
 
-def _read(path: Path) -> int | None:
-    try:
-        return int(path.read_text(encoding="ascii"))
-    except (OSError, ValueError):  # not there, or `max`
-        return None
+def oom_kills(root: Path = Path("/")) -> int:
+    """How many processes the kernel has killed for want of memory in this process's cgroup; 0 where it does not say."""
+    for place in _places(root):
+        for name in ("memory.events", "memory.oom_control"):
+            for line in _read(place / name).splitlines():
+                key, _, count = line.partition(" ")
+                if key == "oom_kill":
+                    return int(count)
+    return 0
+
+
+def _places(root: Path) -> Iterator[Path]:
+    """The folders of the memory cgroups this process is in, its own first, then those around it."""
+    for line in _read(root / "proc/self/cgroup").splitlines():
+        _, controllers, path = line.split(":", 2)
+        if controllers == "" or "memory" in controllers.split(","):
+            for top, mounted in _mounts(root, v1=bool(controllers)):
+                # In a namespace or container the path may lie outside what is mounted: then the mount is the place.
+                inside = Path(path).is_relative_to(top) and ".." not in Path(path).parts
+                own = mounted / Path(path).relative_to(top) if inside else mounted
+                yield own
+                yield from (place for place in own.parents if place.is_relative_to(mounted))
+
+
+def _mounts(root: Path, *, v1: bool) -> Iterator[tuple[Path, Path]]:
+    """(what is mounted, where) of the memory hierarchy; proc_pid_mountinfo(5) says how the lines are made."""
+    for line in _read(root / "proc/self/mountinfo").splitlines():
+        before, _, after = line.partition(" - ")
+        kind, _, options = after.split(" ", 2)
+        if (kind == "cgroup" and "memory" in options.split(",")) if v1 else kind == "cgroup2":
+            fields = before.split(" ")
+            yield Path(fields[3]), root / fields[4].lstrip("/")
+
+
+def _read(path: Path) -> str:
+    with suppress(OSError, UnicodeDecodeError):
+        return path.read_text(encoding="ascii").strip()
+    return ""

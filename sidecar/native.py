@@ -1,13 +1,21 @@
-"""Native threads: where blocking and computing calls run while greenlets go on."""
+"""Native threads: where blocking and computing calls run while greenlets go on.
+
+A native call cannot be stopped. One that takes too long is counted out: its thread is lost until it returns, and the
+pool gets another in its place.
+"""
 
 from __future__ import annotations
 
 import os
 import threading
+import time
 from collections.abc import Callable
-from typing import Generic, NoReturn, ParamSpec, TypeVar, cast
+from contextlib import AbstractContextManager, nullcontext
+from dataclasses import dataclass
+from typing import Generic, NoReturn, ParamSpec, Protocol, TypeVar, cast
 
-from gevent.event import AsyncResult
+from gevent import GreenletExit
+from gevent.event import AsyncResult, Event
 from gevent.threadpool import ThreadPool
 
 P = ParamSpec("P")
@@ -15,52 +23,125 @@ T = TypeVar("T")
 Outcome = Callable[[], T]
 """What a call came to: called, it gives the value or raises. gevent prints a traceback for every task that raises,
 so tasks never raise themselves."""
+Note = Callable[[str], AbstractContextManager[object]]
+"""Notes an image as long as native code works on it; see sidecar.casualties."""
+
+
+@dataclass(eq=False, slots=True)
+class _Call:
+    """What loop and thread know of a call."""
+
+    image: str
+    wanted: bool = True
+    began: float = 0.0
+    lost: bool = False
 
 
 class Pending(Generic[T]):
     """A call under way in a native thread."""
 
-    def __init__(self, result: AsyncResult[Outcome[T]]) -> None:
-        self._result = result
+    def __init__(self, result: AsyncResult[Outcome[T]], call: _Call) -> None:
+        self._result, self._call = result, call
+
+    def then(self, call: Callable[[], None]) -> None:
+        """Have something called in the event loop once it is over."""
+        self._result.rawlink(lambda _: call())
 
     def get(self) -> T:
-        """Wait in this greenlet for the call's value, or raise what it raised."""
-        return cast("Outcome[T]", self._result.get())()
+        """Wait in this greenlet for the call's value, or raise what it raised.
+
+        Who gives up waiting wants it no more: a call that has not begun by then never does.
+        """
+        try:
+            result = cast("Outcome[T]", self._result.get())
+        except BaseException:
+            self._call.wanted = False
+            raise
+        return result()
 
     def wait(self) -> None:
         """Wait until the call is over, whatever it came to."""
         self._result.wait()
 
 
+class Pool(Protocol):
+    """Runs calls in native threads; also a `Native`."""
+
+    def spawn(self, call: Callable[P, T], /, *args: P.args, **kwargs: P.kwargs) -> Pending[T]:
+        """Begin a call; a greenlet waits here while every thread is busy."""
+        ...
+
+    def __call__(self, call: Callable[P, T], /, *args: P.args, **kwargs: P.kwargs) -> T:
+        """Run a call and wait for it in this greenlet."""
+        ...
+
+
 class NativePool:
-    """A bounded pool of native threads; an instance is a `Native`.
+    """A bounded pool of native threads; an instance is a `Pool`.
 
     With `nice` above 0 its threads leave the processor to other threads first: on Linux each thread has a priority
     of its own (setpriority(2), "C library/kernel differences").
     """
 
-    def __init__(self, threads: int, nice: int = 0) -> None:
+    def __init__(self, threads: int, nice: int = 0, note: Note = nullcontext) -> None:
         self.threads = threads
+        self.note = note
         self._nice = nice
         self._polite = threading.local()
         self._pool = ThreadPool(threads)
+        # Threads add and remove their calls: single operations of a set, which the GIL keeps whole.
+        self._under_way: set[_Call] = set()
 
     def spawn(self, call: Callable[P, T], /, *args: P.args, **kwargs: P.kwargs) -> Pending[T]:
         """Begin a call; a greenlet waits here while every thread is busy."""
+        return self.spawn_for("", call, *args, **kwargs)
+
+    def spawn_for(self, image: str, call: Callable[P, T], /, *args: P.args, **kwargs: P.kwargs) -> Pending[T]:
+        """Begin a call that works on an image (its etag; '' for none)."""
+        known = _Call(image)
 
         def task() -> Outcome[T]:
+            if not known.wanted:
+                return _raiser(GreenletExit())
             self._yield_to_others()
+            known.began = time.monotonic()
+            self._under_way.add(known)
             try:
-                value = call(*args, **kwargs)
-            except BaseException as error:  # noqa: BLE001  # raised again where the value is awaited
-                return _raiser(error)
-            return lambda: value
+                with self.note(image):
+                    return outcome(call, *args, **kwargs)
+            finally:
+                self._under_way.discard(known)
 
-        return Pending(self._pool.spawn(task))
+        return Pending(self._pool.spawn(task), known)
 
     def __call__(self, call: Callable[P, T], /, *args: P.args, **kwargs: P.kwargs) -> T:
         """Run a call and wait for it in this greenlet."""
         return self.spawn(call, *args, **kwargs).get()
+
+    @property
+    def busy(self) -> int:
+        """How many threads are in a call, lost ones included."""
+        return len(self._under_way)
+
+    @property
+    def lost(self) -> int:
+        """How many threads are counted out."""
+        return self._pool.maxsize - self.threads
+
+    def count_out(self, seconds: float) -> list[str]:
+        """Count out the threads of calls longer than so many seconds, and in again those that have returned.
+
+        Gives the images of those newly lost.
+        """
+        before = time.monotonic() - seconds
+        under_way = list(self._under_way)
+        stuck = [call for call in under_way if not call.lost and call.began < before]
+        for call in stuck:
+            call.lost = True
+        lost = self.threads + sum(call.lost for call in under_way)
+        if lost != self._pool.maxsize:
+            self._pool.maxsize = lost
+        return [call.image for call in stuck]
 
     def close(self) -> None:
         """Wait for what is under way and end the threads."""
@@ -73,11 +154,55 @@ class NativePool:
             self._polite.done = True
 
 
-def _raiser(error: BaseException) -> Callable[[], NoReturn]:
-    def outcome() -> NoReturn:
-        raise error
+class Calls:
+    """The native calls made for one image by one request, as a `Pool`. Closing it waits until the last has returned."""
 
-    return outcome
+    def __init__(self, pool: NativePool, image: str) -> None:
+        self._pool, self._image = pool, image
+        self._under_way = 0
+        self._none = Event()
+        self._none.set()
+
+    def spawn(self, call: Callable[P, T], /, *args: P.args, **kwargs: P.kwargs) -> Pending[T]:
+        """Begin a call; a greenlet waits here while every thread is busy."""
+        pending = self._pool.spawn_for(self._image, call, *args, **kwargs)
+        # Counted and not kept: a call's value may be many megabytes of pixels.
+        self._under_way += 1
+        self._none.clear()
+        pending.then(self._returned)
+        return pending
+
+    def __call__(self, call: Callable[P, T], /, *args: P.args, **kwargs: P.kwargs) -> T:
+        """Run a call and wait for it in this greenlet."""
+        return self.spawn(call, *args, **kwargs).get()
+
+    def close(self) -> None:
+        """Wait out what is under way."""
+        self._none.wait()
+
+    def _returned(self) -> None:
+        self._under_way -= 1
+        if not self._under_way:
+            self._none.set()
+
+
+def outcome(call: Callable[P, T], /, *args: P.args, **kwargs: P.kwargs) -> Outcome[T]:
+    """Run a call here and keep what it comes to."""
+    try:
+        value = call(*args, **kwargs)
+    except BaseException as error:  # noqa: BLE001  # raised again where the value is awaited
+        return _raiser(error)
+    return lambda: value
+
+
+def _raiser(error: BaseException) -> Callable[[], NoReturn]:
+    """An outcome that raises, once: were the error kept, it and the frames of its traceback would hold each other."""
+    kept = [error]
+
+    def fail() -> NoReturn:
+        raise kept.pop()
+
+    return fail
 
 
 def direct(call: Callable[P, T], /, *args: P.args, **kwargs: P.kwargs) -> T:

@@ -8,16 +8,18 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from contextlib import ExitStack, closing
+from contextlib import closing
 from dataclasses import dataclass
 
 import numpy as np
 
 from sidecar import color, transform
 from sidecar.bands import Bands
+from sidecar.errors import EncodeError, Overloaded
+from sidecar.holding import Holding
 from sidecar.interfaces import Blob, Encoder, EncoderFactory
 from sidecar.model import Pixels
-from sidecar.native import NativePool
+from sidecar.native import Calls, NativePool, Pool
 from sidecar.permits import Permits
 from sidecar.plan import Plan
 from sidecar.readers import Readers
@@ -70,15 +72,15 @@ def finish(plan: Plan, strip: Strip) -> Pixels:
     return np.ascontiguousarray(pixels)
 
 
-def binarize(plan: Plan, parts: Iterable[Strip], pool: NativePool) -> Iterator[Pixels]:
+def binarize(plan: Plan, parts: Iterable[Strip], pool: Pool) -> Iterator[Pixels]:
     """Strips of black and white. Where to part them only the whole picture tells, so one channel of it is held."""
-    grays = [pool(finish, plan, strip) for strip in parts]
+    grays = [pool(_finished, plan, strip) for strip in parts]
     threshold = pool(lambda: transform.otsu(np.sum([np.bincount(gray.ravel(), minlength=256) for gray in grays], 0)))
     for gray in grays:
-        yield transform.bitonal(gray, threshold)
+        yield pool(transform.bitonal, gray, threshold)
 
 
-def encode(plan: Plan, parts: Iterable[Strip], encoder: Encoder, pool: NativePool) -> Iterator[bytes]:
+def encode(plan: Plan, parts: Iterable[Strip], encoder: Encoder, pool: Pool) -> Iterator[bytes]:
     """The file's chunks, each strip finished and encoded in a native thread."""
     if plan.quality == "bitonal":
         written = (pool(encoder.write, strip) for strip in binarize(plan, parts, pool))
@@ -89,7 +91,17 @@ def encode(plan: Plan, parts: Iterable[Strip], encoder: Encoder, pool: NativePoo
 
 
 def _write(plan: Plan, strip: Strip, encoder: Encoder) -> bytes:
-    return encoder.write(finish(plan, strip))
+    return encoder.write(_finished(plan, strip))
+
+
+def _finished(plan: Plan, strip: Strip) -> Pixels:
+    """As `finish`, with the errors of the libraries beneath mapped to ours."""
+    try:
+        return finish(plan, strip)
+    except MemoryError as error:
+        raise Overloaded("there is no memory for this answer; try again later") from error
+    except (ValueError, OSError) as error:
+        raise EncodeError(f"a strip could not be scaled: {error}") from error
 
 
 class Body:
@@ -98,10 +110,13 @@ class Body:
     An object and not a generator: closing a generator that was never started runs none of its `finally`.
     """
 
-    def __init__(self, first: bytes, rest: Iterator[bytes], owned: ExitStack) -> None:
+    def __init__(
+        self, first: bytes, rest: Iterator[bytes], owned: Holding, proceed: Callable[[], None] = lambda: None
+    ) -> None:
         self._first: bytes | None = first
         self._rest = rest
         self._owned = owned
+        self._proceed = proceed
 
     def __iter__(self) -> Iterator[bytes]:
         """The chunks, once."""
@@ -112,6 +127,7 @@ class Body:
         first, self._first = self._first, None
         if first is not None:
             return first
+        self._proceed()
         try:
             return next(self._rest)
         except StopIteration:
@@ -122,7 +138,7 @@ class Body:
             raise
 
     def close(self) -> None:
-        """Wait out the decode in flight, give back the reader, then the permit."""
+        """Wait out the decode in flight, give back the reader, then the permit; see Holding."""
         self._owned.close()
 
 
@@ -137,15 +153,25 @@ class Pipeline:
     bulk: NativePool
     """For the bands of large answers: it gives way to `pool`."""
 
-    def start(self, plan: Plan, blob: Blob, factory: EncoderFactory, proceed: Callable[[], None]) -> Body:
+    def start(
+        self, plan: Plan, blob: Blob, factory: EncoderFactory, proceed: Callable[[], None], client: str = ""
+    ) -> Body:
         """Begin an answer and make its first chunk, so that what fails early can still be told with a status.
 
-        `proceed` is called once the permit is had: it may raise, where nobody waits for the answer any more.
+        `proceed` is called while the permit is waited for, once it is had, and before each further chunk: it may
+        raise, where nobody waits for the answer any more. `client`: whose turn it is when memory comes free.
         """
-        with ExitStack() as owned:
-            owned.enter_context(self.permits.take(plan.peak_bytes, large=plan.large))
+        owned = Holding()
+        try:
+            permit = self.permits.take(plan.peak_bytes, large=plan.large, client=client, proceed=proceed)
+            owned.enter_context(permit)
             proceed()
             reader = owned.enter_context(self.readers.lease(blob))
-            bands = owned.enter_context(closing(Bands(plan, blob, reader, self.bulk if plan.large else self.pool)))
-            chunks = encode(plan, strips(plan, bands), factory.start(plan.frame), self.pool)
-            return Body(next(chunks), chunks, owned.pop_all())
+            reading = owned.enter_context(closing(Calls(self.bulk if plan.large else self.pool, blob.etag)))
+            writing = owned.enter_context(closing(Calls(self.pool, blob.etag)))
+            bands = owned.enter_context(closing(Bands(plan, blob, reader, reading)))
+            chunks = encode(plan, strips(plan, bands), factory.start(plan.frame), writing)
+            return Body(next(chunks), chunks, owned, proceed)
+        except BaseException as error:
+            owned.__exit__(type(error), error, error.__traceback__)
+            raise

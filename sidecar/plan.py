@@ -9,6 +9,7 @@ from math import ceil
 from typing import Final
 
 from sidecar.errors import TooLarge
+from sidecar.footprint import Work, peak_bytes
 from sidecar.iiif.geometry import Geometry, Orientation
 from sidecar.interfaces import EncoderFactory
 from sidecar.model import Frame, ImageInfo, Level, Rect, Size
@@ -16,6 +17,8 @@ from sidecar.transform import Scaling, shift
 
 # Below this many pixels a window is decoded in one go: parting it costs more than it saves.
 _SMALL: Final = 1 << 20
+# Above this it is large even where it cannot be parted.
+_LARGE: Final = 4 * _SMALL
 # Bands and pieces smaller than this are joined with their neighbours.
 _PIECE: Final = 1 << 20
 # The first band of a large answer is this part of a tile high, so that the first bytes leave early.
@@ -56,8 +59,8 @@ class Plan:
 
     @property
     def large(self) -> bool:
-        """Whether it takes more than one band, and so longer than a tile."""
-        return len(self.bands) > 1
+        """Whether it takes longer than a tile, and is sent while it is made."""
+        return _is_large(self.bands)
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,6 +90,9 @@ def plan(geometry: Geometry, quality: str, info: ImageInfo, factory: EncoderFact
     rows = min(factory.rows(frame), target.height)
     scaling = None if source == target else Scaling(source, target, means.filter, shift(geometry.orientation))
     bands = part(level, crop, geometry.orientation, info.channels, means)
+    peak = peak_bytes(_work(bands, source, info, means, across=turned), level, info, frame, rows, scaling)
+    if peak > means.memory:
+        raise TooLarge(f"this answer takes about {peak >> 20} MiB of memory; the limit is {means.memory >> 20} MiB")
     return Plan(
         level=index,
         crop=crop,
@@ -98,7 +104,7 @@ def plan(geometry: Geometry, quality: str, info: ImageInfo, factory: EncoderFact
         profile=info.icc if means.srgb else None,
         frame=replace(frame, icc=None) if means.srgb else frame,
         rows=rows,
-        peak_bytes=_peak(level, bands, info, frame, rows, means),
+        peak_bytes=peak,
     )
 
 
@@ -222,16 +228,13 @@ def _frame(target: Size, quality: str, info: ImageInfo, factory: EncoderFactory)
     return Frame(target, channels, icc, bitonal=quality == "bitonal")
 
 
-def _peak(level: Level, bands: tuple[Band, ...], info: ImageInfo, frame: Frame, rows: int, means: Means) -> int:
-    """Bytes held at once: native decoding of the pieces under way, bands of pixels, strips on their way out."""
-    pieces = [piece.size.area for band in bands for piece in band.pieces]
-    together = means.cores if info.parallel and len(pieces) > 1 else 1
-    native = sum(sorted(pieces, reverse=True)[:together]) * level.pixel_bytes
-    held = max(band.region.size.area for band in bands) * info.channels * min(_HELD, len(bands) + 1)
-    strips = 4 * rows * frame.size.width * frame.channels
-    # A bitonal picture is held whole until its threshold is known.
-    strips += frame.size.area if frame.bitonal else 0
-    peak = int(level.fixed_bytes * together + native + held + strips)
-    if peak > means.memory:
-        raise TooLarge(f"this answer takes about {peak >> 20} MiB of memory; the limit is {means.memory >> 20} MiB")
-    return peak
+def _work(bands: tuple[Band, ...], source: Size, info: ImageInfo, means: Means, *, across: bool) -> Work:
+    """What is held of it at once; a reader that is not parallel decodes one piece at a time."""
+    pieces = sorted((piece.size.area for band in bands for piece in band.pieces), reverse=True)
+    together = max(means.cores, 1 if _is_large(bands) else len(pieces)) if info.parallel else 1
+    thickest = max(band.region.width if across else band.region.height for band in bands)
+    return Work(source, thickest, len(bands), pieces[:together])
+
+
+def _is_large(bands: tuple[Band, ...]) -> bool:
+    return len(bands) > 1 or bands[0].region.size.area > _LARGE

@@ -8,12 +8,14 @@ from __future__ import annotations
 
 from collections import OrderedDict
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from typing import Final
 
+from sidecar.casualties import Casualties
 from sidecar.errors import Unsupported
 from sidecar.interfaces import Blob, Decoder, ImageReader
 from sidecar.model import ImageInfo
+from sidecar.native import Note
 from sidecar.registry import Registry
 
 _INFOS: Final = 16
@@ -23,9 +25,14 @@ _INFOS: Final = 16
 class Readers:
     """The opened images of a worker. Belongs to one event loop."""
 
-    def __init__(self, registry: Registry, keep: int) -> None:
+    def __init__(
+        self, registry: Registry, keep: int, casualties: Casualties | None = None, note: Note = nullcontext
+    ) -> None:
+        """`note` is told of images while they are opened."""
         self._registry = registry
         self._keep = keep
+        self._casualties = casualties or Casualties(None, 0)
+        self._note = note
         self._idle: OrderedDict[int, tuple[str, ImageReader]] = OrderedDict()
         self._infos: OrderedDict[str, ImageInfo] = OrderedDict()
         self.leased = 0
@@ -54,8 +61,9 @@ class Readers:
 
     @contextmanager
     def lease(self, blob: Blob) -> Iterator[ImageReader]:
-        """A reader for one request alone. Raises as Decoder.open."""
-        reader = self._take(blob.etag) or self.decoder(blob).open(blob)
+        """A reader for one request alone. Raises as Decoder.open, and Casualty."""
+        self._casualties.check(blob.etag)
+        reader = self._take(blob.etag) or self._open(blob)
         self._remember(blob.etag, reader.info)
         self.leased += 1
         try:
@@ -67,6 +75,11 @@ class Readers:
             raise
         self.leased -= 1
         self._put(blob.etag, reader)
+
+    def _open(self, blob: Blob) -> ImageReader:
+        decoder = self.decoder(blob)
+        with self._note(blob.etag):
+            return decoder.open(blob)
 
     def close(self) -> None:
         """Close all idle readers."""

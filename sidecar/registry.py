@@ -84,7 +84,7 @@ class Plugins:
         decoders = self._gather(lambda: hook.register_decoders(config=config, native=native))
         encoders = self._gather(lambda: hook.register_encoders(config=config))
         return Registry(
-            sources,
+            sorted(sources, key=lambda source: source.name),
             _table((suffix, decoder) for decoder in decoders for suffix in sorted(decoder.suffixes)),
             _table((encoder.format, encoder) for encoder in encoders),
         )

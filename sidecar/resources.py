@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import json
 import select
 from contextlib import closing
@@ -14,6 +15,7 @@ from gevent.monkey import get_original
 
 from sidecar import answers, telemetry
 from sidecar.errors import Refusal, Unsupported
+from sidecar.handover import behind_nginx
 from sidecar.iiif import geometry, info, parse
 from sidecar.iiif.canonical import canonical
 from sidecar.iiif.geometry import Geometry
@@ -27,8 +29,8 @@ from sidecar.site import Site
 _CONTEXT_3: Final = "http://iiif.io/api/image/3/context.json"
 
 
-class ClientGone(Refusal):
-    """Nobody waits for the answer any more."""
+class ClientGone(Refusal, ConnectionResetError):
+    """Nobody waits for the answer any more. In the midst of it gunicorn takes this for what it is, and stays quiet."""
 
     status = 503
     reason = "client-gone"
@@ -72,7 +74,7 @@ class InfoResource:
         tag = answers.etag(blob, text)
         answers.common(resp, site.settings.cache_control)
         answers.validators(resp, tag, None)
-        if answers.fresh(req, tag, None):
+        if answers.known(req, tag):
             resp.status = falcon.HTTP_304
             return
         resp.content_type = _json_type(version, req.get_header("Accept") or "")
@@ -123,11 +125,15 @@ class ImageResource:
         tag = answers.etag(blob, request, named.scale, factory.settings, site.shown)
         answers.common(resp, site.settings.cache_control)
         answers.validators(resp, tag, blob.last_modified)
-        if answers.fresh(req, tag, blob.last_modified):
+        if answers.known(req, tag):
             resp.status = falcon.HTTP_304
             return
         image = site.pipeline.readers.info(blob)
         measured = self._measure(request, image, named.scale)
+        # RFC 9110 §13.2.1: a date comes after everything that would refuse the request.
+        if answers.unmodified(req, blob.last_modified):
+            resp.status = falcon.HTTP_304
+            return
         planned = plan(measured, request.quality, image, factory, site.means)
         event.details |= {"size": f"{measured.answer.width}x{measured.answer.height}", "bands": len(planned.bands)}
         self._describe(req, resp, f"{site.uri(req, version, identifier)}/", request, measured, named.scale)
@@ -171,9 +177,9 @@ class ImageResource:
     def _send(
         self, req: falcon.Request, resp: falcon.Response, planned: Plan, blob: Blob, factory: EncoderFactory
     ) -> None:
-        body = self._site.pipeline.start(planned, blob, factory, lambda: _still_there(req))
+        body = self._site.pipeline.start(planned, blob, factory, lambda: _still_there(req), _client(req))
         if planned.large:
-            resp.stream = body
+            resp.stream = telemetry.of(req.env).body = body
         else:
             # Made whole before it is sent: errors keep their status, and a slow client holds no permit.
             with closing(body):
@@ -189,7 +195,13 @@ def _still_there(req: falcon.Request) -> None:
     poll = get_original("select", "poll")()
     poll.register(connection.fileno(), select.POLLRDHUP)
     if poll.poll(0):
-        raise ClientGone("the client has gone")
+        raise ClientGone(errno.ECONNRESET, "the client has gone")
+
+
+def _client(req: falcon.Request) -> str:
+    """Who asks, for taking turns: behind our nginx, which adds its peer to X-Forwarded-For, the last one there."""
+    forwarded = req.get_header("X-Forwarded-For") or ""
+    return forwarded.rpartition(",")[2].strip() if forwarded and behind_nginx(req) else req.remote_addr
 
 
 class HealthResource:

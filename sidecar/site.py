@@ -30,7 +30,13 @@ class Site:
     def shown(self) -> tuple[object, ...]:
         """The settings that show in pictures: part of their ETags, and the same on every machine set up alike."""
         settings = self.settings
-        limits = (settings.max_scale, settings.max_pixels, settings.restrict_to_sizes, settings.min_size)
+        limits = (
+            settings.max_scale,
+            settings.max_pixels,
+            settings.restrict_to_sizes,
+            settings.min_size,
+            settings.hand_over,
+        )
         return (settings.downscale_filter, settings.background_color, settings.color, *limits)
 
     def identifier(self, version: int, segment: str) -> Identifier:

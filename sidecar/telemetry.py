@@ -19,6 +19,7 @@ import structlog
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, generate_latest
 from prometheus_client.multiprocess import MultiProcessCollector
 
+from sidecar.interfaces import Closing
 from sidecar.pipeline import Pipeline
 
 log = structlog.get_logger("sidecar")
@@ -42,6 +43,15 @@ PERMITS: Final = Gauge("sidecar_permits_bytes_in_use", "Bytes of memory promised
 WAITING: Final = Gauge("sidecar_permits_waiting", "Requests waiting for memory.", multiprocess_mode="livesum")
 LEASED: Final = Gauge("sidecar_readers_leased", "Opened images in use.", multiprocess_mode="livesum")
 IDLE: Final = Gauge("sidecar_readers_idle", "Opened images kept for the next request.", multiprocess_mode="livesum")
+LOST: Final = Gauge("sidecar_native_threads_lost", "Threads stuck in native calls.", multiprocess_mode="livesum")
+LATE: Final = Histogram(
+    "sidecar_loop_late_seconds",
+    "How late the event loop was when it should have run.",
+    buckets=(0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.25, 0.5, 1, 5),
+)
+LONGEST: Final = Gauge(
+    "sidecar_loop_longest_late_seconds", "The latest of the last minute.", multiprocess_mode="livemax"
+)
 
 
 @dataclass(slots=True)
@@ -52,6 +62,8 @@ class Event:
     reason: str = ""
     """Why it was handed over, refused or broken off."""
     details: dict[str, object] = field(default_factory=dict)
+    body: Closing | None = None
+    """The answer's chunks, once they are made."""
 
 
 def of(environ: dict[str, Any]) -> Event:
@@ -66,6 +78,7 @@ def show(pipeline: Pipeline) -> None:
     WAITING.set(pipeline.permits.waiting)
     LEASED.set(pipeline.readers.leased)
     IDLE.set(pipeline.readers.idle)
+    LOST.set(pipeline.pool.lost + pipeline.bulk.lost)
 
 
 def exposition() -> bytes:
@@ -120,6 +133,9 @@ class Observed:
         try:
             return _Answer(self._app(environ, started), account)
         except BaseException:
+            # Made, but never given back to be closed: a server may refuse a header in start_response.
+            if account.event.body is not None:
+                account.event.body.close()
             account.settle("crash")
             raise
 
@@ -130,14 +146,14 @@ class _Account:
     def __init__(self, environ: dict[str, Any]) -> None:
         self._began = time.monotonic()
         self._environ = environ
-        self._event = of(environ)
+        self.event = of(environ)
         self._open = True
         self.status = 0
         self.sent = 0
 
     def count(self, chunk: bytes) -> None:
         if not self.sent:
-            FIRST.labels(self._event.kind).observe(time.monotonic() - self._began)
+            FIRST.labels(self.event.kind).observe(time.monotonic() - self._began)
         self.sent += len(chunk)
 
     def settle(self, broken: str = "") -> None:
@@ -145,7 +161,9 @@ class _Account:
         if not self._open:
             return
         self._open = False
-        seconds, kind = time.monotonic() - self._began, self._event.kind
+        # It leads back to the request, and would keep both from being freed.
+        self.event.body = None
+        seconds, kind = time.monotonic() - self._began, self.event.kind
         IN_FLIGHT.dec()
         REQUESTS.labels(kind, str(self.status)).inc()
         SECONDS.labels(kind).observe(seconds)
@@ -158,10 +176,10 @@ class _Account:
             path=self._environ.get("RAW_URI", self._environ.get("PATH_INFO")),
             status=self.status,
             kind=kind,
-            reason=broken or self._event.reason,
+            reason=broken or self.event.reason,
             milliseconds=round(seconds * 1000, 1),
             bytes=self.sent,
-            **self._event.details,
+            **self.event.details,
         )
 
 
@@ -184,7 +202,8 @@ class _Answer:
             raise
         except Exception as error:
             self._account.settle(getattr(error, "reason", "crash"))
-            log.warning("answer broke off", error=str(error), kind=type(error).__name__)
+            if not isinstance(error, ConnectionError):
+                log.warning("answer broke off", error=str(error), kind=type(error).__name__)
             raise
         self._account.count(chunk)
         return chunk

@@ -64,6 +64,18 @@ def test_first_come_first_served(permits: Permits) -> None:
     assert order == ["wide", "thin"]
 
 
+def test_large_work_takes_turns_however_much_memory_there_is() -> None:
+    """No more large work runs at once than there are places for; small work is not held up by it."""
+    permits = Permits(100, queue=5, patience=5, large=1)
+    done = Event()
+    first, second = hold(permits, 10, done, large=True), hold(permits, 10, done, large=True)
+    tile = hold(permits, 10, done)
+    assert (permits.held, permits.waiting) == (20, 1)
+    done.set()
+    gevent.joinall([first, second, tile], raise_error=True)
+    assert (permits.held, permits.waiting) == (0, 0)
+
+
 def test_what_never_fits_is_refused_at_once(permits: Permits) -> None:
     """A permit beyond the lane's limit is a clear error and not an endless wait."""
     with pytest.raises(TooLarge, match="memory"), permits.take(76, large=True):
@@ -128,4 +140,63 @@ def test_never_over_budget(work: list[tuple[int, bool, int]]) -> None:
     greenlets = [gevent.spawn(run, size, turns, large=large) for size, large, turns in work]
     gevent.joinall(greenlets, raise_error=True)
     assert max(seen, default=0) <= 100
+    assert permits.held == 0
+
+
+def served(permits: Permits, requests: list[tuple[str, int]]) -> list[str]:
+    """The order in which clients are served that come while everything is taken; '!' where one is refused."""
+    done, order = Event(), list[str]()
+    running = hold(permits, 100, done)
+
+    def work(client: str, size: int) -> None:
+        try:
+            with permits.take(size, large=False, client=client):
+                order.append(client)
+        except Overloaded:
+            order.append(f"{client}!")
+
+    greenlets = []
+    for client, size in requests:
+        greenlets.append(gevent.spawn(work, client, size))
+        gevent.sleep(0)
+    done.set()
+    gevent.joinall([running, *greenlets], raise_error=True)
+    return order
+
+
+def test_clients_take_turns() -> None:
+    """A client with one request is served after one of the crawler's that came long before, not after all."""
+    permits = Permits(100, queue=10, patience=5)
+    assert served(permits, [("crawler", 100)] * 4 + [("b", 100), ("c", 100)]) == [
+        *("crawler", "b", "c"),
+        *("crawler",) * 3,
+    ]
+
+
+def test_a_crawler_cannot_fill_the_queue() -> None:
+    """In a full queue a newcomer takes the place of whoever has most waiting; with as many itself, it is refused."""
+    permits = Permits(100, queue=3, patience=5)
+    requests = [("crawler", 100)] * 5 + [("b", 100), ("c", 100), ("d", 100), ("b", 100)]
+    order = served(permits, requests)
+    assert order[:6] == ["crawler!", "crawler!", "crawler!", "crawler!", "d!", "b!"]
+    assert order[6:] == ["crawler", "b", "c"]
+
+
+def test_who_waits_is_looked_after(monkeypatch: pytest.MonkeyPatch) -> None:
+    """While a request waits it is asked again and again whether it should go on, and leaves the queue where not."""
+    monkeypatch.setattr("sidecar.permits._LOOK", 0.001)
+    permits, done, asked = Permits(100, queue=2, patience=30), Event(), list[int]()
+    running = hold(permits, 100, done)
+
+    def proceed() -> None:
+        asked.append(permits.waiting)
+        if len(asked) == 3:
+            raise ConnectionAbortedError
+
+    with pytest.raises(ConnectionAbortedError), permits.take(1, large=False, proceed=proceed):
+        pass
+    assert asked == [1, 1, 1]
+    assert permits.waiting == 0
+    done.set()
+    running.join()
     assert permits.held == 0

@@ -1,0 +1,87 @@
+"""Requests leave no cycles: what they used is freed when they end, and the collector has nothing to do."""
+
+from __future__ import annotations
+
+import gc
+import types
+from collections.abc import Iterator
+from itertools import islice
+from typing import Any
+
+import pytest
+from falcon.testing import create_environ
+
+from sidecar.app import create_app
+from sidecar.config import Config, Settings
+from sidecar.registry import Registry
+from sidecar.service import Service
+from sidecar.testing.fakes import GradientDecoder, MemoryBlob, MemorySource, RawEncoderFactory, gradient
+
+
+@pytest.fixture
+def service() -> Iterator[Service]:
+    """A worker's application over images in memory."""
+    contents = {"fine": gradient(3000, 2000), "untiled": gradient(500, 500, tile=0), "broken": b"gradient x y\n"}
+    blobs = {name: MemoryBlob(f"{name}.gradient", content) for name, content in contents.items()}
+    registry = Registry([MemorySource(blobs)], {"gradient": GradientDecoder()}, {"raw": RawEncoderFactory(64)})
+    made = create_app(Config.of(Settings(memory=64 * 2**20)), registry)
+    yield made
+    made.close()
+
+
+def ask(service: Service, path: str, chunks: int | None = None, **headers: str) -> str:
+    """One request, of whose answer so many chunks are taken; its status."""
+    statuses: list[str] = []
+
+    def started(status: str, _headers: object, *_: Any) -> None:
+        statuses.append(status)
+
+    environ = create_environ(path, headers=headers)
+    answer = service(environ, started)
+    for _ in islice(answer, chunks):
+        pass
+    answer.close()  # type: ignore[attr-defined]  # Observed always gives something to close
+    return statuses[0][:3]
+
+
+REQUESTS = {
+    "a tile": ("/iiif/3/fine/0,0,512,512/256,/0/default.raw", None, "200"),
+    "a whole": ("/iiif/3/fine/full/max/0/default.raw", None, "200"),
+    "a whole of which the client takes one chunk": ("/iiif/3/fine/full/max/0/default.raw", 1, "200"),
+    "a whole of which the client takes nothing": ("/iiif/3/fine/full/max/0/default.raw", 0, "200"),
+    "black and white": ("/iiif/3/untiled/full/max/0/bitonal.raw", None, "200"),
+    "info.json": ("/iiif/3/fine/info.json", None, "200"),
+    "an unknown image": ("/iiif/3/none/full/max/0/default.raw", None, "404"),
+    "a bad region": ("/iiif/3/fine/x/max/0/default.raw", None, "400"),
+    "a broken file": ("/iiif/3/broken/info.json", None, "500"),
+    "another path": ("/elsewhere", None, "404"),
+    "health": ("/sidecar/health", None, "200"),
+    "metrics": ("/sidecar/metrics", None, "200"),
+}
+
+
+@pytest.mark.parametrize("request_", REQUESTS.values(), ids=[*REQUESTS])
+def test_a_request_leaves_no_cycle(service: Service, request_: tuple[str, int | None, str]) -> None:
+    """Twenty requests of a kind, those that fail included, leave nothing for the collector to find."""
+    path, chunks, status = request_
+    assert ask(service, path, chunks) == status
+    gc.collect()
+    gc.disable()
+    gc.set_debug(gc.DEBUG_SAVEALL)
+    try:
+        for _ in range(20):
+            ask(service, path, chunks)
+        gc.collect()
+        found = [described(thing) for thing in gc.garbage]
+    finally:
+        gc.set_debug(0)
+        gc.enable()
+        gc.garbage.clear()
+    assert found == []
+
+
+def described(thing: object) -> str:
+    """What a found object is, for the message of a failed test."""
+    if isinstance(thing, types.FrameType):
+        return f"frame of {thing.f_code.co_qualname}"
+    return f"{type(thing).__module__}.{type(thing).__qualname__} {str(thing)[:60]}"

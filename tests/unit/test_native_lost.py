@@ -1,0 +1,111 @@
+"""Stuck native calls: their threads are counted out and in again, and what they use is waited for."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+import gevent
+import pytest
+
+from sidecar.native import Calls, NativePool
+
+
+@pytest.fixture
+def go() -> Iterator[threading.Event]:
+    """What stuck calls wait for."""
+    event = threading.Event()
+    yield event
+    event.set()
+
+
+@pytest.fixture
+def pool(go: threading.Event) -> Iterator[NativePool]:
+    """Two threads."""
+    native = NativePool(2)
+    yield native
+    go.set()
+    native.close()
+    assert native.busy == 0
+
+
+def test_stuck_calls_take_no_others_place(pool: NativePool, go: threading.Event) -> None:
+    """With every thread stuck nothing runs; counted out, others do, twice as many threads as stuck ones in all."""
+    stuck = [pool.spawn_for(image, go.wait, 30) for image in ("a", "b")]
+    waiting = gevent.spawn(pool, lambda: "done")
+    waiting.join(0.1)
+    assert not waiting.ready()
+    assert pool.count_out(3600) == []
+    gevent.sleep(0.01)
+    assert sorted(pool.count_out(0.001)) == ["a", "b"]
+    assert pool.count_out(0.001) == []
+    assert (waiting.get(timeout=30), pool.lost, pool.busy) == ("done", 2, 2)
+    both = [gevent.spawn(pool, threading.get_ident) for _ in range(2)]
+    gevent.joinall(both, timeout=30, raise_error=True)
+    go.set()
+    for call in stuck:
+        call.wait()
+    pool.count_out(3600)
+    assert pool.lost == 0
+
+
+def test_no_more_threads_than_before_when_the_lost_are_back(pool: NativePool, go: threading.Event) -> None:
+    """Once stuck calls have returned, no more run at once than threads were asked for."""
+    stuck = pool.spawn(go.wait, 30)
+    gevent.sleep(0.01)
+    pool.count_out(0.001)
+    go.set()
+    stuck.wait()
+    pool.count_out(3600)
+    lock, now, most = threading.Lock(), 0, 0
+
+    def work() -> None:
+        nonlocal now, most
+        with lock:
+            now += 1
+            most = max(most, now)
+        threading.Event().wait(0.005)
+        with lock:
+            now -= 1
+
+    gevent.joinall([gevent.spawn(pool, work) for _ in range(12)], raise_error=True)
+    assert most == 2
+
+
+def test_images_are_noted_while_native_code_works_on_them() -> None:
+    """The note is open as long as the call runs, in its thread, and is closed where the call fails."""
+    noted: list[tuple[str, str]] = []
+
+    @contextmanager
+    def note(image: str) -> Iterator[None]:
+        noted.append(("in", image))
+        try:
+            yield
+        finally:
+            noted.append(("out", image))
+
+    def fail() -> None:
+        noted.append(("call", ""))
+        raise ZeroDivisionError
+
+    pool = NativePool(1, note=note)
+    with pytest.raises(ZeroDivisionError):
+        Calls(pool, "x")(fail)
+    pool.close()
+    assert noted == [("in", "x"), ("call", ""), ("out", "x")]
+
+
+def test_calls_are_waited_out(pool: NativePool, go: threading.Event) -> None:
+    """Closing the calls of a request ends when the last has returned, whoever has stopped waiting for it."""
+    calls = Calls(pool, "x")
+    calls.close()
+    reader = gevent.spawn(calls, go.wait, 30)
+    gevent.sleep(0.01)
+    reader.kill()
+    closing = gevent.spawn(calls.close)
+    closing.join(0.05)
+    assert not closing.ready()
+    go.set()
+    closing.join(30)
+    assert closing.ready()
