@@ -107,9 +107,9 @@ class Settings(Section):
     """Large answers that a worker makes at once, each on all processors; 0: its share of the processors, at least 1."""
     queue: int = Setting(64, ge=0)
     """Requests of a worker that may wait for memory; more are refused with 503."""
-    patience: float = Setting(30.0, gt=0)
+    patience: float = Setting(40.0, gt=0)
     """Seconds a request may wait for memory before it is refused with 503."""
-    first_byte_timeout: float = Setting(45.0, gt=0)
+    first_byte_timeout: float = Setting(50.0, gt=0)
     """Seconds until an answer's first byte; then the request is handed over. Shorter than nginx's
     `proxy_read_timeout`."""
     total_timeout: float = Setting(900.0, gt=0)

@@ -19,6 +19,8 @@ from sidecar.transform import Scaling, shift
 _SMALL: Final = 1 << 20
 # Above this it is large even where it cannot be parted.
 _LARGE: Final = 4 * _SMALL
+# Bands of untiled levels have about so many pixels: enough to outweigh what each takes however thin it is.
+_UNTILED: Final = 2 * _SMALL
 # Bands and pieces smaller than this are joined with their neighbours.
 _PIECE: Final = 1 << 20
 # The first band of a large answer is this part of a tile high, so that the first bytes leave early.
@@ -170,7 +172,9 @@ def _band_cuts(level: Level, crop: Rect, channels: int, means: Means, *, across:
     start, stop, breadth = (crop.x, crop.right, crop.height) if across else (crop.y, crop.bottom, crop.width)
     most = _band_limit(level, breadth, channels, means)
     if level.grid is None:
-        return [] if stop - start <= most else [*range(start + most, stop, most)]
+        # Parted even so: bands decode side by side, and the first while the bytes of the next are still fetched.
+        most = min(most, max(64, _UNTILED // breadth))
+        return [*_thinned(start, stop, most)][:-1]
     free = [*(level.grid.columns(start, stop) if across else level.grid.rows(start, stop))]
     thick = [*_joined(start, stop, free, max(1, _PIECE // breadth))]
     thin = [cut for first, last in pairwise((start, *thick, stop)) for cut in _thinned(first, last, most)]

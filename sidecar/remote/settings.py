@@ -22,9 +22,9 @@ class RemoteSettings(Section):
     """Requests of a worker that are under way at once."""
     freshness: float = Setting(30.0, ge=0)
     """Seconds for which an object that was found is not asked for again."""
-    block: int = Setting(64 * 2**10, ge=2**12)
+    block: int = Setting(32 * 2**10, ge=2**12)
     """Bytes of the blocks that are fetched and kept."""
-    gap: int = Setting(128 * 2**10, ge=0)
+    gap: int = Setting(64 * 2**10, ge=0)
     """Bytes nobody asked for that are fetched to save a request."""
     span: int = Setting(4 * 2**20, ge=2**12)
     """Bytes of the longest single request; more is fetched over several connections."""
