@@ -9,9 +9,9 @@ EDITABLE := $(patsubst plugins/openslide,plugins/openslide[sample],$(PLUGINS))
 PIP := .venv/bin/python -m pip --disable-pip-version-check
 # Debian keeps nginx where ordinary users do not look.
 export PATH := $(PATH):/usr/sbin:/usr/local/sbin
-export PORT CANTALOUPE
+export PORT CANTALOUPE BENCH_FILES SOAK_MINUTES
 
-.PHONY: help run test lint packages clean
+.PHONY: help run test soak load bench lint packages clean
 .DEFAULT_GOAL := help
 
 help: ## List the tasks
@@ -24,6 +24,15 @@ run: .venv/.plain ## Start nginx and the sidecar with sample images; Ctrl-C stop
 test: .venv/.dev ## Run all tests, real nginx and gunicorn included (ARGS='-k word' for some)
 	.venv/bin/python -m pytest $(ARGS)
 
+soak: .venv/.dev ## Watch memory under mixed load, drawn in .bench/soak.png (SOAK_MINUTES=10)
+	.venv/bin/python -m tests.chaos.soak
+
+load: .venv/.dev ## Ask for many whole images of 80 MP at once, against targets (BENCH_FILES=folder)
+	.venv/bin/python -m tests.chaos.load
+
+bench: .venv/.bench ## Measure, compare in one run and draw (ONLY=ac for parts, BENCH_LARGE=1 for a gigapixel too)
+	.venv/bin/python -m tests.bench $(if $(ONLY),--only $(ONLY))
+
 lint: .venv/.dev ## Check style and types
 	.venv/bin/ruff check .
 	.venv/bin/ruff format --check .
@@ -33,7 +42,7 @@ packages: ## Install what is needed of the system, or say what it is
 	@.ci/packages $(PYTHON)
 
 clean: ## Remove everything that was set up
-	rm -rf .venv .run .mypy_cache .pytest_cache .ruff_cache .hypothesis
+	rm -rf .venv .run .bench .mypy_cache .pytest_cache .ruff_cache .hypothesis
 
 .venv/bin/python: | packages
 	$(PYTHON) -m venv .venv
@@ -47,3 +56,7 @@ clean: ## Remove everything that was set up
 .venv/.dev: $(PROJECTS) | packages .venv/bin/python
 	$(PIP) install --editable '.[dev]' $(EDITABLE:%=--editable './%')
 	@touch $@ .venv/.plain
+
+.venv/.bench: $(PROJECTS) | packages .venv/bin/python
+	$(PIP) install --editable '.[dev,bench]' $(EDITABLE:%=--editable './%')
+	@touch $@ .venv/.dev .venv/.plain

@@ -72,7 +72,7 @@ def test_requests_side_by_side_wait_once() -> None:
 
 @given(TIMES)
 def test_rounds_are_the_longest_chain(times: list[tuple[int, int]]) -> None:
-    """No chain of requests, each begun after the one before was answered, is longer than the rounds that are counted."""
+    """The rounds counted are the longest chain of requests that each began when the one before was answered."""
     asked = [Asked(begin, begin + wait, 1) for begin, wait in times]
     longest: dict[float, int] = {}
     for each in sorted(asked, key=lambda one: one.headers):

@@ -1,0 +1,162 @@
+"""Large regions from an object store: the pipeline beside each of its stages alone.
+
+Fetching, decoding and encoding overlap; all at once should hardly take longer than the longest of them does alone.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Iterator, Sequence
+from contextlib import closing, contextmanager
+from dataclasses import dataclass, field
+from functools import partial
+
+import numpy as np
+
+from sidecar.bands import Bands
+from sidecar.interfaces import EncoderFactory, ImageReader
+from sidecar.model import Buffer, ImageInfo, Pixels, Rect, Window
+from sidecar.pipeline import encode, strips
+from sidecar.plan import Plan
+from sidecar.registry import Registry
+from sidecar.testing.fakes import MemoryBlob, on_disk
+from tests.bench import files
+from tests.bench.figures import Chart, Must, Report
+from tests.bench.link import connect
+from tests.bench.processes import LATENCY, MBITS, far_store
+from tests.bench.rounds import Times, interleaved, milliseconds, ratio
+from tests.bench.workshop import Threads, Workshop, load, threads, workshop
+
+WORDS = "0,0,4096,8000/max/0/default.jpg"
+LINKS = (MBITS, 50)
+"""Megabits per second: decoding takes longer, fetching takes longer."""
+ROUNDS = 5
+LONGER = 1.2
+ALL, FETCH, DECODE, ENCODE = STAGES = "all at once", "fetch", "decode", "encode"
+_drain = partial(deque[object], maxlen=0)
+
+
+@dataclass(frozen=True, slots=True)
+class Blank:
+    """An ImageReader that knows which bytes to read, and shows black."""
+
+    reader: ImageReader
+
+    @property
+    def info(self) -> ImageInfo:
+        """The other's."""
+        return self.reader.info
+
+    def window(self, level: int, region: Rect) -> Window:
+        """The other's."""
+        return self.reader.window(level, region)
+
+    def read(self, window: Window, data: Sequence[Buffer]) -> Pixels:
+        """One black sample, as if it were many: that costs nothing."""
+        del data
+        shape = (window.region.height, window.region.width, self.info.channels)
+        return np.broadcast_to(np.zeros((), np.uint8), shape)
+
+    def close(self) -> None:
+        """Nothing is held."""
+
+
+@dataclass(frozen=True)
+class Stages:
+    """One answer, whole and in its parts."""
+
+    own: Threads
+    url: str
+    registry: Registry
+    """Knows the packet indexes."""
+    local: MemoryBlob
+    """The bytes at hand."""
+    reader: ImageReader
+    """Of those."""
+    plan: Plan
+    factory: EncoderFactory
+    bands: Sequence[Pixels] = field(repr=False)
+
+    def whole(self, _: int) -> None:
+        """The pipeline, from a worker that has no block and no connection yet."""
+        with self._far() as shop, closing(shop.answer(shop.find(self.local.name), WORDS)) as body:
+            _drain(body)
+
+    def fetch(self, _: int) -> None:
+        """Find the object and read as far ahead as the pipeline does."""
+        with self._far() as shop:
+            blob = shop.find(self.local.name)
+            with shop.pipeline.readers.lease(blob) as reader:
+                _drain(Bands(self.plan, blob, Blank(reader), self.own.bulk))
+
+    def decode(self, _: int) -> None:
+        """All bands, with the pipeline's threads."""
+        _drain(Bands(self.plan, self.local, self.reader, self.own.bulk))
+
+    def encode(self, _: int) -> None:
+        """All strips."""
+        _drain(encode(self.plan, strips(self.plan, self.bands), self.factory.start(self.plan.frame), self.own.small))
+
+    @contextmanager
+    def _far(self) -> Iterator[Workshop]:
+        source, _ = connect(self.url)
+        with closing(source):
+            yield workshop(self.own, self.registry, [source])
+
+
+@dataclass(frozen=True, slots=True)
+class Case:
+    """An answer over a link, measured."""
+
+    name: str
+    times: Times
+
+    @property
+    def against_longer(self) -> float:
+        """Its time in those of the longer of fetching and decoding."""
+        return ratio(self.times, ALL, FETCH, DECODE)
+
+    @property
+    def against_sum(self) -> float:
+        """Its time in those of one stage after the other."""
+        return ratio(self.times, ALL, FETCH, DECODE, ENCODE, join=sum)
+
+
+def run() -> Report:
+    """Measure the requests over the links."""
+    with threads() as own:
+        cases = [case for mbits in LINKS for case in over(own, mbits)]
+    return Report(
+        f"4096 by 8000 pixels from an object store {LATENCY} ms away: three stages at once",
+        ("", *(f"{name}, ms" for name in STAGES), "÷ longer of fetch and decode", "÷ one after the other"),
+        [
+            (case.name, *(milliseconds(case.times, name) for name in STAGES), case.against_longer, case.against_sum)
+            for case in cases
+        ],
+        Chart(
+            "ms",
+            [case.name for case in cases],
+            {name: [milliseconds(case.times, name) for case in cases] for name in STAGES},
+        ),
+        [Must(f"{case.name}: against the longer of fetch and decode", case.against_longer, LONGER) for case in cases],
+        ["Each stage alone runs as far ahead, and with as many threads, as in the pipeline; ratios of rounds, median."],
+    )
+
+
+def over(own: Threads, mbits: float) -> Iterator[Case]:
+    """The requests over one link, each as a case."""
+    with far_store(mbits) as url:
+        for path in (files.tiled(), files.single()):
+            stages = prepare(own, url, on_disk(path))
+            calls = {ALL: stages.whole, FETCH: stages.fetch, DECODE: stages.decode, ENCODE: stages.encode}
+            yield Case(f"{files.label(path)}, {mbits} Mbit/s", interleaved(calls, ROUNDS))
+
+
+def prepare(own: Threads, url: str, local: MemoryBlob) -> Stages:
+    """Decode it once, to have what each stage takes from the one before."""
+    registry = load(own)
+    shop = workshop(own, registry)
+    with shop.pipeline.readers.lease(local) as reader:
+        plan, factory = shop.plan(reader.info, WORDS)
+        bands = [*Bands(plan, local, reader, own.bulk)]
+        return Stages(own, url, registry, local, reader, plan, factory, bands)
