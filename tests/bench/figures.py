@@ -36,8 +36,6 @@ class Chart:
     unit: str
     cases: Sequence[str]
     series: Mapping[str, Sequence[float]]
-    limit: float | None = None
-    """Drawn as a line, where all bars share one."""
 
 
 @dataclass(frozen=True, slots=True)

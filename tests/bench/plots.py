@@ -31,8 +31,6 @@ def draw(report: Report, path: Path) -> None:
         axes.set_xlabel(chart.unit)
         axes.set_title(report.title, loc="left")
         axes.spines[["top", "right"]].set_visible(False)
-        if chart.limit is not None:
-            axes.axvline(chart.limit, color="black", linestyle="--", linewidth=1)
         if bars > 1:
-            axes.legend(frameon=False, loc="lower right")
+            figure.legend(frameon=False, loc="outside lower center", ncols=bars)
         figure.savefig(path, metadata={"Date": None} if path.suffix == ".svg" else None)
