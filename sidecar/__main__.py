@@ -5,28 +5,18 @@ from __future__ import annotations
 import os
 import sys
 from pathlib import Path
-from typing import Annotated, Final
+from typing import Annotated
 
 import typer
 
 from sidecar import startup
 from sidecar.compare.command import compare
 from sidecar.errors import StartError
+from sidecar.memory import ALLOCATOR
 from sidecar.native import direct
 from sidecar.registry import Registry
 
 cli = typer.Typer(no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False, help=__doc__)
-
-_ALLOCATOR: Final = {
-    # One arena for each decoder thread lets memory grow without a leak; two are enough here.
-    "MALLOC_ARENA_MAX": "2",
-    # OpenJPEG asks for the same large blocks for every tile: kept, their pages need not be mapped and zeroed anew.
-    # glibc takes no mmap threshold above 32 MiB (mallopt(3)).
-    "MALLOC_MMAP_THRESHOLD_": str(32 * 2**20),
-    "MALLOC_TRIM_THRESHOLD_": str(256 * 2**20),
-}
-"""For glibc, which reads them before any of our code runs. What the operator has set stays."""
-
 
 TomlFile = Annotated[
     Path | None, typer.Option("--config", envvar=startup.TOML, metavar="FILE", help="Settings, as TOML.")
@@ -44,9 +34,10 @@ def serve(config: TomlFile = None, cantaloupe_config: CantaloupeFile = None) -> 
     if not registry.sources:
         typer.echo("warning: no source is set up, so no image will be found; see `sidecar config`", err=True)
     registry.close()
-    # A new process image: the allocator reads its environment, and gunicorn forks while no native library is loaded.
+    # A new process image: the allocator reads its environment, where what the operator has set stays, and gunicorn
+    # forks while no native library is loaded.
     arguments = [sys.executable, "-m", "gunicorn", "--config", "python:sidecar.gunicorn_conf"]
-    os.execve(sys.executable, arguments, {**_ALLOCATOR, **os.environ})  # noqa: S606  # no shell is wanted
+    os.execve(sys.executable, arguments, {**ALLOCATOR, **os.environ})  # noqa: S606  # no shell is wanted
 
 
 @cli.command("plugins")

@@ -10,6 +10,7 @@ import falcon
 from sidecar import casualties, memory, startup, telemetry
 from sidecar.casualties import Casualties, Notebook
 from sidecar.config import Config, Settings
+from sidecar.cores import Cores
 from sidecar.deadline import Timed
 from sidecar.errors import NotAllowed, NotFound, SidecarError
 from sidecar.handover import Handover, target, unforeseen
@@ -52,17 +53,18 @@ def create_app(
     settings = config.core
     small = pool or NativePool(settings.threads)
     known = Casualties(casualties.folder(), settings.quarantine)
-    cores = len(os.sched_getaffinity(0))
+    cores = Cores(len(os.sched_getaffinity(0)), casualties.folder())
     budget = memory.budget(settings.memory, settings.workers)
-    large = settings.large or max(1, cores // settings.workers)
+    large = settings.large or max(1, cores.count // settings.workers)
     permits = Permits(budget, settings.queue, settings.patience, large)
     pipeline = Pipeline(
         readers=Readers(registry, settings.readers, known, small.note),
         permits=permits,
         pool=small,
-        bulk=NativePool(cores, nice=5, note=small.note),
+        bulk=NativePool(cores.count, nice=5, note=small.note, share=cores.share),
+        cores=cores,
     )
-    site = Site(settings, registry, pipeline, _means(settings, permits, cores))
+    site = Site(settings, registry, pipeline, _means(settings, permits, cores.count))
     app: falcon.App[falcon.Request, falcon.Response] = falcon.App(middleware=[RawPath(), ReadOnly()])
     app.req_options.strip_url_path_trailing_slash = False
     image = ImageResource(site)

@@ -3,11 +3,16 @@
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Callable, Iterator, Sequence
-from typing import Final, Generic, ParamSpec, TypeVar
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import contextmanager
+from functools import partial
+from typing import Final, Generic, ParamSpec, TypeAlias, TypeVar
 
 import gevent
 import numpy as np
+from gevent.event import Event
+from gevent.lock import Semaphore
+from gevent.queue import Queue
 
 from sidecar.interfaces import Blob, ImageReader
 from sidecar.model import Buffer, Pixels, Rect, Window
@@ -18,8 +23,10 @@ P = ParamSpec("P")
 T = TypeVar("T")
 
 _FETCH_AHEAD: Final = 2
-# Bands whose bytes are on their way at once: more would share the link, and the first of them come late.
-_FETCH_AT_ONCE: Final = 2
+# Bytes on their way at once: at first, so that the first of them come soon, and soon after, for 1 Gbit/s at 30 ms.
+# More would share the link, and decoding would wait for all of them and then be busy for long with the last.
+_FIRST_AT_ONCE: Final = 1 << 20
+_AT_ONCE: Final = 4 << 20
 _DECODE_AHEAD: Final = 1
 
 
@@ -38,92 +45,129 @@ class Task(Generic[T]):
         return result()
 
     def stop(self) -> None:
-        """Make it give up where it waits, and wait until it has."""
+        """Make it give up where it waits, and wait until it has. It is not to be asked for anything after that."""
         self._greenlet.kill()
-
-    def join(self) -> None:
-        """Wait until it is over."""
-        self._greenlet.join()
+        # The frames of what it was stopped with may lead back here.
+        del self._greenlet
 
 
-Fetched = tuple[Window, Sequence[Buffer]]
+class Link:
+    """Lets the pieces of an answer be fetched one after the other, in the order in which they ask.
+
+    As many are under way at once as keep a connection busy in spite of the time that each request takes.
+    """
+
+    def __init__(self) -> None:
+        self._under_way = 0
+        self._most = _FIRST_AT_ONCE
+        self._waiting: deque[tuple[int, Event]] = deque()
+
+    @contextmanager
+    def turn(self, size: int) -> Iterator[None]:
+        """Wait for one's turn to fetch `size` bytes; it ends with the context."""
+        place = size, Event()
+        self._waiting.append(place)
+        self._let()
+        try:
+            place[1].wait()
+            yield
+        finally:
+            if place[1].is_set():
+                self._under_way -= size
+                self._most = min(2 * self._most, _AT_ONCE)
+            else:
+                self._waiting.remove(place)
+            self._let()
+
+    def _let(self) -> None:
+        while self._waiting and (not self._under_way or self._under_way + self._waiting[0][0] <= self._most):
+            size, turn = self._waiting.popleft()
+            self._under_way += size
+            turn.set()
+
+
+Fetched: TypeAlias = tuple[Window, Sequence[Buffer]]
 """A piece of a band, and the bytes that decoding it takes."""
+Decoding: TypeAlias = Callable[[], Pixels]
+"""A band under way in native threads: called, it waits for the pixels, or raises what decoding raised."""
 
 
 class Bands:
     """Iterates over a plan's bands as pixels, in the source's orientation; fetching and decoding run ahead.
 
-    Pulled, never pushed: while nobody asks for the next band, one is decoded and two are fetched, no more.
+    Pulled, never pushed: while nobody asks for the next band, one is decoded and two are fetched, no more. Pieces
+    are decoded strictly in order, so that no thread works for a later band while an earlier one waits for a thread.
     """
 
     def __init__(self, plan: Plan, blob: Blob, reader: ImageReader, pool: Pool) -> None:
         self._plan, self._blob, self._reader, self._pool = plan, blob, reader, pool
         self._waiting = deque(plan.bands)
         self._fetching: deque[tuple[Band, Sequence[Task[Fetched]]]] = deque()
-        self._begun: deque[Sequence[Task[Fetched]]] = deque([()] * _FETCH_AT_ONCE, _FETCH_AT_ONCE)
-        self._decoding: deque[tuple[Task[Pixels], Sequence[Task[Fetched]]]] = deque()
+        self._link = Link()
+        self._turns = Semaphore(1 + _DECODE_AHEAD if reader.info.parallel else 1)
+        self._decoding: Queue[Decoding | None] = Queue()
         self._closed = False
-        self._advance()
+        self._feeder = Task(self._feed)
 
     def __iter__(self) -> Iterator[Pixels]:
         """Raises what fetching and decoding raise."""
-        while self._decoding:
-            band = self._decoding[0][0].get()
-            self._decoding.popleft()
-            self._advance()
-            yield band
+        while (decoding := self._decoding.get()) is not None:
+            pixels = decoding()
+            self._turns.release()
+            yield pixels
+        self._feeder.get()
 
     def close(self) -> None:
-        """Stop what has not begun and wait out what runs in native code, so that the reader may be closed."""
+        """Begin nothing more, neither here nor in native threads; what has begun there goes on to its end."""
+        if self._closed:
+            return
         self._closed = True
         self._waiting.clear()
-        for _, pieces in (*self._fetching, *self._decoding):
+        self._feeder.stop()
+        # Those that wait for others first: the others' end must not be their turn.
+        for _, pieces in reversed(self._fetching):
             for fetching in pieces:
                 fetching.stop()
-        for decoding, _ in self._decoding:
-            decoding.join()
         self._fetching.clear()
-        self._decoding.clear()
+        # What is still to fail in native threads would lead back here.
+        while not self._decoding.empty():
+            self._decoding.get()
 
-    def _advance(self) -> None:
-        ahead = _DECODE_AHEAD if self._reader.info.parallel else 0
-        while self._waiting and len(self._fetching) + len(self._decoding) <= ahead + _FETCH_AHEAD:
+    def _feed(self) -> None:
+        """Hand bands to the native threads whenever it is their turn."""
+        try:
+            while self._waiting or self._fetching:
+                self._turns.acquire()
+                self._fetch_ahead()
+                self._decoding.put(self._decode(*self._fetching[0]))
+                self._fetching.popleft()
+        finally:
+            self._decoding.put(None)
+
+    def _fetch_ahead(self) -> None:
+        while self._waiting and len(self._fetching) <= _FETCH_AHEAD:
             band = self._waiting.popleft()
-            before = self._begun[0]
-            self._begun.append([Task(self._fetch, piece, before) for piece in band.pieces])
-            self._fetching.append((band, self._begun[-1]))
-        while self._fetching and len(self._decoding) <= ahead:
-            band, pieces = self._fetching.popleft()
-            self._decoding.append((Task(self._decode, band, pieces), pieces))
+            self._fetching.append((band, [Task(self._fetch, piece) for piece in band.pieces]))
 
-    def _fetch(self, piece: Rect, before: Sequence[Task[Fetched]]) -> Fetched:
-        """Read a piece's bytes, once those of the pieces before are here."""
-        for earlier in before:
-            earlier.join()
+    def _fetch(self, piece: Rect) -> Fetched:
+        """Find out which bytes a piece takes, and read them when it is their turn."""
         window = self._reader.window(self._plan.level, piece)
-        return window, self._blob.read(window.ranges) if window.ranges else ()
+        if not window.ranges:
+            return window, ()
+        with self._link.turn(sum(stop - start for start, stop in window.ranges)):
+            return window, self._blob.read(window.ranges)
 
-    def _decode(self, band: Band, pieces: Sequence[Task[Fetched]]) -> Pixels:
-        """A band, each piece of it decoded as soon as its bytes are here."""
+    def _decode(self, band: Band, pieces: Sequence[Task[Fetched]]) -> Decoding:
+        """Begin a band, each piece of it as soon as its bytes are here and a thread is free."""
         if len(pieces) == 1:
-            return self._pool(self._read, *pieces[0].get())
+            return self._pool.spawn(self._read, *pieces[0].get()).get
         pixels = np.empty((band.region.height, band.region.width, self._reader.info.channels), np.uint8)
         pending: list[Pending[None]] = []
-        try:
-            for piece in pieces:
-                if self._closed:
-                    break
-                pending.append(self._pool.spawn(self._place, pixels, band.region, *piece.get()))
-                if not self._reader.info.parallel:
-                    pending[-1].get()
-        finally:
-            for begun in pending:
-                begun.wait()
-            for piece in pieces:
-                piece.stop()
-        for begun in pending:
-            begun.get()
-        return pixels
+        for piece in pieces:
+            pending.append(self._pool.spawn(self._place, pixels, band.region, *piece.get()))
+            if not self._reader.info.parallel:
+                pending[-1].wait()
+        return partial(_placed, pixels, pending)
 
     def _read(self, window: Window, data: Sequence[Buffer]) -> Pixels:
         """Decode a window. Runs in a native thread, which may have been long in coming free."""
@@ -135,3 +179,9 @@ class Bands:
         """Decode a piece into its place in the band. Runs in a native thread."""
         x, y = window.region.x - band.x, window.region.y - band.y
         pixels[y : y + window.region.height, x : x + window.region.width] = self._read(window, data)
+
+
+def _placed(pixels: Pixels, pending: Iterable[Pending[None]]) -> Pixels:
+    for piece in pending:
+        piece.get()
+    return pixels

@@ -25,15 +25,18 @@ class Work:
     bands: int
     decoding: Sequence[int]
     """The areas of the pieces that may be in native hands at once."""
+    fetched: int
+    """The areas of all whose bytes are there: of bands ahead, and of the pieces in native hands."""
 
 
 def peak_bytes(work: Work, level: Level, info: ImageInfo, frame: Frame, rows: int, scaling: Scaling | None) -> int:
-    """Bytes held at once, at most: native decoding, bands of pixels, and a strip on its way out."""
+    """Bytes held at once, at most: what is fetched, native decoding, bands of pixels, and a strip on its way out."""
     native = level.fixed_bytes * len(work.decoding) + sum(work.decoding) * level.pixel_bytes
+    coded = work.fetched * level.coded_bytes
     need = _rows_needed(frame.size.height, rows, scaling)
     together = min(need + _AHEAD * work.thickest, work.source.height + (work.thickest if work.bands == 1 else 0))
     held = together * work.source.width * info.channels
-    return int(native + held + _strip_bytes(work, need, info, frame, rows, scaling))
+    return int(native + coded + held + _strip_bytes(work, need, info, frame, rows, scaling))
 
 
 def _rows_needed(height: int, rows: int, scaling: Scaling | None) -> int:

@@ -1,4 +1,4 @@
-"""How much memory there is: the smallest limit of the cgroups this process is in, else the machine's.
+"""How much memory there is, and how glibc keeps it: the smallest limit of our cgroups, else the machine's.
 
 Limits are set anywhere on the way from the process's own cgroup to the root, by systemd, a container runtime or
 Kubernetes, and what is seen of that tree depends on the namespace (cgroups(7), cgroup_namespaces(7)).
@@ -14,6 +14,18 @@ from typing import Final
 
 _SHARE: Final = 0.5
 """Of all memory: the rest is for the interpreter, its libraries, the page cache that files are read through, nginx."""
+
+
+ALLOCATOR: Final = {
+    # One arena for each decoder thread lets memory grow without a leak; two are enough here.
+    "MALLOC_ARENA_MAX": "2",
+    # OpenJPEG asks for the same large blocks for every tile: kept, their pages need not be mapped and zeroed anew.
+    # glibc takes no mmap threshold above 32 MiB (mallopt(3)).
+    "MALLOC_MMAP_THRESHOLD_": str(32 * 2**20),
+    # What a tile takes is kept, what a piece of a large answer takes on top is given back (`make bench ONLY=f`).
+    "MALLOC_TRIM_THRESHOLD_": str(64 * 2**20),
+}
+"""For glibc, which reads them before any of our code runs."""
 
 
 def total(root: Path = Path("/")) -> int:

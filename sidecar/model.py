@@ -69,9 +69,10 @@ class ByteRange(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class Grid:
-    """The grid on which a level decodes in pieces at no extra cost: tile k begins at ceil(origin + k * step).
+    """The grid on which a level decodes in pieces at least extra cost: piece k begins at ceil(origin + k * step).
 
-    Fractions are exact: JPEG 2000 tiles divided by a power of two (ITU-T T.800 B.3), slides' whole tiles.
+    That is of its tiles, where it has any. Fractions are exact: JPEG 2000 tiles divided by a power of two (ITU-T T.800
+    B.3), slides' whole tiles.
     """
 
     x: float
@@ -80,11 +81,11 @@ class Grid:
     height: float
 
     def columns(self, start: int, stop: int) -> Iterator[int]:
-        """The tile boundaries strictly between two columns."""
+        """The boundaries strictly between two columns."""
         return _cuts(self.x, self.width, start, stop)
 
     def rows(self, start: int, stop: int) -> Iterator[int]:
-        """The tile boundaries strictly between two rows."""
+        """The boundaries strictly between two rows."""
         return _cuts(self.y, self.height, start, stop)
 
 
@@ -101,15 +102,17 @@ class Level:
     """One resolution of an image: `downsample` full-resolution pixels make one of its own, in each direction.
 
     Decoding a region takes about `fixed_bytes + pixel_bytes * area` bytes of native memory, the region's area
-    counted in whole tiles of `grid`.
+    counted in whole tiles where there are any.
     """
 
     size: Size
     downsample: float
     grid: Grid | None
-    """None: untiled, any piece may cost as much as the whole."""
+    """None: any piece may cost as much as the whole."""
     fixed_bytes: int = 0
     pixel_bytes: float = 8.0
+    coded_bytes: float = 0.0
+    """Of a pixel in the blob, at most; windows' bytes are fetched before they are decoded."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -80,13 +80,19 @@ class NativePool:
     """A bounded pool of native threads; an instance is a `Pool`.
 
     With `nice` above 0 its threads leave the processor to other threads first: on Linux each thread has a priority
-    of its own (setpriority(2), "C library/kernel differences").
+    of its own (setpriority(2), "C library/kernel differences"). `share` tells before each call how many of the threads
+    may be used just now.
     """
 
-    def __init__(self, threads: int, nice: int = 0, note: Note = nullcontext) -> None:
+    def __init__(
+        self, threads: int, nice: int = 0, note: Note = nullcontext, share: Callable[[], int] | None = None
+    ) -> None:
         self.threads = threads
         self.note = note
+        self.lost = 0
+        """How many threads are counted out."""
         self._nice = nice
+        self._share = share or (lambda: threads)
         self._polite = threading.local()
         self._pool = ThreadPool(threads)
         # Threads add and remove their calls: single operations of a set, which the GIL keeps whole.
@@ -112,6 +118,7 @@ class NativePool:
             finally:
                 self._under_way.discard(known)
 
+        self._adjust()
         return Pending(self._pool.spawn(task), known)
 
     def __call__(self, call: Callable[P, T], /, *args: P.args, **kwargs: P.kwargs) -> T:
@@ -123,11 +130,6 @@ class NativePool:
         """How many threads are in a call, lost ones included."""
         return len(self._under_way)
 
-    @property
-    def lost(self) -> int:
-        """How many threads are counted out."""
-        return self._pool.maxsize - self.threads
-
     def count_out(self, seconds: float) -> list[str]:
         """Count out the threads of calls longer than so many seconds, and in again those that have returned.
 
@@ -138,15 +140,19 @@ class NativePool:
         stuck = [call for call in under_way if not call.lost and call.began < before]
         for call in stuck:
             call.lost = True
-        lost = self.threads + sum(call.lost for call in under_way)
-        if lost != self._pool.maxsize:
-            self._pool.maxsize = lost
+        self.lost = sum(call.lost for call in under_way)
+        self._adjust()
         return [call.image for call in stuck]
 
     def close(self) -> None:
         """Wait for what is under way and end the threads."""
         self._pool.join()
         self._pool.kill()
+
+    def _adjust(self) -> None:
+        size = min(self.threads, self._share()) + self.lost
+        if size != self._pool.maxsize:
+            self._pool.maxsize = size
 
     def _yield_to_others(self) -> None:
         if self._nice and not getattr(self._polite, "done", False):

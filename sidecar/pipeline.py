@@ -9,12 +9,13 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import closing
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import numpy as np
 
 from sidecar import color, transform
 from sidecar.bands import Bands
+from sidecar.cores import Cores
 from sidecar.errors import EncodeError, Overloaded
 from sidecar.holding import Holding
 from sidecar.interfaces import Blob, Encoder, EncoderFactory
@@ -152,6 +153,8 @@ class Pipeline:
     """For small work and for strips."""
     bulk: NativePool
     """For the bands of large answers: it gives way to `pool`."""
+    cores: Cores = field(default_factory=Cores)
+    """Told of large answers."""
 
     def start(
         self, plan: Plan, blob: Blob, factory: EncoderFactory, proceed: Callable[[], None], client: str = ""
@@ -164,6 +167,8 @@ class Pipeline:
         owned = Holding()
         try:
             permit = self.permits.take(plan.peak_bytes, large=plan.large, client=client, proceed=proceed)
+            if plan.large:
+                owned.enter_context(self.cores.used())
             owned.enter_context(permit)
             proceed()
             reader = owned.enter_context(self.readers.lease(blob))

@@ -19,19 +19,19 @@ from sidecar.transform import Scaling, shift
 _SMALL: Final = 1 << 20
 # Above this it is large even where it cannot be parted.
 _LARGE: Final = 4 * _SMALL
-# Bands of untiled levels have about so many pixels: enough to outweigh what each takes however thin it is.
-_UNTILED: Final = 2 * _SMALL
 # Bands and pieces smaller than this are joined with their neighbours.
-_PIECE: Final = 1 << 20
+_PIECE: Final = 1 << 19
 # The first band of a large answer is this part of a tile high, so that the first bytes leave early.
 _LEAD: Final = 4
 # Bands held at once: in the encoder's hands, decoded ahead, being decoded.
 _HELD: Final = 3
+# Bands whose bytes are there before any of it is decoded, see sidecar.bands.
+_FETCHED: Final = 3
 
 
 @dataclass(frozen=True, slots=True)
 class Band:
-    """A strip of the source between two tile boundaries, and the pieces of it that decode apart."""
+    """A strip of the source between two lines of the level's grid, and the pieces of it that decode apart."""
 
     region: Rect
     pieces: tuple[Rect, ...]
@@ -91,7 +91,7 @@ def plan(geometry: Geometry, quality: str, info: ImageInfo, factory: EncoderFact
     frame = _frame(target, quality, info, factory)
     rows = min(factory.rows(frame), target.height)
     scaling = None if source == target else Scaling(source, target, means.filter, shift(geometry.orientation))
-    bands = part(level, crop, geometry.orientation, info.channels, means)
+    bands = part(level, crop, geometry.orientation, info, means)
     peak = peak_bytes(_work(bands, source, info, means, across=turned), level, info, frame, rows, scaling)
     if peak > means.memory:
         raise TooLarge(f"this answer takes about {peak >> 20} MiB of memory; the limit is {means.memory >> 20} MiB")
@@ -139,12 +139,12 @@ def _span(start: int, stop: int, downsample: float, limit: int) -> tuple[int, in
     return first, max(1, min(ceil(stop / downsample), limit) - first)
 
 
-def part(level: Level, crop: Rect, orientation: Orientation, channels: int, means: Means) -> tuple[Band, ...]:
+def part(level: Level, crop: Rect, orientation: Orientation, info: ImageInfo, means: Means) -> tuple[Band, ...]:
     """The crop in bands along the direction in which the answer's rows run, each in pieces across it."""
     across = orientation.quarter_turns % 2 == 1
     bands = [
         Band(region, tuple(_pieces(level, region, across=across)))
-        for region in _regions(crop, _band_cuts(level, crop, channels, means, across=across), across=across)
+        for region in _regions(crop, _band_cuts(level, crop, info, means, across=across), across=across)
     ]
     return tuple(reversed(bands) if _descending(orientation) else bands)
 
@@ -165,15 +165,13 @@ def _regions(crop: Rect, cuts: Iterable[int], *, across: bool) -> Iterator[Rect]
             yield Rect(crop.x, start, crop.width, stop - start)
 
 
-def _band_cuts(level: Level, crop: Rect, channels: int, means: Means, *, across: bool) -> list[int]:
-    """Where bands begin: on tile boundaries where there are any, thinner where memory demands it."""
+def _band_cuts(level: Level, crop: Rect, info: ImageInfo, means: Means, *, across: bool) -> list[int]:
+    """Where bands begin: on the lines of the level's grid if it has one, thinner where memory demands it."""
     if crop.size.area <= _SMALL:
         return []
     start, stop, breadth = (crop.x, crop.right, crop.height) if across else (crop.y, crop.bottom, crop.width)
-    most = _band_limit(level, breadth, channels, means)
+    most = _band_limit(level, breadth, info, means)
     if level.grid is None:
-        # Parted even so: bands decode side by side, and the first while the bytes of the next are still fetched.
-        most = min(most, max(64, _UNTILED // breadth))
         return [*_thinned(start, stop, most)][:-1]
     free = [*(level.grid.columns(start, stop) if across else level.grid.rows(start, stop))]
     thick = [*_joined(start, stop, free, max(1, _PIECE // breadth))]
@@ -181,18 +179,19 @@ def _band_cuts(level: Level, crop: Rect, channels: int, means: Means, *, across:
     return _lead(start, thin)
 
 
-def _band_limit(level: Level, breadth: int, channels: int, means: Means) -> int:
+def _band_limit(level: Level, breadth: int, info: ImageInfo, means: Means) -> int:
     """The most rows of a band within the memory a request should keep to; a strip of 64 at least."""
-    held = breadth * channels * _HELD
-    native = breadth * level.pixel_bytes if level.grid is None else 0
-    return max(64, int((means.request_memory - level.fixed_bytes) / (held + native)))
+    together = _together(info, means)
+    held = breadth * info.channels * _HELD
+    native = breadth * level.pixel_bytes * together if level.grid is None else 0
+    return max(64, int((means.request_memory - level.fixed_bytes * together) / (held + native)))
 
 
 def _joined(start: int, stop: int, cuts: Iterable[int], least: int) -> Iterator[int]:
     """Some of the cuts, so that parts are at least `least` thick where they can be."""
     last = start
     for cut in cuts:
-        if cut - last >= least and stop - cut > 0:
+        if cut - last >= least and stop - cut >= least:
             yield cut
             last = cut
 
@@ -212,7 +211,7 @@ def _lead(start: int, cuts_and_end: list[int]) -> list[int]:
 
 
 def _pieces(level: Level, region: Rect, *, across: bool) -> Iterator[Rect]:
-    """A band in pieces that decode apart, on tile boundaries: less native memory at once, and all cores at work."""
+    """A band in pieces that decode apart: less native memory at once, and all cores at work."""
     if level.grid is None or region.size.area <= _SMALL:
         yield region
         return
@@ -235,9 +234,16 @@ def _frame(target: Size, quality: str, info: ImageInfo, factory: EncoderFactory)
 def _work(bands: tuple[Band, ...], source: Size, info: ImageInfo, means: Means, *, across: bool) -> Work:
     """What is held of it at once; a reader that is not parallel decodes one piece at a time."""
     pieces = sorted((piece.size.area for band in bands for piece in band.pieces), reverse=True)
-    together = max(means.cores, 1 if _is_large(bands) else len(pieces)) if info.parallel else 1
+    together = _together(info, means, 1 if _is_large(bands) else len(pieces))
     thickest = max(band.region.width if across else band.region.height for band in bands)
-    return Work(source, thickest, len(bands), pieces[:together])
+    largest = sorted((band.region.size.area for band in bands), reverse=True)
+    fetched = sum(largest[:_FETCHED]) + sum(pieces[:together])
+    return Work(source, thickest, len(bands), pieces[:together], fetched)
+
+
+def _together(info: ImageInfo, means: Means, pieces: int = 1) -> int:
+    """How many pieces are in native hands at once: those of a small answer all, of a large one as many as cores."""
+    return max(means.cores, pieces) if info.parallel else 1
 
 
 def _is_large(bands: tuple[Band, ...]) -> bool:

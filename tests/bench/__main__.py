@@ -16,7 +16,7 @@ import typer
 from rich.console import Console
 from rich.table import Table
 
-from sidecar.__main__ import _ALLOCATOR as ALLOCATOR
+from sidecar.memory import ALLOCATOR
 from tests.bench.figures import Report, markdown, number
 from tests.bench.files import BENCH, say
 
@@ -27,6 +27,7 @@ PARTS: Final[Mapping[str, str]] = {
     "c": "overlap",
     "d": "service",
     "e": "estimates",
+    "f": "allocator",
 }
 
 

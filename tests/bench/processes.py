@@ -46,6 +46,10 @@ class Memory:
         """Bytes from what it had at `begin` to its peak since then."""
         return self._field("VmHWM") - self._before
 
+    def kept(self) -> int:
+        """Bytes from what it had at `begin` to what it has now."""
+        return self._field("VmRSS") - self._before
+
     def _field(self, name: str) -> int:
         lines = (self._folder / "status").read_text(encoding="ascii").splitlines()
         return next(int(line.split()[1]) * 1024 for line in lines if line.startswith(name))

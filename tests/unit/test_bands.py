@@ -1,10 +1,10 @@
-"""The order in which bands are fetched: the first ones first, and as far ahead at the start as later."""
+"""The order in which bands are fetched and decoded: the first ones first, as far ahead at the start as later."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from contextlib import closing
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import gevent
 import pytest
@@ -12,7 +12,7 @@ from gevent.event import Event
 
 from sidecar.bands import Bands
 from sidecar.iiif.geometry import Geometry, Orientation
-from sidecar.model import Buffer, ByteRange, Rect, Size, Window
+from sidecar.model import Buffer, ByteRange, Pixels, Rect, Size, Window
 from sidecar.native import NativePool
 from sidecar.plan import Means, Plan, plan
 from sidecar.testing.fakes import GradientDecoder, GradientReader, MemoryBlob, RawEncoderFactory, gradient
@@ -36,19 +36,26 @@ class SlowBlob(MemoryBlob):
 
 @dataclass
 class Noting:
-    """A reader that notes the rows of each window it is asked for."""
+    """A reader that notes the corners of the windows it decodes."""
 
     reader: GradientReader
-    rows: list[int] = field(default_factory=list)
+    ranges: tuple[ByteRange, ...] = ()
+    """What its windows take; empty: as the other says."""
+    decoded: list[tuple[int, int]] = field(default_factory=list)
 
     def __post_init__(self) -> None:
         """Take over the rest."""
-        self.info, self.read, self.close = self.reader.info, self.reader.read, self.reader.close
+        self.info, self.close = self.reader.info, self.reader.close
 
     def window(self, level: int, region: Rect) -> Window:
+        """The other's, but for the bytes."""
+        window = self.reader.window(level, region)
+        return replace(window, ranges=self.ranges) if self.ranges else window
+
+    def read(self, window: Window, data: Sequence[Buffer]) -> Pixels:
         """The other's."""
-        self.rows.append(region.y)
-        return self.reader.window(level, region)
+        self.decoded.append((window.region.y, window.region.x))
+        return self.reader.read(window, data)
 
 
 @pytest.fixture(scope="module")
@@ -73,28 +80,53 @@ def planned(reader: Noting) -> Plan:
     return found
 
 
-def test_two_bands_are_on_their_way_at_once(planned: Plan, reader: Noting, pool: NativePool) -> None:
-    """The third band is asked for when the first has come, the fourth when the second has; nobody need take one."""
-    blob = SlowBlob("a.gradient", gradient(SIDE, SIDE, tile=TILE))
+def test_as_much_is_on_its_way_as_keeps_a_link_busy(planned: Plan, reader: Noting, pool: NativePool) -> None:
+    """Pieces are read in order: one mebibyte at once at first, twice as much with each that has come, up to four."""
+    blob, mebibyte = SlowBlob("a.gradient", bytes(1 << 20)), (ByteRange(0, 1 << 20),)
+    reader.ranges = mebibyte
     with closing(Bands(planned, blob, reader, pool)):
+        under_way = []
+        for done in range(5):
+            gevent.sleep(0.01)
+            under_way.append(len(blob.let) - done)
+            blob.let[done].set()
+        assert under_way == [1, 2, 4, 4, 4]
+
+
+def test_a_piece_larger_than_that_is_read_by_itself(planned: Plan, reader: Noting, pool: NativePool) -> None:
+    """Nothing waits for ever."""
+    blob = SlowBlob("a.gradient", bytes(5 << 20))
+    reader.ranges = (ByteRange(0, 5 << 20),)
+    with closing(Bands(planned, blob, reader, pool)):
+        for done in range(3):
+            gevent.sleep(0.01)
+            assert len(blob.let) == done + 1
+            blob.let[done].set()
+
+
+def test_no_thread_works_for_a_later_band_while_an_earlier_one_waits(planned: Plan, reader: Noting) -> None:
+    """Pieces are decoded in the order of the answer's rows, in whichever order their bytes come."""
+    blob = SlowBlob("a.gradient", gradient(SIDE, SIDE, tile=TILE))
+    with closing(NativePool(1)) as thread, closing(Bands(planned, blob, reader, thread)) as bands:
         gevent.sleep(0.01)
-        first = planned.bands[0].pieces
-        assert sorted(set(reader.rows)) == [0, 256]
-        for let in blob.let[: len(first)]:
+        for let in reversed(blob.let[1:]):
             let.set()
+            gevent.sleep(0.001)
+        assert reader.decoded == []
+        blob.let[0].set()
+        next(iter(bands))
         gevent.sleep(0.01)
-        assert sorted(set(reader.rows)) == [0, 256, 1024]
-        for let in blob.let[len(first) :]:
-            let.set()
-        gevent.sleep(0.01)
-        assert sorted(set(reader.rows)) == [0, 256, 1024, 2048]
+        assert reader.decoded == sorted(reader.decoded)
+        assert reader.decoded[:2] == [(0, 0), (256, 0)]
 
 
 def test_closing_does_not_wait_for_bytes(planned: Plan, reader: Noting, pool: NativePool) -> None:
-    """Bands that wait for others' bytes are given up with them."""
-    blob = SlowBlob("a.gradient", gradient(SIDE, SIDE, tile=TILE))
+    """Pieces that wait for their bytes are given up, and those that wait for their turn are not read."""
+    blob = SlowBlob("a.gradient", bytes(1 << 20))
+    reader.ranges = (ByteRange(0, 1 << 20),)
     bands = Bands(planned, blob, reader, pool)
     gevent.sleep(0.01)
     with gevent.Timeout(5):
         bands.close()
-    assert sorted(set(reader.rows)) == [0, 256]
+    gevent.sleep(0.01)
+    assert len(blob.let) == 1

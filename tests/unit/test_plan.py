@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 
 from sidecar.errors import TooLarge
 from sidecar.iiif.geometry import Geometry, Orientation
-from sidecar.model import Frame, Grid, ImageInfo, Level, Pixels, Rect, Size, Window
+from sidecar.model import ByteRange, Frame, Grid, ImageInfo, Level, Pixels, Rect, Size, Window
 from sidecar.native import NativePool
 from sidecar.permits import Permits
 from sidecar.pipeline import Pipeline
@@ -145,7 +145,7 @@ def test_more_memory_never_makes_more_bands(info: ImageInfo, more: int) -> None:
     """A request that may take more memory is parted into as many bands or fewer."""
     whole = Rect(0, 0, info.size.width, info.size.height)
     richer = replace(MEANS, request_memory=MEANS.request_memory + more)
-    few, many = (len(part(info.levels[0], whole, UPRIGHT, info.channels, means)) for means in (richer, MEANS))
+    few, many = (len(part(info.levels[0], whole, UPRIGHT, info, means)) for means in (richer, MEANS))
     # A leading band of a quarter of a tile comes or goes with the height of the first.
     assert few <= many + 1
 
@@ -155,10 +155,14 @@ POOL: Final = NativePool(2)
 
 @dataclass
 class Photograph:
-    """A decoder and its reader: pixels at hand, of which each window is a copy and nothing else takes memory."""
+    """A decoder and its reader: pixels at hand, of which each window is a copy and nothing else takes memory.
+
+    Beside the bytes that it reads first, so many to a pixel.
+    """
 
     pixels: Pixels
     grid: Grid | None
+    coded: int = 0
     name: str = "photograph"
     suffixes: frozenset[str] = frozenset({"photograph"})
 
@@ -166,7 +170,7 @@ class Photograph:
     def info(self) -> ImageInfo:
         """One level."""
         height, width, channels = self.pixels.shape
-        level = Level(Size(width, height), 1.0, self.grid, pixel_bytes=float(channels))
+        level = Level(Size(width, height), 1.0, self.grid, pixel_bytes=float(channels), coded_bytes=float(self.coded))
         return ImageInfo(level.size, channels, (level,), parallel=True)
 
     def open(self, _blob: object) -> Photograph:
@@ -174,8 +178,8 @@ class Photograph:
         return self
 
     def window(self, level: int, region: Rect) -> Window:
-        """No bytes are needed."""
-        return Window(level, region)
+        """The first bytes there are, as many as the region takes."""
+        return Window(level, region, (ByteRange(0, region.size.area * self.coded),) if self.coded else ())
 
     def read(self, window: Window, _data: object) -> Pixels:
         """A copy of the region."""
@@ -203,10 +207,11 @@ def carry_out(reader: Photograph, ask: Geometry, quality: str, factory: RawEncod
     """A plan, and the most bytes of arrays and buffers held at once while it is carried out."""
     line = Pipeline(Readers(Registry((), {"photograph": reader}, {}), 1), Permits(1 << 40, 1, 1), POOL, POOL)
     made = plan(ask, quality, reader.info, factory, MEANS)
+    blob = MemoryBlob("x.photograph", bytes(reader.coded * (1 << 22)))
     peak = 0
     for _ in range(2):  # the first time loads what is loaded once
         tracemalloc.start()
-        body = line.start(made, MemoryBlob("x.photograph", b""), factory, lambda: None)
+        body = line.start(made, blob, factory, lambda: None)
         assert sum(int(size) for chunk in body for size in chunk.split()) == made.frame.size.area * made.frame.channels
         body.close()
         peak = tracemalloc.get_traced_memory()[1]
@@ -236,6 +241,14 @@ def test_peak_is_what_is_really_held(case: str) -> None:
     made, peak = carry_out(Photograph(pixels, Grid(0, 0, 500, 500)), asked, quality, factory)
     assert len(made.bands) > 4
     assert peak <= 1.1 * made.peak_bytes + (1 << 20), f"{peak / made.peak_bytes:.2f} times"
+
+
+def test_what_is_fetched_ahead_is_counted() -> None:
+    """The bytes of the bands that are not decoded yet are part of the peak, and the plan knows about how many."""
+    pixels = np.zeros((6000, 3000, 1), np.uint8)
+    asked = Geometry(Rect(0, 0, 3000, 6000), Size(3000, 6000), UPRIGHT)
+    made, peak = carry_out(Photograph(pixels, Grid(0, 0, 500, 500), coded=20), asked, "default", Counted(64))
+    assert 0.5 * made.peak_bytes < peak <= 1.1 * made.peak_bytes, f"{peak / made.peak_bytes:.2f} times"
 
 
 def test_one_thread_at_a_time_where_the_reader_asks_for_it() -> None:

@@ -17,6 +17,11 @@ Pick: TypeAlias = slice | NDArray[np.intp]
 """Which rows or columns of a plane pixels take, one for each; an index repeats where there are fewer samples."""
 
 
+PIECE = Size(2048, 1024)
+"""Of one large tile. Neighbours both decode the code blocks on either side of the boundary between them, for the
+wavelet's sake: pieces of this size decode a fifth more than the whole has, a band of 200 rows twice as much."""
+
+
 def ceil_div(value: int, by: int) -> int:
     """The quotient rounded up."""
     return -(-value // by)
@@ -53,11 +58,19 @@ class Resolution:
         return Size(ceil_div(grid.x1, self.scale) - self.left, ceil_div(grid.y1, self.scale) - self.top)
 
     @property
-    def grid(self) -> Grid | None:
-        """The tiles; None where there is one."""
+    def tiled(self) -> bool:
+        """Whether there is more than one tile."""
+        return self.geometry.columns * self.geometry.rows > 1
+
+    @property
+    def grid(self) -> Grid:
+        """The tiles; where there is but one, pieces on the boundaries of its code blocks.
+
+        Those count from the reference grid's origin (T.800 B.7).
+        """
         grid, scale = self.geometry, self.scale
-        if grid.columns * grid.rows == 1:
-            return None
+        if not self.tiled:
+            return Grid(-self.left, -self.top, PIECE.width, PIECE.height)
         return Grid(
             grid.tile_x / scale - self.left,
             grid.tile_y / scale - self.top,

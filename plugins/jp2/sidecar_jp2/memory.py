@@ -12,6 +12,8 @@ BLOCK_BYTES = 600
 """The structures of a code block. Those of a whole tile are made, at every resolution, however small the window."""
 EDGE_BLOCKS = 12
 """Code blocks of each subband that a window touches however small it is, with the wavelet's margin."""
+NOISE = 1.1
+"""The most that coding makes of what cannot be compressed."""
 UNEVEN = 4
 """A tile may take so many times the bytes of the average tile."""
 
@@ -40,6 +42,15 @@ def pixel_bytes(header: MainHeader, depth: int) -> float:
     if header.geometry.columns * header.geometry.rows > 1:
         return planes + depth
     return 2 * planes + SAMPLE_BYTES * 1.5 + depth
+
+
+def coded_bytes(header: MainHeader, area: int, compressed: int) -> float:
+    """Return what each of the `area` pixels of a level takes in the codestream: no more than all that is there.
+
+    Nor much more than the samples themselves, which a coarse level of a large codestream comes close to.
+    """
+    raw = sum(each.precision / 8 / (each.dx * each.dy) for each in header.geometry.components)
+    return min(compressed / max(1, area), NOISE * raw)
 
 
 def _samples(header: MainHeader) -> float:
