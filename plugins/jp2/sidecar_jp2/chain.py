@@ -26,7 +26,7 @@ LONG_HOP = 8
 """A hop of more blocks than this is not worth reading all that lies between."""
 MOST_OF_A_TILE, MOST = 255, 1 << 17
 """Tile-parts: TPsot has 8 bits (T.800 A.4.2), and walking through more than that holds up everyone else."""
-PART_BYTES = 28
+PART_BYTES = 29
 """The memory of a tile-part in the arrays below."""
 OBJECT_BYTES = 400
 """The memory of a tile, or of the contents of a tile-part, beside its numbers: a tuple, arrays, a place in a dict."""
@@ -67,7 +67,8 @@ class Chain:
 
     def forget(self) -> None:
         """Begin again, without TLM."""
-        self.tile, self.start, self.length, self.total = array("H"), array("Q"), array("Q"), array("B")
+        self.tile, self.start, self.length = array("H"), array("Q"), array("Q")
+        self.part, self.total = array("B"), array("B")
         self.contents: dict[int, Contents] = {}
         """Of tile-parts whose tile is not known as a whole yet."""
         self.tiles: dict[int, Tile] = {}
@@ -82,7 +83,7 @@ class Chain:
         if not parts or len(parts) > MOST or self.stop - self.begin - sum(length for _, length in parts) not in (0, 2):
             return
         for tile, length in parts:
-            self._add(tile, length, 0)
+            self._add(tile, length, 0, 0)
         self.ended = True
 
     @property
@@ -127,8 +128,10 @@ class Chain:
         return Tile(np.array(rows, np.int64).T, lengths if right else None)
 
     def _consistent(self, numbers: Sequence[int]) -> bool:
-        """Whether a tile has as many tile-parts as they say (TNsot), where they do."""
-        return 0 < len(numbers) <= MOST_OF_A_TILE and {self.total[number] for number in numbers} <= {0, len(numbers)}
+        """Whether a tile's parts come in order (TPsot), and are as many as they say (TNsot), where they do."""
+        count = len(numbers)
+        in_order = [self.part[number] for number in numbers] == [*range(count)]
+        return 0 < count <= MOST_OF_A_TILE and in_order and {self.total[number] for number in numbers} <= {0, count}
 
     def _lengths(self, numbers: Sequence[int]) -> Lengths | None:
         """Of the packets of some tile-parts."""
@@ -164,7 +167,7 @@ class Chain:
             raise Disagreement from error
         if (start.tile, start.length or self.length[number]) != (self.tile[number], self.length[number]):
             raise Disagreement
-        self.total[number] = start.total
+        self.part[number], self.total[number] = start.part, start.total
         self.contents[number] = parse_contents(data, 0, self.length[number])
 
     def _walk(self, blob: Blob, found: dict[int, list[int]], tiles: Mapping[int, int]) -> None:
@@ -203,7 +206,7 @@ class Chain:
         if at + length > self.stop:
             raise Malformed(f"SOT: a tile-part of tile {start.tile} goes on after the end of the codestream")
         contents = self._contents(block, at, length, wait=start.tile in wanted)
-        self._add(start.tile, length, start.total)
+        self._add(start.tile, length, start.part, start.total)
         if contents is not None:
             self.contents[len(self.tile) - 1] = contents
         return start.tile
@@ -223,12 +226,13 @@ class Chain:
                     return None
                 size = min(max(more.needed, 2 * size), length)
 
-    def _add(self, tile: int, length: int, total: int) -> None:
+    def _add(self, tile: int, length: int, part: int, total: int) -> None:
         if len(self.tile) >= MOST:
             raise TooManyParts
         self.tile.append(tile)
         self.start.append(self.frontier)
         self.length.append(length)
+        self.part.append(part)
         self.total.append(total)
         self.frontier += length
 

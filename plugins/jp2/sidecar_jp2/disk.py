@@ -42,8 +42,9 @@ class Disk:
         return self._do(lambda table: _read(table, key))
 
     def put(self, key: str, data: bytes) -> None:
-        """Keep the bytes of a key; those not used for longest make room."""
-        self._do(lambda table: _write(table, key, data, self._limit))
+        """Keep the bytes of a key, unless they alone are too many; those not used for longest make room."""
+        if len(data) <= self._limit:
+            self._do(lambda table: _write(table, key, data, self._limit))
 
     def drop(self, key: str) -> None:
         """Forget a key."""
@@ -60,7 +61,7 @@ class Disk:
                 return action(table)
         except (sqlite3.OperationalError, OSError) as error:
             log.warning("packet indexes are not kept in %s: %s", self._path, error)
-        except sqlite3.DatabaseError as error:
+        except (sqlite3.DatabaseError, UnicodeDecodeError) as error:  # the latter of damaged messages and keys
             log.warning("packet indexes in %s are damaged and begin anew: %s", self._path, error)
             for suffix in ("", "-wal", "-shm"):
                 self._path.with_name(self._path.name + suffix).unlink(missing_ok=True)
@@ -68,7 +69,7 @@ class Disk:
 
 
 def _read(table: sqlite3.Connection, key: str) -> bytes | None:
-    row = table.execute("SELECT data FROM entry WHERE key = ?", (key,)).fetchone()
+    row = table.execute("SELECT data FROM entry WHERE key = ? AND typeof(data) = 'blob'", (key,)).fetchone()
     if row is None:
         return None
     table.execute("UPDATE entry SET used = ? WHERE key = ?", (time.time(), key))

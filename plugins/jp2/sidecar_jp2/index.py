@@ -17,9 +17,9 @@ from sidecar_jp2.codestream import MainHeader
 from sidecar_jp2.lowering import Span, can_lower, main_header, understood
 from sidecar_jp2.openjpeg import Area
 from sidecar_jp2.selection import Cut, Selection, Selector, TooManyPackets
-from sidecar_jp2.sparse import Pieces, SmallCodestream, split, whole
+from sidecar_jp2.sparse import SOP, Pieces, SmallCodestream, split, whole
 
-EMPTY, EMPTY_EPH = b"\x00", b"\x00\xff\x92"
+EMPTY, EMPTY_EPH = SOP + b"\x00", SOP + b"\x00\xff\x92"
 """An empty packet (T.800 B.10.3), and one in a codestream with EPH (A.8.2)."""
 MANY_TILES = 16
 """Windows of more tiles are worked out in a native thread, so that other greenlets go on; so are those of tiles with
@@ -97,15 +97,17 @@ class PacketIndex:
 
     def _small(self, area: Area, cut: Cut, tiles: Sequence[Tile], selections: Sequence[Selection]) -> SmallCodestream:
         header = self._header
-        reduced = Area(area.left, area.top, area.right, area.bottom, area.reduce, cut.tiles)
+        edges = area.left, area.top, area.right, area.bottom
         if any(tile.lengths is None for tile in tiles):
-            return whole(main_header(header, 0, cut.x, cut.y), tiles, reduced)
+            head = main_header(header, 0, cut.x, cut.y, marked=False)
+            return whole(head, tiles, Area(*edges, area.reduce, cut.tiles))
         empty = EMPTY_EPH if header.eph else EMPTY
         x, y = cut.x.lowered(cut.level), cut.y.lowered(cut.level)
         if x and y and can_lower(header, cut.level, cut.x, cut.y):
-            lowered = Area(cut.across[0], cut.down[0], cut.across[1], cut.down[1], 0, cut.tiles)
-            head = main_header(header, cut.level, x, y)
-            return split(head, Pieces.of(tiles, selections), empty, lowered, numbered=header.sop)
+            lowered = Area(cut.across[0], cut.down[0], cut.across[1], cut.down[1], 0, cut.tiles, marked=True)
+            head = main_header(header, cut.level, x, y, marked=True)
+            return split(head, Pieces.of(tiles, selections), empty, lowered, marked=header.sop)
         # All resolutions stay in place, and OpenJPEG leaves out the finest itself.
         pieces = Pieces.of(tiles, [selection.padded for selection in selections])
-        return split(main_header(header, 0, cut.x, cut.y), pieces, empty, reduced, numbered=header.sop)
+        head = main_header(header, 0, cut.x, cut.y, marked=True)
+        return split(head, pieces, empty, Area(*edges, area.reduce, cut.tiles, marked=True), marked=header.sop)

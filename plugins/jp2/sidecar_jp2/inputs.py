@@ -12,6 +12,7 @@ import numpy as np
 
 from sidecar.errors import SourceChanged, SourceError
 from sidecar.model import Buffer, ByteRange
+from sidecar_jp2.foreign import view
 
 
 class MemoryInput:
@@ -42,9 +43,8 @@ class FileInput:
         count = min(count, self.size - offset)
         if count <= 0:
             return 0
-        place = (ctypes.c_char * count).from_address(address)
         try:
-            return os.preadv(self._descriptor, [place], self._start + offset)
+            return os.preadv(self._descriptor, [view(address, count)], self._start + offset)
         except OSError as error:
             raise SourceError(str(error)) from error
 

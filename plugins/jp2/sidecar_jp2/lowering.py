@@ -14,6 +14,10 @@ _LEFT_OUT = frozenset({Marker.TLM, Marker.PLM, Marker.PRF, Marker.CPF, Marker.CR
 """Nothing about how to decode; TLM and PLM would not be right any more."""
 
 
+SOP_USED = 2
+"""In Scod (T.800 table A.13)."""
+
+
 def understood(header: MainHeader) -> bool:
     """Whether nothing else stands in a main header than what can be rewritten: no POC, no PPM, nothing of Part 2."""
     return all(segment.marker in _KEPT | _LEFT_OUT for segment in header.segments)
@@ -94,19 +98,25 @@ def _has_samples(header: MainHeader, level: int, x: Span, y: Span) -> bool:
     )
 
 
-def main_header(header: MainHeader, dropped: int, x: Span, y: Span) -> bytes:
-    """SOC and the segments for the tiles of two spans (lowered already), without the `dropped` finest resolutions."""
-    return struct.pack(">H", Marker.SOC) + b"".join(_segments(header, dropped, x, y))
+def main_header(header: MainHeader, dropped: int, x: Span, y: Span, *, marked: bool) -> bytes:
+    """SOC and the segments for the tiles of two spans (lowered already), without the `dropped` finest resolutions.
+
+    `marked` says that SOP may stand before packets, whether or not it did.
+    """
+    return struct.pack(">H", Marker.SOC) + b"".join(_segments(header, dropped, x, y, SOP_USED if marked else 0))
 
 
-def _segments(header: MainHeader, dropped: int, x: Span, y: Span) -> Iterator[bytes]:
+def _segments(header: MainHeader, dropped: int, x: Span, y: Span, style: int) -> Iterator[bytes]:
     wide = len(header.coding) > 256  # noqa: PLR2004  # then Ccoc and Cqcc have two bytes (T.800 A.6.2)
     for segment in header.segments:
         if segment.marker == Marker.SIZ:
             sizes = (x.image[1], y.image[1], x.image[0], y.image[0], x.size, y.size, x.origin, y.origin)
             yield segment_bytes(Marker.SIZ, segment.data[:2] + struct.pack(">8I", *sizes) + segment.data[34:])
-        elif segment.marker in (Marker.COD, Marker.COC) and dropped:
-            yield segment_bytes(segment.marker, _fewer_levels(segment, dropped, wide=wide))
+        elif segment.marker == Marker.COD:
+            fewer = _fewer_levels(segment, dropped, wide=wide)
+            yield segment_bytes(Marker.COD, bytes([fewer[0] | style]) + fewer[1:])
+        elif segment.marker == Marker.COC:
+            yield segment_bytes(Marker.COC, _fewer_levels(segment, dropped, wide=wide))
         elif segment.marker in (Marker.QCD, Marker.QCC) and dropped:
             yield segment_bytes(segment.marker, _fewer_steps(segment, dropped, wide=wide))
         elif segment.marker in _KEPT:

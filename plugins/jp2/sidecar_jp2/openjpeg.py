@@ -16,6 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from sidecar.errors import DecodeError, SidecarError
+from sidecar_jp2.foreign import view
 
 Plane: TypeAlias = NDArray[np.int32]
 """The samples of one component: shape (rows, columns), a view of OpenJPEG's memory."""
@@ -60,6 +61,8 @@ class Area:
     reduce: int
     tiles: int
     """How many tiles it touches: OpenJPEG does not mind a tile that never came."""
+    marked: bool = False
+    """Whether SOP stands before every packet: OpenJPEG only warns of a packet that does not begin where it should."""
 
 
 class OpenJpeg:
@@ -93,6 +96,8 @@ class OpenJpeg:
                 raise (stream.error or DecodeError(log.text)) from error
             if area.tiles > 1 and log.tiles < area.tiles:
                 raise DecodeError(f"OpenJPEG: {area.tiles - log.tiles} of {area.tiles} tiles are missing")
+            if log.astray:
+                raise DecodeError("OpenJPEG: packets do not begin where the packet lengths say")
             yield [_plane(component) for component in image.comps[: image.numcomps]]
 
     def _decode(self, size: int, calls: _Calls, area: Area, owned: ExitStack) -> Any:
@@ -104,6 +109,8 @@ class OpenJpeg:
         opj.set_error_handler(codec, calls.error)
         if area.tiles > 1:
             opj.set_info_handler(codec, calls.info)
+        if area.marked:
+            opj.set_warning_handler(codec, calls.warning)
         parameters = opj.set_default_decoder_parameters()
         parameters.cp_reduce = area.reduce
         opj.setup_decoder(codec, parameters)
@@ -128,7 +135,7 @@ def _plane(component: Any) -> Plane:
     if not component.data:
         raise DecodeError("OpenJPEG: a component came without samples")
     shape = (component.h, component.w)
-    samples = (ctypes.c_int32 * (component.h * component.w)).from_address(ctypes.addressof(component.data.contents))
+    samples = view(ctypes.addressof(component.data.contents), component.h * component.w * np.dtype(np.int32).itemsize)
     return np.frombuffer(samples, np.int32).reshape(shape)
 
 
@@ -167,6 +174,7 @@ class _Log:
     def __init__(self) -> None:
         self._errors: list[str] = []
         self.tiles = 0
+        self.astray = False
 
     @property
     def text(self) -> str:
@@ -182,6 +190,10 @@ class _Log:
         """The opj_msg_callback for progress: it alone tells which tiles were there."""
         self.tiles += b"has been decoded" in message
 
+    def warning(self, message: bytes, _: object) -> None:
+        """The opj_msg_callback for warnings: SOP (ITU-T T.800 A.8.1) is missing before a packet."""
+        self.astray |= b"SOP marker" in message
+
 
 class _Calls(NamedTuple):
     """A stream's and a log's functions as C sees them. They point to their objects, never back: no cycles."""
@@ -191,8 +203,10 @@ class _Calls(NamedTuple):
     seek: ctypes._CFunctionType
     error: ctypes._CFunctionType
     info: ctypes._CFunctionType
+    warning: ctypes._CFunctionType
 
     @classmethod
     def of(cls, stream: _Stream, log: _Log) -> _Calls:
         """Wrap them."""
-        return cls(_READ(stream.read), _SKIP(stream.skip), _SEEK(stream.seek), _TELL(log.error), _TELL(log.info))
+        input_ = _READ(stream.read), _SKIP(stream.skip), _SEEK(stream.seek)
+        return cls(*input_, _TELL(log.error), _TELL(log.info), _TELL(log.warning))

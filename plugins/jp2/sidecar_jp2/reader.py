@@ -6,6 +6,9 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Protocol, cast
+from weakref import WeakValueDictionary
+
+from gevent.lock import BoundedSemaphore
 
 from sidecar.errors import DecodeError, Unsupported
 from sidecar.interfaces import Blob
@@ -64,6 +67,27 @@ class Source:
     picture: Picture
 
 
+@dataclass(frozen=True, slots=True, weakref_slot=True, eq=False)
+class Held:
+    """A far codestream that cannot be decoded in parts, shared by all windows that are under way together."""
+
+    data: Buffer
+
+
+@dataclass(frozen=True, slots=True)
+class Whole:
+    """A Cut that leaves nothing out, its bytes fetched already."""
+
+    held: Held
+    area: Area
+    ranges: tuple[ByteRange, ...] = ()
+
+    def build(self, data: Sequence[Buffer]) -> Buffer:
+        """All of the codestream."""
+        del data
+        return self.held.data
+
+
 LARGEST_WHOLE = 64 * 2**20
 """A codestream that is far away and cannot be decoded in parts is fetched whole up to so many bytes."""
 
@@ -75,12 +99,15 @@ class Jp2Reader:
         self._source = source
         self._opj = opj
         self._cutter = cutter
+        self._whole: WeakValueDictionary[ByteRange, Held] = WeakValueDictionary()
+        self._turn = BoundedSemaphore(1)
         self._resolutions = _resolutions(source)
         self.info = _info(source, self._resolutions)
 
     def window(self, level: int, region: Rect) -> Window:
         """Which bytes a region takes: none of them where the file lies on this machine and is read in place.
 
+        Where all bytes of a far one are needed they are fetched here, so that windows under way together share them.
         Raises Malformed, SourceError, Unsupported.
         """
         area = self._resolutions[level].area(region)
@@ -93,7 +120,16 @@ class Jp2Reader:
             raise Unsupported(
                 f"{stop - start} bytes from afar would have to be held whole: there is no sure packet index"
             )
-        return Window(level, region, (self._source.codestream,))
+        return Window(level, region, recipe=Whole(self._fetched(), area))
+
+    def _fetched(self) -> Held:
+        """The whole codestream, as long as a window holds it. Raises SourceError."""
+        span = self._source.codestream
+        with self._turn:
+            held = self._whole.get(span)
+            if held is None:
+                held = self._whole[span] = Held(*self._source.blob.read([span]))
+            return held
 
     def read(self, window: Window, data: Sequence[Buffer]) -> Pixels:
         """Decode a window: (region.height, region.width, info.channels). Raises DecodeError, SourceError."""
@@ -123,7 +159,7 @@ class Jp2Reader:
             with opened(blob.path, self._source.codestream, blob.size) as source:
                 yield source
         else:
-            yield MemoryInput(data[0])
+            raise DecodeError(f"{blob.name}: no bytes to decode")
 
 
 def _checked(planes: Sequence[Plane], index: int, expected: tuple[int, int]) -> Plane:
@@ -155,6 +191,7 @@ def _info(source: Source, resolutions: Sequence[Resolution]) -> ImageInfo:
             each.grid,
             memory.fixed_bytes(source.header, each.reduce, compressed),
             memory.pixel_bytes(source.header, picture.depth),
+            memory.coded_bytes(source.header, each.size.area, compressed),
         )
         for each in resolutions
     )
@@ -162,7 +199,7 @@ def _info(source: Source, resolutions: Sequence[Resolution]) -> ImageInfo:
         levels[0].size,
         picture.depth,
         levels,
-        Size(geometry.tile_width, geometry.tile_height) if levels[0].grid else None,
+        Size(geometry.tile_width, geometry.tile_height) if resolutions[0].tiled else None,
         None if picture.space is Space.CMYK else picture.icc,
         parallel=True,
     )

@@ -1,6 +1,7 @@
 """What is known of a chain of tile-parts as bytes, to be kept on disk.
 
-NumPy's own archive is used, without pickle: data only, checked by the CRC-32 of its parts.
+NumPy's own archive is used, without pickle: data only. The CRC-32 in it does not cover its directory, so a digest of
+the whole stands before it.
 """
 
 from __future__ import annotations
@@ -10,6 +11,7 @@ import zipfile
 import zlib
 from array import array
 from collections.abc import Mapping
+from hashlib import blake2b
 from typing import Any
 
 import numpy as np
@@ -18,8 +20,10 @@ from numpy.typing import NDArray
 from sidecar_jp2.chain import Chain, Tile
 from sidecar_jp2.tileparts import compact
 
-VERSION = 1
+VERSION = 2
 """Of the form of the bytes and of what they mean; others are not read."""
+
+DIGEST_BYTES = 16
 
 NOTHING = np.zeros(0, np.uint32)
 
@@ -51,13 +55,20 @@ def dump(arrays: Arrays) -> bytes:
     """The bytes of a copy. Made for a native thread."""
     stream = io.BytesIO()
     np.savez_compressed(stream, **arrays)  # type: ignore[arg-type]  # the stub takes the names for its own arguments
-    return stream.getvalue()
+    return _digest(stream.getvalue()) + stream.getvalue()
+
+
+def _digest(archive: bytes) -> bytes:
+    return blake2b(archive, digest_size=DIGEST_BYTES).digest()
 
 
 def restore(chain: Chain, data: bytes) -> None:
-    """Take what the bytes say for what is known. Raises Corrupt."""
+    """Take what the bytes say for what is known. Raises Corrupt; then nothing of the bytes is believed."""
+    digest, content = data[:DIGEST_BYTES], data[DIGEST_BYTES:]
+    if digest != _digest(content):
+        raise Corrupt("not as it was written")
     try:
-        with np.load(io.BytesIO(data), allow_pickle=False) as archive:
+        with np.load(io.BytesIO(content), allow_pickle=False) as archive:
             arrays = dict(archive)
         _fill(chain, arrays)
     except (
@@ -70,6 +81,7 @@ def restore(chain: Chain, data: bytes) -> None:
         zipfile.BadZipFile,
         zlib.error,
     ) as error:
+        chain.forget()
         raise Corrupt(str(error)) from error
 
 
@@ -79,6 +91,7 @@ def _fill(chain: Chain, arrays: Arrays) -> None:
         raise Corrupt("of another version, or of another codestream")
     chain.tile, chain.start = array("H", arrays["tile"].tolist()), array("Q", arrays["start"].tolist())
     chain.length, chain.total = array("Q", arrays["length"].tolist()), array("B", arrays["total"].tolist())
+    chain.part = array("B", bytes(len(chain.total)))  # read again with the headers of tiles that are not known yet
     chain.frontier, chain.ended = frontier, bool(ended)
     parts, lengths = arrays["parts"], arrays["lengths"]
     for number, count, is_split in zip(

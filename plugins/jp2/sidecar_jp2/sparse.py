@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import struct
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -17,7 +17,9 @@ from sidecar_jp2.openjpeg import Area
 from sidecar_jp2.selection import Selection
 from sidecar_jp2.tileparts import LEAST
 
-SOP_BYTES = 6
+SOP = struct.pack(">HHH", Marker.SOP, 4, 0)
+"""Stands before every packet of a small codestream, for OpenJPEG to tell when one is not where the index says. The
+numbers of packets left out are missing in any case, and no decoder that is used here minds numbers (T.800 A.8.1)."""
 UNNUMBERED = -1
 SOT_KEPT = 10
 """Of SOT all is written anew but TPsot and TNsot."""
@@ -36,6 +38,8 @@ class SmallCodestream:
     """What stands before the first range, between them, and after the last: one more than ranges."""
     packets: tuple[int, ...]
     """The number of the packet with which each range begins, or UNNUMBERED."""
+    unmarked: tuple[tuple[int, ...], ...]
+    """The lengths of the packets in each range that SOP has to be put before; none where it stands there already."""
 
     def build(self, data: Sequence[Buffer]) -> bytes:
         """The codestream, `data` being the bytes of `ranges`. Made for a native thread: everything is copied once.
@@ -43,19 +47,26 @@ class SmallCodestream:
         Raises DecodeError where the bytes do not begin with the packets that the index says.
         """
         parts: list[Buffer] = [self.frames[0]]
-        for number, piece, frame in zip(self.packets, data, self.frames[1:], strict=True):
+        for number, lengths, piece, frame in zip(self.packets, self.unmarked, data, self.frames[1:], strict=True):
             _check_number(number, piece)
-            parts += (piece, frame)
+            parts += (*_marked(piece, lengths), frame)
         return b"".join(parts)
 
 
+def _marked(piece: Buffer, lengths: Sequence[int]) -> Iterator[Buffer]:
+    """A piece with SOP before each of its packets."""
+    packets, at = memoryview(piece), 0
+    for length in lengths:
+        yield SOP
+        yield packets[at : at + length]
+        at += length
+    yield packets[at:]
+
+
 def _check_number(number: int, piece: Buffer) -> None:
-    # Where packets say their number (T.800 A.8.1), an index that lies is found out; SOP segments may be left out.
-    if number == UNNUMBERED or len(piece) < SOP_BYTES:
-        return
-    marker, _, found = struct.unpack_from(">HHH", piece)
-    if marker == Marker.SOP and found != number & 0xFFFF:
-        raise DecodeError(f"SOP: packet {found} where by the packet lengths {number} begins")
+    # Where packets say their number (T.800 A.8.1), an index that lies is found out.
+    if number != UNNUMBERED and bytes(piece[: len(SOP)]) != SOP[:4] + struct.pack(">H", number & 0xFFFF):
+        raise DecodeError(f"SOP: packet {number} does not begin where the packet lengths say")
 
 
 @dataclass(frozen=True, slots=True)
@@ -98,11 +109,15 @@ class Pieces:
         begins[self.first] = True
         return begins
 
-    def bodies(self, empty: int) -> list[int]:
-        """How many bytes the packets of each tile take, `empty` those that are not needed."""
-        taken = np.add.reduceat(self.stops - self.starts + empty * self.gaps, self.first)
+    def bodies(self, empty: int, more: int) -> list[int]:
+        """How many bytes the packets of each tile take: `more` than they have, and `empty` those not needed."""
+        taken = np.add.reduceat(self.stops - self.starts + more + empty * self.gaps, self.first)
         sizes: list[int] = (taken + empty * self.trailing).tolist()
         return sizes
+
+    def lengths(self, first: NDArray[np.intp]) -> tuple[tuple[int, ...], ...]:
+        """Of the packets in each range, `first` being those with which ranges begin."""
+        return tuple(tuple(run.tolist()) for run in np.split(self.stops - self.starts, first[1:]))
 
 
 def _located(tiles: Sequence[Tile]) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
@@ -116,14 +131,18 @@ def _located(tiles: Sequence[Tile]) -> tuple[NDArray[np.int64], NDArray[np.int64
     return stops - lengths, stops
 
 
-def split(head: bytes, pieces: Pieces, empty: bytes, area: Area, *, numbered: bool) -> SmallCodestream:
-    """Tiles in one part each, made of selected packets, with `empty` ones for those that are kept beside them."""
+def split(head: bytes, pieces: Pieces, empty: bytes, area: Area, *, marked: bool) -> SmallCodestream:
+    """Tiles in one part each, made of selected packets, with `empty` ones for those that are kept beside them.
+
+    `marked` says that SOP stands before the packets in the blob.
+    """
     begins = pieces.begins
     first, last = np.flatnonzero(begins), np.flatnonzero(np.roll(begins, -1))
     starts, stops = pieces.starts[first].tolist(), pieces.stops[last].tolist()
     frames = [empty * gap for gap in pieces.gaps[first].tolist()]
+    bodies = pieces.bodies(len(empty), 0 if marked else len(SOP))
     before = head
-    tiles = zip(np.searchsorted(first, pieces.first).tolist(), pieces.bodies(len(empty)), strict=True)
+    tiles = zip(np.searchsorted(first, pieces.first).tolist(), bodies, strict=True)
     for number, ((place, body), trailing) in enumerate(zip(tiles, pieces.trailing.tolist(), strict=True)):
         start = struct.pack(">HHHIBBH", Marker.SOT, 10, number, LEAST + body, 0, 1, Marker.SOD)
         frames[place] = before + start + frames[place]
@@ -132,7 +151,8 @@ def split(head: bytes, pieces: Pieces, empty: bytes, area: Area, *, numbered: bo
         tuple(map(ByteRange, starts, stops)),
         area,
         (*frames, before + END),
-        tuple(pieces.numbers[first].tolist()) if numbered else (UNNUMBERED,) * len(frames),
+        tuple(pieces.numbers[first].tolist()) if marked else (UNNUMBERED,) * len(first),
+        ((),) * len(first) if marked else pieces.lengths(first),
     )
 
 
@@ -142,4 +162,4 @@ def whole(head: bytes, tiles: Sequence[Tile], area: Area) -> SmallCodestream:
     frames = [struct.pack(">HHHI", Marker.SOT, 10, number, stop - start) for number, start, stop in parts]
     frames[0] = head + frames[0]
     ranges = tuple(ByteRange(start + SOT_KEPT, stop) for _, start, stop in parts)
-    return SmallCodestream(ranges, area, (*frames, END), (UNNUMBERED,) * len(frames))
+    return SmallCodestream(ranges, area, (*frames, END), (UNNUMBERED,) * len(frames), ((),) * len(frames))

@@ -31,6 +31,8 @@ class StartOfTile(NamedTuple):
     tile: int
     length: int
     """Psot: of the whole tile-part; 0 for the last one says that it reaches to the end of the codestream."""
+    part: int
+    """TPsot: how many tile-parts of the tile come before."""
     total: int
     """TNsot: how many tile-parts the tile has; 0 where it is not said."""
 
@@ -46,12 +48,12 @@ class Contents(NamedTuple):
 
 def parse_start(data: Buffer, at: int, tiles: int) -> StartOfTile:
     """Parse the SOT segment at `at`. Raises Malformed where there is none, or it names no tile of the image."""
-    marker, size, tile, length, _, total = struct.unpack_from(">HHHIBB", data, at)
+    marker, size, tile, length, part, total = struct.unpack_from(">HHHIBB", data, at)
     if marker != Marker.SOT or size != SOT_BYTES - 2:
         raise Malformed("SOT: a tile-part has to begin where the one before ends")
     if tile >= tiles or 0 < length < LEAST:
         raise Malformed(f"SOT: tile {tile} of {tiles}, {length} bytes")
-    return StartOfTile(tile, length, total)
+    return StartOfTile(tile, length, part, total)
 
 
 def parse_contents(data: Buffer, at: int, length: int) -> Contents:
@@ -75,7 +77,8 @@ def parse_contents(data: Buffer, at: int, length: int) -> Contents:
 
 def _packet_lengths(segments: Iterable[Segment], body: int) -> Lengths | None:
     parts = sorted((segment.data[:1], segment.data[1:]) for segment in segments if segment.marker == Marker.PLT)
-    if [number for number, _ in parts] != [bytes([number]) for number in range(len(parts))]:
+    # Zplt has 8 bits (T.800 A.7.3): there are no more than 256 segments in a header.
+    if b"".join(number for number, _ in parts) != bytes(range(256))[: len(parts)]:
         return None
     lengths = _variable_lengths(b"".join(data for _, data in parts))
     if lengths is None or int(lengths.sum()) != body or not lengths.all():

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import itertools
 import random
 import struct
 from collections.abc import Callable, Sequence
@@ -298,6 +299,49 @@ def test_missing_tiles_are_left_to_the_plain_way() -> None:
     short = data[: starts[-1]] + b"\xff\xd9"
     assert same(short, CORNER, index_of(short), data)
     assert index_of(short).cut(Area(260, 200, 300, 220, 0, 1), Remote(short)) is None
+
+
+@pytest.mark.parametrize("marks", [(), ("-SOP",), ("-EPH",), ("-SOP", "-EPH")], ids=" ".join)
+def test_packet_lengths_that_add_up_and_lie_never_become_a_picture(marks: tuple[str, ...]) -> None:
+    """Bytes said to be of the packet before: wherever that is, the answer is an error or the right pixels."""
+    data = made("-p", "RPCL", *PRECINCTS, "-PLT", "-n", "4", *marks)
+    header = parse_main_header(data)
+    found = Chain(header, len(data)).find(Remote(data), totals(header))
+    assert found is not None
+    assert found[0].lengths is not None
+    packets = packets_of(data, found[0].parts, found[0].lengths.tolist())
+    refused = 0
+    for number in range(len(packets) - 1):
+        one, two = packets[number : number + 2]
+        bent = [*packets[:number], one + two[:1], two[1:], *packets[number + 2 :]] if len(two) > 1 else packets
+        lie = data[: header.stop] + tile_part(0, 0, 1, bent) + b"\xff\xd9"
+        try:
+            assert same(lie, CORNER, index_of(lie), data)
+        except DecodeError:
+            refused += 1
+    assert refused
+
+
+@pytest.mark.parametrize("order", [(1, 0), (1, 1)], ids=["swapped", "twice"])
+@pytest.mark.parametrize("tlm", [False, True])
+def test_tile_parts_out_of_order_are_left_to_the_plain_way(order: tuple[int, int], *, tlm: bool) -> None:
+    """Packets go on from tile-part to tile-part by TPsot; where that does not count up, nobody knows them."""
+    data = made(*SINGLE)
+    starts = [*headers_of(data), len(data) - 2]
+    parts = [data[start:stop] for start, stop in itertools.pairwise(starts)]
+    odd = data[: starts[0]] + b"".join([parts[k] for k in order] + parts[2:]) + data[-2:]
+    odd = with_tlm(odd) if tlm else odd
+    assert index_of(odd).cut(CORNER, Remote(odd)) is None
+
+
+def test_more_packet_length_segments_than_numbers_are_not_believed() -> None:
+    """Zplt counts to 255 (T.800 A.7.3): a header with more PLT segments says nothing about packets."""
+    data = made("-p", "RPCL", *PRECINCTS, "-PLT", "-n", "4")
+    (at,) = headers_of(data)
+    many = b"".join(segment_bytes(Marker.PLT, bytes([number & 255])) for number in range(300))
+    length = int.from_bytes(data[at + 6 : at + 10]) + len(many)
+    odd = data[: at + 6] + length.to_bytes(4) + data[at + 10 : at + 12] + many + data[at + 12 :]
+    assert index_of(odd).cut(CORNER, Remote(odd)) is None
 
 
 @settings(max_examples=60, deadline=None, derandomize=True)

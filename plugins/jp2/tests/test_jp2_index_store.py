@@ -123,7 +123,9 @@ def test_the_disk_keeps_to_its_budget(tmp_path: Path) -> None:
     assert disk.get("key 19") == bytes(99)
 
 
-@pytest.mark.parametrize("damage", [b"", b"no archive", b"PK\x03\x04" + bytes(50), "half", "flipped", "old", "foreign"])
+@pytest.mark.parametrize(
+    "damage", [b"", b"no archive", b"PK\x03\x04" + bytes(50), "half", "flipped", "encrypted", "old", "foreign"]
+)
 def test_a_damaged_entry_is_dropped(disk: Disk, damage: bytes | str) -> None:
     """Bytes that are no snapshot of this codestream are as if they were not there, and are gone afterwards."""
     store = IndexStore(direct, 1 << 20, disk)
@@ -148,20 +150,33 @@ def _damaged(sound: bytes, damage: bytes | str) -> bytes:
     if damage == "flipped":
         middle = len(sound) // 3
         return sound[:middle] + bytes([sound[middle] ^ 255]) + sound[middle + 1 :]
+    if damage == "encrypted":  # a flag in the archive's directory, which no checksum of ZIP covers
+        flags = sound.index(b"PK\x01\x02") + 8
+        return sound[:flags] + b"\x01" + sound[flags + 1 :]
     chain = Chain(HEADER, len(DATA) + (damage == "foreign"))
     arrays = dict(snapshot.take(chain))
     arrays["version"] = arrays["version"] - [damage == "old", 0, 0, 0, 0]
     return snapshot.dump(arrays)
 
 
-def test_a_damaged_table_begins_anew(disk: Disk, tmp_path: Path) -> None:
-    """A file that is no database is replaced."""
+@pytest.mark.parametrize("old", [b"", b"TABLE entry"], ids=["no database", "a schema that is no text"])
+def test_a_damaged_table_begins_anew(disk: Disk, tmp_path: Path, old: bytes) -> None:
+    """A file that is no database, or a broken one, is replaced."""
     disk.put("key", b"bytes")
     path = tmp_path / "cache" / "jp2" / "jp2-index.sqlite"
-    path.write_bytes(b"not a database at all" * 300)
+    path.write_bytes(path.read_bytes().replace(old, b"\x88" * len(old)) if old else b"not a database at all" * 300)
     assert disk.get("key") is None
     disk.put("key", b"other")
     assert disk.get("key") == b"other"
+
+
+def test_an_entry_beyond_the_budget_displaces_nothing(tmp_path: Path) -> None:
+    """It is not kept, and the others are."""
+    disk = Disk(tmp_path, 1000)
+    disk.put("small", bytes(99))
+    disk.put("large", bytes(1001))
+    assert disk.get("large") is None
+    assert disk.get("small") == bytes(99)
 
 
 def test_a_place_that_cannot_be_written_is_no_error(tmp_path: Path) -> None:

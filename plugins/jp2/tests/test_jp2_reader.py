@@ -121,12 +121,15 @@ def test_sizes_of_an_image_with_an_offset() -> None:
 
 
 def test_tiles_are_placed_exactly() -> None:
-    """The grid of a level is XTOsiz and XTsiz divided, less the image's own offset."""
+    """A grid is XTOsiz and XTsiz divided, less the offset of the image; a single tile is parted as its blocks lie."""
     info = opened("grey, odd tiles, offsets").info
     assert info.tile == Size(64, 48)
     assert info.levels[0].grid == Grid(-6, -6, 64, 48)
     assert info.levels[3].grid == Grid(5 / 8 - 2, 3 / 8 - 2, 8, 6)
-    assert opened("offset").info.levels[0].grid is None
+    untiled = opened("offset").info
+    assert untiled.tile is None
+    assert untiled.levels[0].grid == Grid(-37, -21, 2048, 1024)
+    assert untiled.levels[1].grid == Grid(-19, -11, 2048, 1024)
 
 
 def test_tile_boundaries_are_where_tiles_begin() -> None:
@@ -146,12 +149,18 @@ def test_indices_are_not_scaled() -> None:
 
 
 def test_windows_of_a_local_file_ask_for_nothing() -> None:
-    """A blob with a path is read in place; one without is asked for its codestream."""
+    """A blob with a path is read in place; one without is asked for its codestream, once for windows under way."""
     local, remote = on_disk(IMAGES / "gray8.jp2"), MemoryBlob("gray8.jp2", (IMAGES / "gray8.jp2").read_bytes())
     region = Rect(0, 0, 8, 8)
     assert DECODER.open(local).window(0, region).ranges == ()
-    (span,) = DECODER.open(remote).window(0, region).ranges
+    reader, asked = DECODER.open(remote), len(remote.asked)
+    first, second = reader.window(0, region), reader.window(1, region)
+    (span,) = remote.asked[asked:]
     assert remote.content[span.start : span.start + 4] == b"\xff\x4f\xff\x51"
+    del first, second
+    gc.collect()
+    reader.window(0, region)
+    assert remote.asked[asked:] == [span, span]
     np.testing.assert_array_equal(
         read(DECODER.open(local), local, 0, region), read(DECODER.open(remote), remote, 0, region)
     )
