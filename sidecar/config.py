@@ -10,10 +10,11 @@ import tomllib
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Annotated, ClassVar, Literal, TypeVar
+from typing import Annotated, Any, ClassVar, Literal, TypeVar
 
 from pydantic import BeforeValidator, ValidationError
 from pydantic import Field as Setting
+from pydantic.fields import FieldInfo
 from pydantic_settings import (
     BaseSettings,
     EnvSettingsSource,
@@ -158,6 +159,16 @@ class Config:
         return cls({type(section): section for section in sections})
 
 
+class _Variables(EnvSettingsSource):
+    """Values from variables. What should be JSON and is not stays as it is: the section then refuses it by name."""
+
+    def decode_complex_value(self, field_name: str, field: FieldInfo, value: Any) -> Any:
+        try:
+            return super().decode_complex_value(field_name, field, value)
+        except ValueError:
+            return value
+
+
 def load(
     kinds: Iterable[type[Section]],
     toml: Path | None = None,
@@ -182,8 +193,7 @@ def load(
         values: dict[str, object] = {}
         for origin, layer in layers.items():
             _overlay(kind, layer.get(kind.table, {}), values, origins, origin)
-        prefix = kind.variable("")
-        found = EnvSettingsSource(kind, env_prefix=prefix, env_ignore_empty=True)()
+        found = _Variables(kind, env_prefix=kind.variable(""), env_ignore_empty=True)()
         for name, value in found.items():
             _overlay(kind, {name: value}, values, origins, kind.variable(name))
         try:

@@ -8,13 +8,13 @@ from __future__ import annotations
 
 import os
 import shutil
-import tempfile
+import signal
 from pathlib import Path
 from typing import Any, Final
 
 import structlog
 
-from sidecar import casualties
+from sidecar import casualties, runtime
 from sidecar.config import load
 
 _toml = os.environ.get("SIDECAR_CONFIG")
@@ -23,7 +23,7 @@ _settings = load((), Path(_toml) if _toml else None, partly=True).core
 wsgi_app = "sidecar.app:get_app()"
 bind = _settings.bind
 workers = _settings.workers
-worker_class = "gevent"
+worker_class = "sidecar.worker.Worker"
 # Forking a process with OpenJPEG, OpenSlide and a gevent hub in it is not safe, so every worker loads its own.
 preload_app = False
 # Connections of a worker. Work is bounded by memory (SIDECAR_MEMORY, SIDECAR_QUEUE), idle connections cost little.
@@ -76,12 +76,18 @@ logconfig_dict = {
 
 _METRICS: Final = "PROMETHEUS_MULTIPROC_DIR"
 """Where the workers share their metrics, so that asking any of them gives the sum."""
-_runtime = Path(tempfile.mkdtemp(prefix="sidecar-"))
+_runtime = runtime.folder()
 """What workers share while this master lives: metrics, and what is known of their deaths."""
 os.environ[casualties.FOLDER] = str(_runtime)
 if _METRICS not in os.environ:
     (_runtime / "metrics").mkdir()
     os.environ[_METRICS] = str(_runtime / "metrics")
+
+
+def post_fork(_server: Any, _worker: Any) -> None:
+    """Until the worker listens to signals itself they end it: the master's handlers, which it inherits, do nothing."""
+    for number in (signal.SIGTERM, signal.SIGINT, signal.SIGQUIT):
+        signal.signal(number, lambda *_: os._exit(0))
 
 
 def post_worker_init(worker: Any) -> None:

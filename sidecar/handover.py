@@ -7,7 +7,7 @@ there is no Cantaloupe at all, the sidecar says itself what was wrong.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from http import HTTPStatus
 from typing import Final
 
@@ -139,7 +139,7 @@ class Cantaloupe:
             reply = self._pool.urlopen(
                 req.method,
                 self._path + target(req),
-                body=req.bounded_stream if req.content_length else None,
+                body=_body(req),
                 headers=_onward(req),
                 preload_content=False,
                 decode_content=False,
@@ -190,6 +190,14 @@ def _onward(req: falcon.Request) -> dict[str, str]:
     headers["VIA"] = f"{via}, {_VIA}" if via else _VIA
     headers["X-FORWARDED-FOR"] = f"{peer}, {req.remote_addr}" if peer else req.remote_addr
     return headers
+
+
+def _body(req: falcon.Request) -> Iterable[bytes] | None:
+    """The request's body, where it has one (RFC 9112 §6.3), to be sent on in chunks if it came so."""
+    if req.content_length:
+        return req.bounded_stream
+    # gunicorn takes the chunks apart and ends the stream with the last of them; urllib3 makes new ones.
+    return iter(lambda: req.stream.read(_CHUNK), b"") if req.get_header("Transfer-Encoding") else None
 
 
 def _private(connection: str | None) -> frozenset[str]:

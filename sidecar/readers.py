@@ -64,9 +64,9 @@ class Readers:
         """A reader for one request alone. Raises as Decoder.open, and Casualty."""
         self._casualties.check(blob.etag)
         reader = self._take(blob.etag) or self._open(blob)
-        self._remember(blob.etag, reader.info)
         self.leased += 1
         try:
+            self._remember(blob.etag, reader.info)
             yield reader
         except BaseException:
             # Whatever went wrong, the next request gets a fresh one.

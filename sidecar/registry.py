@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from importlib.metadata import EntryPoint, entry_points
 from itertools import chain
 from pathlib import Path
 from typing import TypeVar
@@ -49,25 +50,22 @@ class Plugins:
     """The plugins found by entry point (group `sidecar`), and any given by hand."""
 
     def __init__(self, extra: Sequence[object] = (), *, installed: bool = True) -> None:
+        """Raises StartError where one cannot be loaded, or its hooks are not those of `sidecar.hookspecs`."""
         self._manager = pluggy.PluginManager("sidecar")
         self._manager.add_hookspecs(hookspecs)
-        if installed:
-            self._manager.load_setuptools_entrypoints("sidecar")
-        for plugin in extra:
-            self._manager.register(plugin)
+        self._installed = sorted(entry_points(group="sidecar")) if installed else []
+        modules = [(point.name, _imported(point)) for point in self._installed]
         try:
+            for name, plugin in [*modules, *((None, plugin) for plugin in extra)]:
+                self._manager.register(plugin, name)
             self._manager.check_pending()
-        except pluggy.PluginValidationError as error:
-            raise StartError(str(error)) from error
+        except (pluggy.PluginValidationError, ValueError) as error:  # the latter: two of one name
+            raise StartError(_line(error)) from error
 
     @property
     def found(self) -> Sequence[Plugin]:
         """Each installed plugin, by name."""
-        listed = self._manager.list_plugin_distinfo()
-        return sorted(
-            (Plugin(self._manager.get_name(plugin) or "", dist.version, dist.project_name) for plugin, dist in listed),
-            key=lambda plugin: plugin.name,
-        )
+        return [Plugin(point.name, point.dist.version, point.dist.name) for point in self._installed if point.dist]
 
     def sections(self) -> Sequence[type[Section]]:
         """The plugins' kinds of settings."""
@@ -92,6 +90,18 @@ class Plugins:
     @staticmethod
     def _gather(ask: Callable[[], Iterable[Iterable[T]]]) -> list[T]:
         return [*chain.from_iterable(ask())]
+
+
+def _imported(point: EntryPoint) -> object:
+    try:
+        return point.load()
+    except Exception as error:  # whatever a stranger's module does while it is imported
+        raise StartError(f"the plugin {point.name} ({point.value}) cannot be imported: {_line(error)}") from error
+
+
+def _line(error: Exception) -> str:
+    """An error's kind and text, in one line."""
+    return f"{type(error).__name__}: {' '.join(str(error).split())}"
 
 
 def _table(rows: Iterable[tuple[str, T]]) -> Mapping[str, T]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import errno
 import json
 import select
+from collections.abc import Sequence
 from contextlib import closing
 from fractions import Fraction
 from typing import Final
@@ -14,11 +15,12 @@ import falcon
 from gevent.monkey import get_original
 
 from sidecar import answers, telemetry
-from sidecar.errors import Refusal, Unsupported
+from sidecar.errors import BadRequest, Refusal, Unsupported, UnsupportedFormat
 from sidecar.handover import behind_nginx
 from sidecar.iiif import geometry, info, parse
 from sidecar.iiif.canonical import canonical
 from sidecar.iiif.geometry import Geometry
+from sidecar.iiif.identifier import Identifier
 from sidecar.iiif.parse import ImageRequest
 from sidecar.interfaces import Blob, EncoderFactory
 from sidecar.model import ImageInfo
@@ -111,12 +113,31 @@ class ImageResource:
         quality_format: str,
     ) -> None:
         """Cut, scale and send the picture. Raises SidecarError."""
+        telemetry.of(req.env).kind = "image"
+        self._site.permit("images")
+        named = self._site.identifier(version, identifier)
+        parts = [unquote(part) for part in (region, size, rotation, quality_format)]
+        try:
+            self._answer(req, resp, version, identifier, named, parts)
+        except (BadRequest, Unsupported, UnsupportedFormat):
+            # Perhaps for what was asked alone, before the image was looked at.
+            self._site.vet(named.name)
+            raise
+
+    on_head = on_get
+
+    def _answer(
+        self,
+        req: falcon.Request,
+        resp: falcon.Response,
+        version: int,
+        segment: str,
+        named: Identifier,
+        parts: Sequence[str],
+    ) -> None:
+        """`segment`: the identifier as it came; `parts`: region, size, rotation, quality and format."""
         site = self._site
         event = telemetry.of(req.env)
-        event.kind = "image"
-        site.permit("images")
-        named = site.identifier(version, identifier)
-        parts = [unquote(part) for part in (region, size, rotation, quality_format)]
         if req.get_param("page", default="1") != "1" or req.has_param("time"):
             raise Unsupported("only first pages are read here")
         request = parse.parse(version, parts[0], parts[1], parts[2], parts[3], site.registry.encoders)
@@ -136,12 +157,10 @@ class ImageResource:
             return
         planned = plan(measured, request.quality, image, factory, site.means)
         event.details |= {"size": f"{measured.answer.width}x{measured.answer.height}", "bands": len(planned.bands)}
-        self._describe(req, resp, f"{site.uri(req, version, identifier)}/", request, measured, named.scale)
+        self._describe(req, resp, f"{site.uri(req, version, segment)}/", request, measured, named.scale)
         resp.content_type = factory.media_type
         if req.method != "HEAD":
             self._send(req, resp, planned, blob, factory)
-
-    on_head = on_get
 
     def _measure(self, request: ImageRequest, image: ImageInfo, constraint: Fraction) -> Geometry:
         settings = self._site.settings

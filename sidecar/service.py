@@ -83,6 +83,11 @@ class Service:
         """Answer a request."""
         return self._app(environ, start_response)
 
+    @property
+    def crowded(self) -> bool:
+        """Whether requests would better go to another worker; see sidecar.cores."""
+        return self._pipeline.cores.crowded
+
     def start(self, stop: Callable[[], None]) -> None:
         """Begin to look after itself. `stop` makes the worker accept no more, finish what is under way, and end."""
         if self._notebook is not None:

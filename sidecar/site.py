@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
 from dataclasses import dataclass, replace
 
 import falcon
 
 from sidecar.config import Settings
-from sidecar.errors import NotFound, Unsupported
+from sidecar.errors import Elsewhere, NotFound, Unsupported
 from sidecar.handover import behind_nginx
 from sidecar.iiif import info
 from sidecar.iiif.identifier import Identifier, decode, public_uri
@@ -54,6 +55,11 @@ class Site:
             if blob is not None:
                 return blob
         raise NotFound(f"no image is known by the identifier {name!r}")
+
+    def vet(self, name: str) -> None:
+        """Raise Malformed for an image that none may be asked for, before a request for it goes elsewhere."""
+        with suppress(Elsewhere):
+            self.pipeline.readers.info(self.find(name))
 
     def permit(self, extent: str) -> None:
         """Raise Unsupported where Cantaloupe's settings make requests of an extent its own."""

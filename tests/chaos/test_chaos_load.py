@@ -68,7 +68,7 @@ def stage(images: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[St
     with pytest.MonkeyPatch.context() as patch, ObjectStore({f"far/{FAR}": (images / JP2S[0]).read_bytes()}) as store:
         patch.setenv("PYTHONPATH", str(plugin(home)))
         with Site(home / "site", folder, SETTINGS.format(url=store.url)) as site:
-            yield Stage(site, folder, store, truths(site, folder, [*TILES, *WHOLES]))
+            yield Stage(site, folder, store, truths(site, folder, [*TILES, *WHOLES, Question(JP2S[1])]))
 
 
 def plugin(home: Path) -> Path:
@@ -211,8 +211,10 @@ def test_files_change_under_way(stage: Stage, images: Path) -> None:
     path = stage.folder / "changing.jp2"
     contents = [(images / name).read_bytes() for name in JP2S[:2]]
     rights = {
-        replace(question, name=path.name).target: [stage.truths[replace(question, name=name).target] for name in names]
-        for question, names in ((WHOLES[0], JP2S[:1]), (TILES[1], JP2S[:2]))
+        replace(question, name=path.name).target: [
+            stage.truths[replace(question, name=name).target] for name in JP2S[:2]
+        ]
+        for question in (WHOLES[0], TILES[1])
     }
     over, seen = threading.Event(), Counter[str]()
 

@@ -8,7 +8,7 @@ from collections.abc import Callable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass, field
 from http.client import HTTPConnection, HTTPMessage
-from typing import Self
+from typing import BinaryIO, Self
 
 HOST = "127.0.0.1"
 PATIENCE = 20.0
@@ -71,6 +71,17 @@ def reply(status: int = 200, body: bytes = b"", **headers: str) -> bytes:
     return "\r\n".join([*lines, "", ""]).encode() + body
 
 
+def _chunks(stream: BinaryIO) -> bytes:
+    """A body that comes in chunks without trailers (RFC 9112 §7.1)."""
+    body = b""
+    while line := stream.readline():
+        body += stream.read(int(line, 16))
+        stream.readline()
+        if line == b"0\r\n":
+            return body
+    raise ConnectionResetError("the body broke off")
+
+
 Behaviour = Callable[[Request, socket.socket], bool]
 """Answers a request on a connection; whether that stays open."""
 
@@ -120,7 +131,8 @@ class Peer:
                 while (line := stream.readline()) not in (b"\r\n", b""):
                     name, _, value = line.decode("latin-1").partition(":")
                     headers[name.lower()] = value.strip()
-                body = stream.read(int(headers.get("content-length", "0")))
+                chunked = headers.get("transfer-encoding") == "chunked"
+                body = _chunks(stream) if chunked else stream.read(int(headers.get("content-length", "0")))
                 request = Request(method, target, version, headers, body)
                 self.requests.append(request)
                 if not self.behaviour(request, connection):

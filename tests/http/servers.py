@@ -148,11 +148,15 @@ class Sidecar:
 
     def start(self) -> None:
         """Start, and wait until it answers."""
+        self.launch()
+        wait_for(lambda: self.healthy or not self.process.running, "the sidecar answers")
+        assert self.process.running, self.process.log.read_text()
+
+    def launch(self) -> None:
+        """Start, and wait for nothing."""
         environment = {name: value for name, value in os.environ.items() if not name.startswith("SIDECAR_")}
         command = [sys.executable, "-m", "sidecar", "serve", "--config", str(self._folder / "sidecar.toml")]
         self.process = Process(command, self._folder / "sidecar.log", environment)
-        wait_for(lambda: self.healthy or not self.process.running, "the sidecar answers")
-        assert self.process.running, self.process.log.read_text()
 
     @property
     def healthy(self) -> bool:

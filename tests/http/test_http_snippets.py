@@ -145,3 +145,21 @@ def test_nobody_asks_the_question_from_outside(guarded: Nginx, guard: Peer) -> N
     """The location of the question is not there for clients."""
     assert ask(guarded.port, "/sidecar-auth").status in (403, 404)
     assert [request.headers.get("x-original-uri") for request in guard.requests] in ([], ["/sidecar-auth"])
+
+
+def test_bodies_are_small_whatever_the_site_allows(
+    actor: Peer, cantaloupe: Peer, logs: list[Path], tmp_path: Path
+) -> None:
+    """A site that takes uploads elsewhere takes none below /iiif/: a length beyond the limit is refused unread."""
+    with Nginx(
+        tmp_path / "nginx", actor.port, cantaloupe.port, include={"server": "client_max_body_size 50m;"}
+    ) as nginx:
+        logs.append(nginx.process.log)
+        for method in ("GET", "POST"):
+            head = f"{method} {TILE} HTTP/1.1\r\nHost: x\r\nContent-Length: 2000000\r\n\r\n"
+            with socket.create_connection((HOST, nginx.port), PATIENCE) as client:
+                client.sendall(head.encode())
+                assert client.recv(65536).startswith(b"HTTP/1.1 413 ")
+            assert ask(nginx.port, TILE, method, body=bytes(500_000)).status == 200
+        assert ask(nginx.port, "/upload", "POST", body=bytes(2_000_000)).status == 200
+        logs.pop()

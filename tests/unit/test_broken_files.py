@@ -65,3 +65,18 @@ def test_broken_structure_is_never_handed_over(app: Wsgi, *, behind: bool) -> No
     assert answer.status_code == 500
     assert "x-accel-redirect" not in answer.headers
     assert len(answer.text) > 30
+
+
+@pytest.mark.parametrize(
+    "question",
+    ["full/max/12/default.jpg", "full/max/0/default.webp", "full/9999,/0/default.jpg", "full/max/0/default.jpg?page=2"],
+)
+def test_no_question_hands_a_broken_structure_over(app: Wsgi, question: str) -> None:
+    """Not by what is asked of it either: what would be Cantaloupe's for whole files is refused for broken ones."""
+    words, _, query = question.partition("?")
+    for name, refused in (("cut.jp2", True), ("nonsense.jp2", False), ("none.jp2", False)):
+        answer = falcon.testing.simulate_get(
+            app, f"/iiif/3/{name}/{words}", query_string=query, headers={BEHIND: "nginx"}
+        )
+        assert ("x-accel-redirect" in answer.headers) != refused, name
+        assert (answer.status_code == 500) == refused

@@ -51,6 +51,29 @@ def test_a_wrong_setting_is_one_clear_line(command: str) -> None:
     assert [line.partition(": ")[2].partition(":")[0] for line in done.stderr.splitlines()] == ["SIDECAR_WORKERS"]
 
 
+BROKEN = {
+    "cannot be imported: ModuleNotFoundError: No module named 'of_some_library'": "import of_some_library",
+    "cannot be imported: SyntaxError": "def",
+    "cannot be imported: OSError: libnone.so": "import ctypes\nctypes.CDLL('libnone.so')",
+    "Argument(s) {'colour'}": "import sidecar\n@sidecar.hookimpl\ndef register_encoders(colour): return []",
+    "unknown hook 'register_encoder'": "import sidecar\n@sidecar.hookimpl\ndef register_encoder(): return []",
+}
+
+
+@pytest.mark.parametrize("problem", BROKEN)
+def test_a_broken_plugin_is_one_clear_line(tmp_path: Path, problem: str) -> None:
+    """A plugin that cannot be imported, or whose hooks are others than there are, is named with what is wrong."""
+    (tmp_path / "stranger.py").write_text(BROKEN[problem])
+    described = tmp_path / "stranger-1.dist-info"
+    described.mkdir()
+    (described / "METADATA").write_text("Metadata-Version: 2.1\nName: stranger\nVersion: 1\n")
+    (described / "entry_points.txt").write_text("[sidecar]\nstranger = stranger\n")
+    done = run("serve", PYTHONPATH=str(tmp_path))
+    assert (done.returncode, len(done.stderr.splitlines())) == (1, 1), done.stderr
+    assert "stranger" in done.stderr
+    assert problem in done.stderr
+
+
 def test_a_file_that_is_not_there_is_told() -> None:
     """A TOML file that cannot be read is one clear line too."""
     done = run("serve", "--config", "/nonexistent.toml")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
 from typing import ClassVar
 
@@ -79,6 +80,23 @@ def test_every_wrong_value_is_told_at_once(toml: Path, monkeypatch: pytest.Monke
     lines = sorted(str(caught.value).splitlines())
     assert [line.partition(":")[0] for line in lines] == ["SIDECAR_PATIENCE", "SIDECAR_SHELF_DEPTH", "SIDECAR_WORKERS"]
     assert [f"(from {toml})" in line for line in lines] == [False, True, True]
+
+
+def test_variable_that_is_not_the_json_it_should_be(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A plugin's setting with parts of its own is read as JSON; what is none is told by its variable like the rest."""
+
+    class Shelves(Section):
+        table: ClassVar[str] = "shelves"
+        depths: Mapping[str, int] | None = None
+
+    monkeypatch.setenv("SIDECAR_SHELVES_DEPTHS", '{"top": 3}')
+    assert load([Shelves]).section(Shelves).depths == {"top": 3}
+    monkeypatch.setenv("SIDECAR_SHELVES_DEPTHS", "top: 3")
+    monkeypatch.setenv("SIDECAR_WORKERS", "many")
+    with pytest.raises(StartError) as caught:
+        load([Shelves])
+    lines = str(caught.value).splitlines()
+    assert [line.partition(":")[0] for line in lines] == ["SIDECAR_WORKERS", "SIDECAR_SHELVES_DEPTHS"]
 
 
 def test_unknown_key_in_a_file(toml: Path) -> None:

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import gc
 import types
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from itertools import islice
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -13,7 +14,8 @@ from falcon.testing import create_environ
 
 from sidecar.app import create_app
 from sidecar.config import Config, Settings
-from sidecar.registry import Registry
+from sidecar.native import NativePool
+from sidecar.registry import Plugins, Registry
 from sidecar.service import Service
 from sidecar.testing.fakes import GradientDecoder, MemoryBlob, MemorySource, RawEncoderFactory, gradient
 
@@ -65,19 +67,45 @@ def test_a_request_leaves_no_cycle(service: Service, request_: tuple[str, int | 
     """Twenty requests of a kind, those that fail included, leave nothing for the collector to find."""
     path, chunks, status = request_
     assert ask(service, path, chunks) == status
+    assert left(lambda: [ask(service, path, chunks) for _ in range(20)]) == []
+
+
+@pytest.fixture
+def installed(images: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Service]:
+    """A worker's application with every plugin there is, over images on the disk."""
+    monkeypatch.setenv("SIDECAR_FILESYSTEM_ROOT", str(images))
+    monkeypatch.setenv("SIDECAR_OPENSLIDE_SUFFIXES", "svs")
+    plugins = Plugins()
+    config = plugins.configure()
+    pool = NativePool(2)
+    made = create_app(config, plugins.load(config, pool), pool)
+    yield made
+    made.close()
+
+
+@pytest.mark.parametrize("name", ["tiled_512.jp2", "untiled_precincts_plt_layers.jp2", "gray8.jp2", "slide.svs"])
+@pytest.mark.parametrize("end", ["default.jpg", "gray.png"])
+def test_native_libraries_leave_no_cycle(installed: Service, name: str, end: str) -> None:
+    """Nor do the libraries that decode and encode, whatever number of bytes goes in and out of them."""
+    paths = [f"/iiif/3/{name}/{x},{x},200,200/150,/0/{end}" for x in range(0, 100, 20)]
+    paths.append(f"/iiif/3/{name}/full/max/0/{end}")
+    assert {ask(installed, path) for path in paths} == {"200"}
+    assert left(lambda: [ask(installed, path) for path in paths]) == []
+
+
+def left(call: Callable[[], object]) -> list[str]:
+    """What a call leaves for the collector."""
     gc.collect()
     gc.disable()
     gc.set_debug(gc.DEBUG_SAVEALL)
     try:
-        for _ in range(20):
-            ask(service, path, chunks)
+        call()
         gc.collect()
-        found = [described(thing) for thing in gc.garbage]
+        return [described(thing) for thing in gc.garbage]
     finally:
         gc.set_debug(0)
         gc.enable()
         gc.garbage.clear()
-    assert found == []
 
 
 def described(thing: object) -> str:

@@ -10,6 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from sidecar.errors import Malformed, Unsupported
+from sidecar.interfaces import Blob
 from sidecar.readers import Readers
 from sidecar.registry import Registry
 from sidecar.testing.fakes import GradientDecoder, GradientReader, MemoryBlob, gradient
@@ -56,6 +57,23 @@ def test_reader_of_a_failed_request_is_closed(error: type[BaseException]) -> Non
     readers, decoder = opened(2)
     with pytest.raises(error), readers.lease(BLOBS[0]):
         raise error
+    assert decoder.opened[0].closed
+    assert (readers.leased, readers.idle) == (0, 0)
+
+
+def test_reader_whose_info_fails_is_closed() -> None:
+    """An image that was opened and then cannot say what it is leaves nothing open."""
+
+    class Silent(GradientDecoder):
+        def open(self, blob: Blob) -> GradientReader:
+            reader = super().open(blob)
+            del reader.info
+            return reader
+
+    decoder = Silent()
+    readers = Readers(Registry((), {"gradient": decoder}, {}), 2)
+    with pytest.raises(AttributeError), readers.lease(BLOBS[0]):
+        pass
     assert decoder.opened[0].closed
     assert (readers.leased, readers.idle) == (0, 0)
 

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import ctypes
 import importlib
 import re
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import lru_cache
 from pathlib import Path
 from typing import Any, Final
 
@@ -19,6 +21,15 @@ from sidecar.model import Size
 # was never written).
 _OLDEST: Final = (4, 0, 1)
 _INSTALL: Final = "pip install 'openslide-bin>=4.0.1'"
+
+
+@lru_cache(maxsize=256)
+def _kept_class(pixels: int) -> object:
+    """The class of the array that openslide-python reads into: ctypes makes one for each length and forgets it.
+
+    A class refers to itself, so each region would leave one to the collector. Lengths are few: tiles and bands.
+    """
+    return pixels * ctypes.c_uint32
 
 
 class Slide:
@@ -36,6 +47,7 @@ class Slide:
 
     def read(self, level: int, x: int, y: int, size: Size) -> Image.Image:
         """RGBA pixels of a level, from a place given in pixels of level 0. Raises DecodeError."""
+        _kept_class(size.area)
         with self._library.errors_as(DecodeError):
             region: Image.Image = self._handle.read_region((x, y), level, (size.width, size.height))
         return region

@@ -55,6 +55,16 @@ class Compressor(Protocol):
         ...
 
 
+class _Turbo(turbojpeg.TurboJPEG):  # type: ignore[misc]  # it has no annotations
+    """PyTurboJPEG, but for how it takes what was compressed: by way of a ctypes array.
+
+    That copies twice, and leaves the array's class to the collector: there is one for each length, and it is a cycle.
+    """
+
+    def _TurboJPEG__copy_from_buffer(self, address: int, size: int) -> bytes:  # noqa: N802  # its private method
+        return ctypes.string_at(address, size)
+
+
 class Turbo2:
     """libjpeg-turbo 2.x through PyTurboJPEG 1.8."""
 
@@ -66,7 +76,7 @@ class Turbo2:
         os.environ["TJ_RESTART"] = "1"
         for name in ("TJ_ARITHMETIC", "TJ_OPTIMIZE", "TJ_PROGRESSIVE"):
             os.environ.pop(name, None)
-        self._turbo = turbojpeg.TurboJPEG(path)
+        self._turbo = _Turbo(path)
 
     def __call__(self, pixels: Pixels, options: Options) -> bytes:
         """See Compressor."""
