@@ -17,7 +17,8 @@ from gevent.queue import Queue
 from sidecar.interfaces import Blob, ImageReader
 from sidecar.model import Buffer, Pixels, Rect, Window
 from sidecar.native import Outcome, Pending, Pool, outcome
-from sidecar.plan import Band, Plan
+from sidecar.partition import Band
+from sidecar.plan import Plan
 
 P = ParamSpec("P")
 T = TypeVar("T")
@@ -159,29 +160,23 @@ class Bands:
 
     def _decode(self, band: Band, pieces: Sequence[Task[Fetched]]) -> Decoding:
         """Begin a band, each piece of it as soon as its bytes are here and a thread is free."""
-        if len(pieces) == 1:
-            return self._pool.spawn(self._read, *pieces[0].get()).get
         pixels = np.empty((band.region.height, band.region.width, self._reader.info.channels), np.uint8)
         pending: list[Pending[None]] = []
         for piece in pieces:
-            pending.append(self._pool.spawn(self._place, pixels, band.region, *piece.get()))
+            pending.append(self._pool.spawn(self._read, pixels, band.region, *piece.get()))
             if not self._reader.info.parallel:
                 pending[-1].wait()
-        return partial(_placed, pixels, pending)
+        return partial(_whole, pixels, pending)
 
-    def _read(self, window: Window, data: Sequence[Buffer]) -> Pixels:
-        """Decode a window. Runs in a native thread, which may have been long in coming free."""
+    def _read(self, pixels: Pixels, band: Rect, window: Window, data: Sequence[Buffer]) -> None:
+        """Decode a piece into its place in a band. Runs in a native thread, which may have been long in coming free."""
         if self._closed:
             raise gevent.GreenletExit
-        return self._reader.read(window, data)
-
-    def _place(self, pixels: Pixels, band: Rect, window: Window, data: Sequence[Buffer]) -> None:
-        """Decode a piece into its place in the band. Runs in a native thread."""
         x, y = window.region.x - band.x, window.region.y - band.y
-        pixels[y : y + window.region.height, x : x + window.region.width] = self._read(window, data)
+        self._reader.read(window, data, pixels[y : y + window.region.height, x : x + window.region.width])
 
 
-def _placed(pixels: Pixels, pending: Iterable[Pending[None]]) -> Pixels:
+def _whole(pixels: Pixels, pending: Iterable[Pending[None]]) -> Pixels:
     for piece in pending:
         piece.get()
     return pixels

@@ -9,8 +9,8 @@ from typing import Final
 from sidecar.model import Frame, ImageInfo, Level, Size
 from sidecar.transform import Rows, Scaling
 
-_AHEAD: Final = 3
-"""Bands held beside those that the strip in hand lies in: being decoded, decoded, on their way between the two."""
+_AHEAD: Final = 2
+"""Bands held beside those that the strip in hand lies in: decoded, being decoded."""
 _PILLOW: Final = 4
 """Bytes that a pixel takes in Pillow, whatever its channels."""
 
@@ -22,11 +22,12 @@ class Work:
     source: Size
     thickest: int
     """Rows of the thickest band."""
-    bands: int
     decoding: Sequence[int]
     """The areas of the pieces that may be in native hands at once."""
     fetched: int
     """The areas of all whose bytes are there: of bands ahead, and of the pieces in native hands."""
+    encoding: float
+    """Bytes that encoding takes for each byte of a strip; see EncoderFactory."""
 
 
 def peak_bytes(work: Work, level: Level, info: ImageInfo, frame: Frame, rows: int, scaling: Scaling | None) -> int:
@@ -34,7 +35,9 @@ def peak_bytes(work: Work, level: Level, info: ImageInfo, frame: Frame, rows: in
     native = level.fixed_bytes * len(work.decoding) + sum(work.decoding) * level.pixel_bytes
     coded = work.fetched * level.coded_bytes
     need = _rows_needed(frame.size.height, rows, scaling)
-    together = min(need + _AHEAD * work.thickest, work.source.height + (work.thickest if work.bands == 1 else 0))
+    # At worst the strip begins with the last row of one band and ends with the first of another; both are held whole.
+    touched = (need - 2) // work.thickest + 2
+    together = min((touched + _AHEAD) * work.thickest, work.source.height)
     held = together * work.source.width * info.channels
     return int(native + coded + held + _strip_bytes(work, need, info, frame, rows, scaling))
 
@@ -53,6 +56,6 @@ def _strip_bytes(work: Work, need: int, info: ImageInfo, frame: Frame, rows: int
     if scaling:
         joined += need * (work.source.width * (info.channels + _PILLOW) + frame.size.width * _PILLOW)
     flattened = 8 * info.channels if info.channels in (2, 4) and not frame.alpha else 0
-    out = rows * frame.size.width * max(4 * frame.channels, flattened, 8 if frame.bitonal else 0)
+    out = rows * frame.size.width * max((1 + work.encoding) * frame.channels, flattened, 8 if frame.bitonal else 0)
     # A bitonal picture is held whole until its threshold is known.
-    return joined + out + (frame.size.area if frame.bitonal else 0)
+    return joined + int(out) + (frame.size.area if frame.bitonal else 0)

@@ -93,11 +93,12 @@ class ImageReader(Protocol):
         """
         ...
 
-    def read(self, window: Window, data: Sequence[Buffer]) -> Pixels:
-        """The pixels of a window: (region.height, region.width, info.channels). Called in a native thread.
+    def read(self, window: Window, data: Sequence[Buffer], into: Pixels) -> None:
+        """Decode a window into `into`: (region.height, region.width, info.channels). Called in a native thread.
 
-        `data` holds the bytes of `window.ranges`. Raises DecodeError. With `info.parallel`, called from several
-        threads at once.
+        `into` is mostly a view of a larger array, so its rows need not be adjacent. All of it is written, whatever it
+        held before, or an error is raised. `data` holds the bytes of `window.ranges`. Raises DecodeError. With
+        `info.parallel`, called from several threads at once.
         """
         ...
 
@@ -161,6 +162,11 @@ class EncoderFactory(Protocol):
     @property
     def settings(self) -> str:
         """All settings that change the bytes made of the same pixels; part of the answer's ETag."""
+        ...
+
+    @property
+    def overhead(self) -> float:
+        """Bytes that writing takes at most for each byte of a strip, beside the strip; what it gives included."""
         ...
 
     def rows(self, frame: Frame) -> int:

@@ -23,7 +23,7 @@ ALLOCATOR: Final = {
     # glibc takes no mmap threshold above 32 MiB (mallopt(3)).
     "MALLOC_MMAP_THRESHOLD_": str(32 * 2**20),
     # What a tile takes is kept, what a piece of a large answer takes on top is given back (`make bench ONLY=f`).
-    "MALLOC_TRIM_THRESHOLD_": str(64 * 2**20),
+    "MALLOC_TRIM_THRESHOLD_": str(32 * 2**20),
 }
 """For glibc, which reads them before any of our code runs."""
 

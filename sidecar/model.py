@@ -11,8 +11,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 Pixels: TypeAlias = NDArray[np.uint8]
-"""Shape (rows, columns, channels), C-contiguous, 8 bit; 1 channel is grey, 2 grey and alpha, 3 RGB, 4 RGBA
-(alpha not multiplied in)."""
+"""Shape (rows, columns, channels), 8 bit; 1 channel is grey, 2 grey and alpha, 3 RGB, 4 RGBA (alpha not multiplied in).
+C-contiguous where an encoder gets them; elsewhere they may be a view of a larger array."""
 
 Buffer: TypeAlias = bytes | bytearray | memoryview
 
@@ -101,8 +101,8 @@ def _cuts(origin: float, step: float, start: int, stop: int) -> Iterator[int]:
 class Level:
     """One resolution of an image: `downsample` full-resolution pixels make one of its own, in each direction.
 
-    Decoding a region takes about `fixed_bytes + pixel_bytes * area` bytes of native memory, the region's area
-    counted in whole tiles where there are any.
+    Decoding a region takes about `fixed_bytes + pixel_bytes * area` bytes of memory beside the array that its pixels
+    are written to, the region's area counted in whole tiles where there are any.
     """
 
     size: Size

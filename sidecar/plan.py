@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, replace
-from itertools import pairwise
 from math import ceil
 from typing import Final
 
@@ -13,28 +11,13 @@ from sidecar.footprint import Work, peak_bytes
 from sidecar.iiif.geometry import Geometry, Orientation
 from sidecar.interfaces import EncoderFactory
 from sidecar.model import Frame, ImageInfo, Level, Rect, Size
+from sidecar.partition import SMALL, Band, Room, part
 from sidecar.transform import Scaling, shift
 
-# Below this many pixels a window is decoded in one go: parting it costs more than it saves.
-_SMALL: Final = 1 << 20
-# Above this it is large even where it cannot be parted.
-_LARGE: Final = 4 * _SMALL
-# Bands and pieces smaller than this are joined with their neighbours.
-_PIECE: Final = 1 << 19
-# The first band of a large answer is this part of a tile high, so that the first bytes leave early.
-_LEAD: Final = 4
-# Bands held at once: in the encoder's hands, decoded ahead, being decoded.
-_HELD: Final = 3
+# Above this many pixels a window is large even where it cannot be parted.
+_LARGE: Final = 4 * SMALL
 # Bands whose bytes are there before any of it is decoded, see sidecar.bands.
 _FETCHED: Final = 3
-
-
-@dataclass(frozen=True, slots=True)
-class Band:
-    """A strip of the source between two lines of the level's grid, and the pieces of it that decode apart."""
-
-    region: Rect
-    pieces: tuple[Rect, ...]
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,8 +74,10 @@ def plan(geometry: Geometry, quality: str, info: ImageInfo, factory: EncoderFact
     frame = _frame(target, quality, info, factory)
     rows = min(factory.rows(frame), target.height)
     scaling = None if source == target else Scaling(source, target, means.filter, shift(geometry.orientation))
-    bands = part(level, crop, geometry.orientation, info, means)
-    peak = peak_bytes(_work(bands, source, info, means, across=turned), level, info, frame, rows, scaling)
+    room = Room(means.request_memory, info.channels, _together(info, means))
+    bands = part(level, crop, geometry.orientation, room)
+    work = _work(bands, source, info, means, factory.overhead, across=turned)
+    peak = peak_bytes(work, level, info, frame, rows, scaling)
     if peak > means.memory:
         raise TooLarge(f"this answer takes about {peak >> 20} MiB of memory; the limit is {means.memory >> 20} MiB")
     return Plan(
@@ -139,88 +124,6 @@ def _span(start: int, stop: int, downsample: float, limit: int) -> tuple[int, in
     return first, max(1, min(ceil(stop / downsample), limit) - first)
 
 
-def part(level: Level, crop: Rect, orientation: Orientation, info: ImageInfo, means: Means) -> tuple[Band, ...]:
-    """The crop in bands along the direction in which the answer's rows run, each in pieces across it."""
-    across = orientation.quarter_turns % 2 == 1
-    bands = [
-        Band(region, tuple(_pieces(level, region, across=across)))
-        for region in _regions(crop, _band_cuts(level, crop, info, means, across=across), across=across)
-    ]
-    return tuple(reversed(bands) if _descending(orientation) else bands)
-
-
-def _descending(orientation: Orientation) -> bool:
-    """Whether the answer's first row is the source's last row or column."""
-    # Turned clockwise once, the first column comes first; a mirror exchanges first and last column, not rows.
-    return {0: False, 1: orientation.mirror, 2: True, 3: not orientation.mirror}[orientation.quarter_turns]
-
-
-def _regions(crop: Rect, cuts: Iterable[int], *, across: bool) -> Iterator[Rect]:
-    """The parts of a crop between cuts: of its columns where rows of the answer run `across`, else of its rows."""
-    ends = (crop.x, crop.right) if across else (crop.y, crop.bottom)
-    for start, stop in pairwise((ends[0], *cuts, ends[1])):
-        if across:
-            yield Rect(start, crop.y, stop - start, crop.height)
-        else:
-            yield Rect(crop.x, start, crop.width, stop - start)
-
-
-def _band_cuts(level: Level, crop: Rect, info: ImageInfo, means: Means, *, across: bool) -> list[int]:
-    """Where bands begin: on the lines of the level's grid if it has one, thinner where memory demands it."""
-    if crop.size.area <= _SMALL:
-        return []
-    start, stop, breadth = (crop.x, crop.right, crop.height) if across else (crop.y, crop.bottom, crop.width)
-    most = _band_limit(level, breadth, info, means)
-    if level.grid is None:
-        return [*_thinned(start, stop, most)][:-1]
-    free = [*(level.grid.columns(start, stop) if across else level.grid.rows(start, stop))]
-    thick = [*_joined(start, stop, free, max(1, _PIECE // breadth))]
-    thin = [cut for first, last in pairwise((start, *thick, stop)) for cut in _thinned(first, last, most)]
-    return _lead(start, thin)
-
-
-def _band_limit(level: Level, breadth: int, info: ImageInfo, means: Means) -> int:
-    """The most rows of a band within the memory a request should keep to; a strip of 64 at least."""
-    together = _together(info, means)
-    held = breadth * info.channels * _HELD
-    native = breadth * level.pixel_bytes * together if level.grid is None else 0
-    return max(64, int((means.request_memory - level.fixed_bytes * together) / (held + native)))
-
-
-def _joined(start: int, stop: int, cuts: Iterable[int], least: int) -> Iterator[int]:
-    """Some of the cuts, so that parts are at least `least` thick where they can be."""
-    last = start
-    for cut in cuts:
-        if cut - last >= least and stop - cut >= least:
-            yield cut
-            last = cut
-
-
-def _thinned(start: int, stop: int, most: int) -> Iterator[int]:
-    """The cuts that part a stretch evenly so that no part exceeds `most`, and the end of the stretch."""
-    parts = -(-(stop - start) // most)
-    yield from (start + (stop - start) * k // parts for k in range(1, parts))
-    yield stop
-
-
-def _lead(start: int, cuts_and_end: list[int]) -> list[int]:
-    """A thin first band before the others, so that the first bytes leave early."""
-    cuts, first = cuts_and_end[:-1], cuts_and_end[0]
-    lead = start + (first - start) // _LEAD
-    return [lead, *cuts] if cuts and lead - start >= 64 else cuts  # noqa: PLR2004  # a strip at least
-
-
-def _pieces(level: Level, region: Rect, *, across: bool) -> Iterator[Rect]:
-    """A band in pieces that decode apart: less native memory at once, and all cores at work."""
-    if level.grid is None or region.size.area <= _SMALL:
-        yield region
-        return
-    ends = (region.y, region.bottom) if across else (region.x, region.right)
-    free = level.grid.rows(*ends) if across else level.grid.columns(*ends)
-    thick = max(1, region.width if across else region.height)
-    yield from _regions(region, _joined(*ends, free, max(1, _PIECE // thick)), across=not across)
-
-
 def _frame(target: Size, quality: str, info: ImageInfo, factory: EncoderFactory) -> Frame:
     color = 3 if info.channels >= 3 else 1  # noqa: PLR2004
     alpha = info.channels in (2, 4) and factory.alpha and quality != "bitonal"
@@ -231,14 +134,16 @@ def _frame(target: Size, quality: str, info: ImageInfo, factory: EncoderFactory)
     return Frame(target, channels, icc, bitonal=quality == "bitonal")
 
 
-def _work(bands: tuple[Band, ...], source: Size, info: ImageInfo, means: Means, *, across: bool) -> Work:
+def _work(
+    bands: tuple[Band, ...], source: Size, info: ImageInfo, means: Means, encoding: float, *, across: bool
+) -> Work:
     """What is held of it at once; a reader that is not parallel decodes one piece at a time."""
     pieces = sorted((piece.size.area for band in bands for piece in band.pieces), reverse=True)
     together = _together(info, means, 1 if _is_large(bands) else len(pieces))
     thickest = max(band.region.width if across else band.region.height for band in bands)
     largest = sorted((band.region.size.area for band in bands), reverse=True)
     fetched = sum(largest[:_FETCHED]) + sum(pieces[:together])
-    return Work(source, thickest, len(bands), pieces[:together], fetched)
+    return Work(source, thickest, pieces[:together], fetched, encoding)
 
 
 def _together(info: ImageInfo, means: Means, pieces: int = 1) -> int:

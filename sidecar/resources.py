@@ -15,7 +15,7 @@ import falcon
 from gevent.monkey import get_original
 
 from sidecar import answers, telemetry
-from sidecar.errors import BadRequest, Refusal, Unsupported, UnsupportedFormat
+from sidecar.errors import Refusal, Unsupported
 from sidecar.handover import behind_nginx
 from sidecar.iiif import geometry, info, parse
 from sidecar.iiif.canonical import canonical
@@ -66,8 +66,9 @@ class InfoResource:
         """Describe the image. Raises SidecarError."""
         site = self._site
         telemetry.of(req.env).kind = "info"
-        site.permit("all")
-        named = site.identifier(version, identifier)
+        with site.vetted(identifier):
+            site.permit("all")
+            named = site.identifier(version, identifier)
         blob = site.find(named.name)
         image = site.pipeline.readers.info(blob)
         service, uri = site.service(req), site.uri(req, version, identifier)
@@ -114,15 +115,11 @@ class ImageResource:
     ) -> None:
         """Cut, scale and send the picture. Raises SidecarError."""
         telemetry.of(req.env).kind = "image"
-        self._site.permit("images")
-        named = self._site.identifier(version, identifier)
-        parts = [unquote(part) for part in (region, size, rotation, quality_format)]
-        try:
+        with self._site.vetted(identifier):
+            self._site.permit("images")
+            named = self._site.identifier(version, identifier)
+            parts = [unquote(part) for part in (region, size, rotation, quality_format)]
             self._answer(req, resp, version, identifier, named, parts)
-        except (BadRequest, Unsupported, UnsupportedFormat):
-            # Perhaps for what was asked alone, before the image was looked at.
-            self._site.vet(named.name)
-            raise
 
     on_head = on_get
 

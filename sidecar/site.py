@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
-from contextlib import suppress
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, replace
 
 import falcon
 
 from sidecar.config import Settings
-from sidecar.errors import Elsewhere, NotFound, Unsupported
+from sidecar.errors import BadRequest, Elsewhere, NotFound, Unsupported, UnsupportedFormat
 from sidecar.handover import behind_nginx
 from sidecar.iiif import info
-from sidecar.iiif.identifier import Identifier, decode, public_uri
+from sidecar.iiif.identifier import Identifier, decode, named, public_uri
 from sidecar.interfaces import Blob
 from sidecar.pipeline import Pipeline
 from sidecar.plan import Means
@@ -56,19 +57,36 @@ class Site:
                 return blob
         raise NotFound(f"no image is known by the identifier {name!r}")
 
-    def vet(self, name: str) -> None:
-        """Raise Malformed for an image that none may be asked for, before a request for it goes elsewhere."""
+    @contextmanager
+    def vetted(self, segment: str) -> Iterator[None]:
+        """Where the context raises what hands a request over, look at the image first: Malformed goes nowhere.
+
+        Unless images are guarded: then nothing is looked at.
+        """
+        try:
+            yield
+        except (BadRequest, Unsupported, UnsupportedFormat):
+            if not self._guarded:
+                self._vet(segment)
+            raise
+
+    def _vet(self, segment: str) -> None:
         with suppress(Elsewhere):
+            name = named(segment, self.settings.slash_substitute, self.settings.meta_identifier_delimiter)
             self.pipeline.readers.info(self.find(name))
 
     def permit(self, extent: str) -> None:
         """Raise Unsupported where Cantaloupe's settings make requests of an extent its own."""
         settings = self.settings
-        if settings.guarded and not settings.authorization_is_done_in_front:
+        if self._guarded:
             raise Unsupported(f"images may be guarded: {settings.guarded}")
         order = ("", "enlarged", "scaled", "images", "all")
         if settings.hand_over and order.index(settings.hand_over) >= order.index(extent):
             raise Unsupported("Cantaloupe's settings make this request its own")
+
+    @property
+    def _guarded(self) -> bool:
+        return bool(self.settings.guarded) and not self.settings.authorization_is_done_in_front
 
     def uri(self, req: falcon.Request, version: int, segment: str) -> str:
         """The image's URI as the client knows it. Raises BadRequest."""

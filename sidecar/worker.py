@@ -34,7 +34,7 @@ class Worker(GeventWorker):  # type: ignore[misc]  # as above
         """Load the application; where that cannot be, say why and end after a while, for the master to try again."""
         try:
             super().load_wsgi()
-        except StartError as error:
+        except (StartError, OSError) as error:  # the latter of a disk that is full
             self.log.error("This worker cannot start: %s", error)  # noqa: TRY400  # the text says it all
             time.sleep(_PAUSE)
             sys.exit(1)

@@ -44,14 +44,21 @@ def decode(segment: str, slash_substitute: str = "", delimiter: str = ";") -> Id
     Raises BadRequest for broken escapes, bytes that are not UTF-8 and impossible pages or constraints, Unsupported for
     pages other than the first and for constraints that Cantaloupe redirects to their shortest form.
     """
+    name, page, numerator, denominator = _parted(segment, slash_substitute, delimiter)
+    return Identifier(name, _page(page), _scale(numerator, denominator))
+
+
+def named(segment: str, slash_substitute: str = "", delimiter: str = ";") -> str:
+    """The name in an identifier segment, whatever page and constraint it asks for. Raises BadRequest."""
+    return _parted(segment, slash_substitute, delimiter)[0]
+
+
+def _parted(segment: str, slash_substitute: str, delimiter: str) -> tuple[str, str | None, str | None, str | None]:
     text = _decoded(segment)
     if slash_substitute:
         text = text.replace(slash_substitute, "/")
     match = _pattern(delimiter).fullmatch(text) if delimiter else None
-    if match is None:
-        return Identifier(text)
-    name, page, numerator, denominator = match.groups()
-    return Identifier(name, _page(page), _scale(numerator, denominator))
+    return (match[1], match[2], match[3], match[4]) if match else (text, None, None, None)
 
 
 def _decoded(segment: str) -> str:

@@ -10,6 +10,7 @@ class TestJpeg(EncoderContract):
 from __future__ import annotations
 
 import io
+import tracemalloc
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from threading import Barrier
@@ -181,6 +182,19 @@ class EncoderContract:
             encoder.write(strip)
         with pytest.raises(EncodeError):
             encoder.finish()
+
+    def test_memory(self) -> None:
+        """Writing a strip of noise takes no more memory than the factory says, as far as Python's allocator sees it."""
+        channels = self.channels()[-1]
+        rows = self.factory.rows(Frame(Size(3000, 10_000), channels))
+        encoder = self.factory.start(Frame(Size(3000, 2 * rows), channels))
+        strip = np.random.default_rng(0).integers(0, 256, (rows, 3000, channels), np.uint8)
+        encoder.write(strip)  # the first time loads what is loaded once
+        tracemalloc.start()
+        encoder.write(strip)
+        peak = tracemalloc.get_traced_memory()[1]
+        tracemalloc.stop()
+        assert peak <= self.factory.overhead * strip.nbytes + (1 << 16)
 
     def test_what_it_says_of_itself(self) -> None:
         """Format, media type and settings are plain text that may stand in a URL, a header and an ETag's source."""

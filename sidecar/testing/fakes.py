@@ -141,11 +141,11 @@ class GradientReader:
         """One range, the first line, whatever the region."""
         return Window(level, region, (ByteRange(0, len(self._line)),))
 
-    def read(self, window: Window, data: Sequence[Buffer]) -> Pixels:
-        """The pixels. Raises DecodeError where the line is not the one it was opened with, or the reader is closed."""
+    def read(self, window: Window, data: Sequence[Buffer], into: Pixels) -> None:
+        """Shade it. Raises DecodeError where the line is not the one it was opened with, or the reader is closed."""
         if self.closed or [bytes(buffer) for buffer in data] != [self._line]:
             raise DecodeError("not the bytes of the window")
-        return shade(window.region, self.info.levels[window.level], self.info.size, self.info.channels)
+        into[:] = shade(window.region, self.info.levels[window.level], self.info.size, self.info.channels)
 
     def close(self) -> None:
         """Reading fails from here on."""
@@ -213,6 +213,7 @@ class RawEncoderFactory:
     format = "raw"
     media_type = "application/octet-stream"
     alpha = True
+    overhead = 3.0
     settings = ""
 
     def __init__(self, rows: int = 16) -> None:

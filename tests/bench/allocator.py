@@ -16,6 +16,7 @@ from sidecar.interfaces import ImageReader
 from sidecar.memory import ALLOCATOR
 from sidecar.model import Buffer, Rect, Window
 from sidecar.testing.fakes import MemoryBlob, on_disk
+from sidecar.testing.reading import pixels_of
 from tests.bench import files
 from tests.bench.figures import Chart, Report
 from tests.bench.processes import Memory
@@ -107,7 +108,7 @@ def decoded(
     """The shapes of the regions, whose pixels are dropped."""
 
     def shape(window: Window, data: Sequence[Buffer]) -> tuple[int, ...]:
-        return reader.read(window, data).shape
+        return pixels_of(reader, window, data).shape
 
     windows = [reader.window(level, region) for region in regions]
     pending = [own.bulk.spawn(shape, window, blob.read(window.ranges)) for window in windows]

@@ -28,14 +28,14 @@ class TroubleReader:
         """As of any gradient."""
         return self._reader.window(level, region)
 
-    def read(self, window: Window, data: Sequence[Buffer]) -> Pixels:
-        """The pixels, if all goes well. Raises as any gradient, also where it was closed meanwhile."""
+    def read(self, window: Window, data: Sequence[Buffer], into: Pixels) -> None:
+        """Shade it, if all goes well. Raises as any gradient, also where it was closed meanwhile."""
         kind, _, path = self._trouble.partition(" ")
         if kind == "crash":
             _C.memset(ctypes.c_void_p(8), 0, ctypes.c_size_t(1))
         while kind == "stall" and Path(path).exists():
             _C.usleep(20_000)
-        return self._reader.read(window, data)
+        self._reader.read(window, data, into)
 
     def close(self) -> None:
         """As any gradient."""

@@ -172,11 +172,11 @@ class Slow(GradientDecoder):
         reader = super().open(blob)
         read, close = reader.read, reader.close
 
-        def slowly(window: Window, data: Sequence[Buffer]) -> Pixels:
+        def slowly(window: Window, data: Sequence[Buffer], into: Pixels) -> None:
             self.under_way += 1
             try:
                 time.sleep(0.05)
-                return read(window, data)
+                read(window, data, into)
             finally:
                 self.under_way -= 1
 

@@ -52,10 +52,10 @@ class Noting:
         window = self.reader.window(level, region)
         return replace(window, ranges=self.ranges) if self.ranges else window
 
-    def read(self, window: Window, data: Sequence[Buffer]) -> Pixels:
+    def read(self, window: Window, data: Sequence[Buffer], into: Pixels) -> None:
         """The other's."""
         self.decoded.append((window.region.y, window.region.x))
-        return self.reader.read(window, data)
+        self.reader.read(window, data, into)
 
 
 @pytest.fixture(scope="module")

@@ -67,16 +67,40 @@ def test_broken_structure_is_never_handed_over(app: Wsgi, *, behind: bool) -> No
     assert len(answer.text) > 30
 
 
-@pytest.mark.parametrize(
-    "question",
-    ["full/max/12/default.jpg", "full/max/0/default.webp", "full/9999,/0/default.jpg", "full/max/0/default.jpg?page=2"],
+QUESTIONS: Final = (
+    "{name}/full/max/12/default.jpg",
+    "{name}/full/max/0/default.webp",
+    "{name}/full/9999,/0/default.jpg",
+    "{name}/full/max/0/default.jpg?page=2",
+    "{name};2/full/max/0/default.jpg",
+    "{name};2/info.json",
+    "{name};2:4/full/max/0/default.jpg",
 )
+
+
+@pytest.mark.parametrize("question", QUESTIONS)
 def test_no_question_hands_a_broken_structure_over(app: Wsgi, question: str) -> None:
     """Not by what is asked of it either: what would be Cantaloupe's for whole files is refused for broken ones."""
-    words, _, query = question.partition("?")
     for name, refused in (("cut.jp2", True), ("nonsense.jp2", False), ("none.jp2", False)):
-        answer = falcon.testing.simulate_get(
-            app, f"/iiif/3/{name}/{words}", query_string=query, headers={BEHIND: "nginx"}
-        )
+        path, _, query = question.format(name=name).partition("?")
+        answer = falcon.testing.simulate_get(app, f"/iiif/3/{path}", query_string=query, headers={BEHIND: "nginx"})
         assert ("x-accel-redirect" in answer.headers) != refused, name
         assert (answer.status_code == 500) == refused
+
+
+@pytest.mark.parametrize("setting, refused", [({"hand_over": "images"}, True), ({"guarded": "by a script"}, False)])
+def test_settings_that_hand_all_over_do_not_spare_a_look(
+    tmp_path: Path, setting: dict[str, str], *, refused: bool
+) -> None:
+    """What Cantaloupe must answer by its settings is looked at too; guarded images are not."""
+    (tmp_path / "cut.jp2").write_bytes((IMAGES / "tiled_512.jp2").read_bytes()[:70])
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("SIDECAR_FILESYSTEM_ROOT", str(tmp_path))
+        for name, value in setting.items():
+            patch.setenv(f"SIDECAR_{name.upper()}", value)
+        found = startup.setup()
+    pool = NativePool(2)
+    registry = found.plugins.load(found.config, pool)
+    answer = ask(create_app(found.config, registry, pool), "cut.jp2", behind=True)
+    registry.close()
+    assert ("x-accel-redirect" not in answer.headers) == refused

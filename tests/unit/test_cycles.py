@@ -97,6 +97,8 @@ def left(call: Callable[[], object]) -> list[str]:
     """What a call leaves for the collector."""
     gc.collect()
     gc.disable()
+    # What other tests left under way may end meanwhile: the collector does not look at what is there already.
+    gc.freeze()
     gc.set_debug(gc.DEBUG_SAVEALL)
     try:
         call()
@@ -104,6 +106,7 @@ def left(call: Callable[[], object]) -> list[str]:
         return [described(thing) for thing in gc.garbage]
     finally:
         gc.set_debug(0)
+        gc.unfreeze()
         gc.enable()
         gc.garbage.clear()
 

@@ -77,15 +77,15 @@ class Picture:
         """One byte for each window."""
         return Window(level, region, (ByteRange(0, 1),))
 
-    def read(self, window: Window, data: Sequence[Buffer]) -> Pixels:
-        """A copy of the region."""
+    def read(self, window: Window, data: Sequence[Buffer], into: Pixels) -> None:
+        """Copy the region."""
         assert [len(part) for part in data] == [1]
         self.reading += 1
         try:
             region = window.region
             if self.fail(region):
                 raise DecodeError("broken on purpose")
-            return self.levels[window.level][region.y : region.bottom, region.x : region.right].copy()
+            into[:] = self.levels[window.level][region.y : region.bottom, region.x : region.right]
         finally:
             self.reading -= 1
 
@@ -112,6 +112,7 @@ class Raw:
     """An encoder of nothing: the rows themselves."""
 
     format, media_type, alpha, settings = "raw", "image/x-raw", True, ""
+    overhead = 3.0
 
     def __init__(self, rows: int = 16) -> None:
         self._rows = rows
@@ -211,8 +212,8 @@ def test_parts_equal_the_whole(
     grid = Grid(-3.0, -2.0, float(tile[0]), float(tile[1])) if tile else None
     reader = Picture(pyramid(width, height)[:1], grid)
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("sidecar.plan._SMALL", 500)
-        patch.setattr("sidecar.plan._PIECE", 800)
+        patch.setattr("sidecar.partition.SMALL", 500)
+        patch.setattr("sidecar.partition._PIECE", 800)
         got = answer(reader, Geometry(region, region.size, orientation), factory=Raw(rows))
     cut = reader.levels[0][region.y : region.bottom, region.x : region.right]
     assert np.array_equal(got, turned(cut, orientation))
@@ -233,8 +234,8 @@ def test_scaling_in_strips_equals_scaling_the_whole(
     size = Size(data.draw(st.integers(1, 2 * width)), data.draw(st.integers(1, 2 * height)))
     reader = Picture(pyramid(width, height, channels)[:1], Grid(0, 0, 32, 32))
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("sidecar.plan._SMALL", 500)
-        patch.setattr("sidecar.plan._PIECE", 800)
+        patch.setattr("sidecar.partition.SMALL", 500)
+        patch.setattr("sidecar.partition._PIECE", 800)
         made = plan(
             Geometry(Rect(0, 0, width, height), size, orientation),
             "default",

@@ -15,9 +15,10 @@ from sidecar.errors import TooLarge
 from sidecar.iiif.geometry import Geometry, Orientation
 from sidecar.model import ByteRange, Frame, Grid, ImageInfo, Level, Pixels, Rect, Size, Window
 from sidecar.native import NativePool
+from sidecar.partition import Room, part
 from sidecar.permits import Permits
 from sidecar.pipeline import Pipeline
-from sidecar.plan import Means, Plan, choose_level, part, plan, project
+from sidecar.plan import Means, Plan, choose_level, plan, project
 from sidecar.readers import Readers
 from sidecar.registry import Registry
 from sidecar.testing.fakes import GradientDecoder, MemoryBlob, RawEncoder, RawEncoderFactory, gradient
@@ -145,7 +146,10 @@ def test_more_memory_never_makes_more_bands(info: ImageInfo, more: int) -> None:
     """A request that may take more memory is parted into as many bands or fewer."""
     whole = Rect(0, 0, info.size.width, info.size.height)
     richer = replace(MEANS, request_memory=MEANS.request_memory + more)
-    few, many = (len(part(info.levels[0], whole, UPRIGHT, info, means)) for means in (richer, MEANS))
+    few, many = (
+        len(part(info.levels[0], whole, UPRIGHT, Room(means.request_memory, info.channels, means.cores)))
+        for means in (richer, MEANS)
+    )
     # A leading band of a quarter of a tile comes or goes with the height of the first.
     assert few <= many + 1
 
@@ -155,7 +159,7 @@ POOL: Final = NativePool(2)
 
 @dataclass
 class Photograph:
-    """A decoder and its reader: pixels at hand, of which each window is a copy and nothing else takes memory.
+    """A decoder and its reader: pixels at hand, which are copied to where they are wanted and take no other memory.
 
     Beside the bytes that it reads first, so many to a pixel.
     """
@@ -170,7 +174,7 @@ class Photograph:
     def info(self) -> ImageInfo:
         """One level."""
         height, width, channels = self.pixels.shape
-        level = Level(Size(width, height), 1.0, self.grid, pixel_bytes=float(channels), coded_bytes=float(self.coded))
+        level = Level(Size(width, height), 1.0, self.grid, pixel_bytes=0.0, coded_bytes=float(self.coded))
         return ImageInfo(level.size, channels, (level,), parallel=True)
 
     def open(self, _blob: object) -> Photograph:
@@ -181,10 +185,10 @@ class Photograph:
         """The first bytes there are, as many as the region takes."""
         return Window(level, region, (ByteRange(0, region.size.area * self.coded),) if self.coded else ())
 
-    def read(self, window: Window, _data: object) -> Pixels:
-        """A copy of the region."""
+    def read(self, window: Window, _data: object, into: Pixels) -> None:
+        """Copy the region."""
         region = window.region
-        return self.pixels[region.y : region.bottom, region.x : region.right].copy()
+        into[:] = self.pixels[region.y : region.bottom, region.x : region.right]
 
     def close(self) -> None:
         """Nothing."""
@@ -241,6 +245,15 @@ def test_peak_is_what_is_really_held(case: str) -> None:
     made, peak = carry_out(Photograph(pixels, Grid(0, 0, 500, 500)), asked, quality, factory)
     assert len(made.bands) > 4
     assert peak <= 1.1 * made.peak_bytes + (1 << 20), f"{peak / made.peak_bytes:.2f} times"
+
+
+def test_a_single_band_is_held_once() -> None:
+    """A picture of one band takes that array and little else, and no more than that is promised."""
+    pixels = np.random.default_rng(0).integers(0, 256, (1000, 1000, 3), np.uint8)
+    asked = Geometry(Rect(0, 0, 1000, 1000), Size(1000, 1000), UPRIGHT)
+    made, peak = carry_out(Photograph(pixels, Grid(0, 0, 500, 500)), asked, "default", Counted(64))
+    assert len(made.bands) == 1
+    assert pixels.nbytes < peak <= made.peak_bytes < 1.5 * peak
 
 
 def test_what_is_fetched_ahead_is_counted() -> None:

@@ -4,14 +4,17 @@ from __future__ import annotations
 
 import socket
 from collections.abc import Sequence
+from errno import ENOSPC
 from types import SimpleNamespace
 
 import pytest
-from gunicorn.config import Config  # type: ignore[import-untyped]  # it has no annotations
+from gunicorn.arbiter import Arbiter  # type: ignore[import-untyped]  # it has no annotations
+from gunicorn.config import Config  # type: ignore[import-untyped]  # as above
 from gunicorn.http.parser import RequestParser  # type: ignore[import-untyped]  # as above
 from gunicorn.http.wsgi import Response  # type: ignore[import-untyped]  # as above
 from gunicorn.workers.ggevent import GeventWorker  # type: ignore[import-untyped]  # as above
 
+from sidecar.errors import StartError
 from sidecar.worker import Joined, Worker
 
 
@@ -91,7 +94,7 @@ def test_the_connection_shows_through() -> None:
 
 
 @pytest.mark.parametrize("crowded", [True, False])
-def test_a_crowded_worker_lets_connections_go(crowded: bool, monkeypatch: pytest.MonkeyPatch) -> None:  # noqa: FBT001  # a case
+def test_a_crowded_worker_lets_connections_go(*, crowded: bool, monkeypatch: pytest.MonkeyPatch) -> None:
     """Its answers say that the connection ends, so that the next request may reach another; others keep theirs."""
     (request,) = RequestParser(Config(), iter([b"GET / HTTP/1.1\r\nHost: here\r\n\r\n"]), ("127.0.0.1", 1))
     told: list[bool] = []
@@ -100,3 +103,21 @@ def test_a_crowded_worker_lets_connections_go(crowded: bool, monkeypatch: pytest
     worker.wsgi = SimpleNamespace(crowded=crowded)
     worker.handle_request("here", request, Wire(), None)  # type: ignore[arg-type]  # as much of a socket as is needed
     assert told == [crowded]
+
+
+@pytest.mark.parametrize("failure", [StartError("JPEG: no library"), OSError(ENOSPC, "No space left on device")])
+def test_a_worker_that_cannot_start_is_tried_again(failure: Exception, monkeypatch: pytest.MonkeyPatch) -> None:
+    """It says why and ends with a status that gunicorn does not take for a reason to end altogether."""
+
+    def fail(_: object) -> None:
+        raise failure
+
+    monkeypatch.setattr(GeventWorker, "load_wsgi", fail)
+    monkeypatch.setattr("sidecar.worker._PAUSE", 0)
+    told: list[str] = []
+    worker = object.__new__(Worker)
+    worker.log = SimpleNamespace(error=lambda text, *details: told.append(text % details))
+    with pytest.raises(SystemExit) as end:
+        worker.load_wsgi()
+    assert end.value.code not in (Arbiter.WORKER_BOOT_ERROR, Arbiter.APP_LOAD_ERROR)
+    assert str(failure) in told[0]

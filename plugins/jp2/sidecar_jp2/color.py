@@ -1,4 +1,4 @@
-"""From OpenJPEG's planes of samples to pixels of 8 bits, in one pass."""
+"""From OpenJPEG's planes of samples to pixels of 8 bits, in their place."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from PIL import Image, ImageCms
 
 from sidecar.errors import DecodeError
-from sidecar.model import Pixels, Size
+from sidecar.model import Pixels
 from sidecar_jp2.channels import Channel, Picture, Space
 from sidecar_jp2.geometry import Pick
 from sidecar_jp2.openjpeg import Plane
@@ -54,16 +54,15 @@ def _part(rows: slice, start: int, stop: int) -> slice:
     return slice(rows.start + start, min(rows.start + stop, rows.stop))
 
 
-def convert(picture: Picture, samples: Sequence[Samples], size: Size) -> Pixels:
+def convert(picture: Picture, samples: Sequence[Samples], pixels: Pixels) -> None:
     """Make the pixels of a region: (rows, columns, picture.depth). Raises DecodeError for a useless ICC profile."""
-    pixels = np.empty((size.height, size.width, picture.depth), np.uint8)
     if picture.space in (Space.GREY, Space.RGB) and all(each.channel.direct for each in samples):
         for index, each in enumerate(samples):
+            # OpenJPEG has clipped them to their precision when it undid the DC level shift (ITU-T T.800 G.1.2).
             pixels[..., index] = each.all
-        return pixels
-    for top in range(0, size.height, BAND):
+        return
+    for top in range(0, len(pixels), BAND):
         _convert_band(picture, [each.values(top, top + BAND) for each in samples], pixels[top : top + BAND])
-    return pixels
 
 
 def _convert_band(picture: Picture, values: Sequence[Values], pixels: Pixels) -> None:

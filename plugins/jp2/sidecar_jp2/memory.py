@@ -32,16 +32,16 @@ def fixed_bytes(header: MainHeader, reduce: int, compressed: int) -> int:
     return int(parameters + share + blocks + buffer + edges)
 
 
-def pixel_bytes(header: MainHeader, depth: int) -> float:
+def pixel_bytes(header: MainHeader) -> float:
     """Return what each pixel of a window takes on top; of whole tiles, where the image is tiled.
 
-    OpenJPEG's planes and our own pixels; in an untiled image the decoded code blocks too, and the sparse array they
-    are put into for one component at a time.
+    OpenJPEG's planes; in an untiled image the decoded code blocks too, and the sparse array they are put into for one
+    component at a time, with the blocks around the window that a piece of some megapixels needs.
     """
     planes = _samples(header) * SAMPLE_BYTES
     if header.geometry.columns * header.geometry.rows > 1:
-        return planes + depth
-    return 2 * planes + SAMPLE_BYTES * 1.5 + depth
+        return planes
+    return 2 * planes + SAMPLE_BYTES * 2.5
 
 
 def coded_bytes(header: MainHeader, area: int, compressed: int) -> float:

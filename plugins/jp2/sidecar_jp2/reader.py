@@ -131,8 +131,8 @@ class Jp2Reader:
                 held = self._whole[span] = Held(*self._source.blob.read([span]))
             return held
 
-    def read(self, window: Window, data: Sequence[Buffer]) -> Pixels:
-        """Decode a window: (region.height, region.width, info.channels). Raises DecodeError, SourceError."""
+    def read(self, window: Window, data: Sequence[Buffer], into: Pixels) -> None:
+        """Decode a window into (region.height, region.width, info.channels). Raises DecodeError, SourceError."""
         resolution, region = self._resolutions[window.level], window.region
         area = resolution.area(region)
         cut = cast("Cut | None", window.recipe)
@@ -145,7 +145,7 @@ class Jp2Reader:
                 )
                 for channel in self._source.picture.channels
             ]
-            return convert(self._source.picture, samples, region.size)
+            convert(self._source.picture, samples, into)
 
     def close(self) -> None:
         """Nothing is held between calls."""
@@ -190,7 +190,7 @@ def _info(source: Source, resolutions: Sequence[Resolution]) -> ImageInfo:
             float(each.scale),
             each.grid,
             memory.fixed_bytes(source.header, each.reduce, compressed),
-            memory.pixel_bytes(source.header, picture.depth),
+            memory.pixel_bytes(source.header),
             memory.coded_bytes(source.header, each.size.area, compressed),
         )
         for each in resolutions

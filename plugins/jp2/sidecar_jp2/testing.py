@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 
 from sidecar.interfaces import Blob, ImageReader
 from sidecar.model import Pixels, Rect
+from sidecar.testing.reading import pixels_of
 
 SIGNATURE = struct.pack(">I4s4s", 12, b"jP  ", b"\r\n\x87\n")
 Step = tuple[int, int]
@@ -106,4 +107,4 @@ def read(reader: ImageReader, blob: Blob, level: int = 0, region: Rect | None = 
     """What the core does for one window, on the spot; without a region the whole level."""
     size = reader.info.levels[level].size
     window = reader.window(level, region or Rect(0, 0, size.width, size.height))
-    return reader.read(window, blob.read(window.ranges))
+    return pixels_of(reader, window, blob.read(window.ranges))

@@ -99,6 +99,14 @@ def test_ycc_equals_opj_decompress(chroma: str, depth: int, offset: str, tmp_pat
         np.testing.assert_array_equal(shown(content), np.asarray(image))
 
 
+def test_what_overshoots_is_clipped() -> None:
+    """Black and white coded so coarsely that the wavelet overshoots stay black and white: nothing wraps around."""
+    squares = np.kron(np.random.default_rng(0).integers(0, 2, (32, 32)), np.full((8, 8), 255)).astype(np.uint16)
+    pixels = shown(jp2(compress([squares], (256, 256), ONE, "-I", "-r", "10"), ihdr(1), colr(17)))[..., 0]
+    assert not np.array_equal(pixels, squares)
+    assert np.abs(pixels.astype(int) - squares).max() < 128
+
+
 def test_cmyk_without_profile() -> None:
     """CMYK is shown by the simple rule of opj_decompress: 255 (1 - C) (1 - K)."""
     inks = np.stack(planes(SIZE, ONE * 4), -1) / 255

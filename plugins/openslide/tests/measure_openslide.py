@@ -9,6 +9,7 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from time import perf_counter
 
+import numpy as np
 from sidecar_openslide import OpenSlideDecoder
 from sidecar_openslide.library import load
 from sidecar_openslide.sample import make
@@ -51,13 +52,14 @@ def measure_times(path: Path, cache_bytes: int) -> None:
 
 
 def measure_memory(path: Path, side: int) -> None:
-    """Print the peak of resident memory that one read adds; in a process of its own."""
+    """Print the peak of resident memory that one read takes beside its pixels; in a process of its own."""
     blob = on_disk(path)
     reader = OpenSlideDecoder(load(0), ["svs"], direct).open(blob)
     read(reader, blob, 0, Rect(0, 0, 16, 16))
+    pixels = np.ones((side, side, 3), np.uint8)
     Path("/proc/self/clear_refs").write_text("5", encoding="ascii")
     before = resident("VmRSS")
-    read(reader, blob, 0, Rect(0, 0, side, side))
+    reader.read(reader.window(0, Rect(0, 0, side, side)), [], pixels)
     say(f"  {side} x {side}: {(resident('VmHWM') - before) / side**2:.1f} bytes a pixel")
     reader.close()
 

@@ -14,7 +14,7 @@ import tifffile
 from PIL import Image, ImageCms
 from sidecar_openslide import OpenSlideDecoder
 from sidecar_openslide.library import load
-from sidecar_openslide.reader import SlideReader
+from sidecar_openslide.reader import SlideReader, show
 from sidecar_openslide.sample import Tile, pyramid, tissue, write_svs, write_tiff
 
 from sidecar.errors import DecodeError, Malformed, Unsupported
@@ -22,6 +22,7 @@ from sidecar.model import Grid, Pixels, Rect, Size
 from sidecar.native import direct
 from sidecar.testing.decoders import read
 from sidecar.testing.fakes import on_disk
+from sidecar.testing.reading import pixels_of
 
 APERIO = Path(__file__).parents[3] / "tests" / "data" / "images" / "slide.svs"
 SRGB = ImageCms.ImageCmsProfile(ImageCms.createProfile("sRGB")).tobytes()
@@ -139,6 +140,17 @@ def test_background_of_the_scanner(tmp_path: Path, monkeypatch: pytest.MonkeyPat
     assert np.abs(found.astype(int) - wanted).max() <= 1
 
 
+def test_what_is_partly_there_lets_the_background_through() -> None:
+    """Every opacity with every colour it can have: rounded, it is what exact arithmetic makes of it."""
+    alpha, light = np.mgrid[:256, :256].astype(np.uint32)
+    light = np.minimum(light, alpha)
+    shown = np.empty((256, 256, 3), np.uint8)
+    show(alpha << 24 | light << 16 | light // 2 << 8 | light // 3, RED, shown)
+    for index, below in enumerate(RED):
+        exact = light // (index + 1) + below * (1 - alpha / 255)
+        assert np.abs(shown[..., index] - exact).max() <= 0.5, index
+
+
 @pytest.mark.parametrize("kind", ["svs", "tif"])
 def test_profile(tmp_path: Path, kind: str) -> None:
     """The ICC profile comes as it is in the file, byte for byte."""
@@ -213,7 +225,7 @@ def test_an_error_ends_a_reader(tmp_path: Path) -> None:
     with opened(path) as reader:
         for region in (Rect(0, 0, 10, 10), Rect(500, 300, 10, 10)):
             with pytest.raises(DecodeError, match="OpenSlide"):
-                reader.read(reader.window(0, region), [])
+                pixels_of(reader, reader.window(0, region), [])
 
 
 def test_read_after_close() -> None:
@@ -221,4 +233,4 @@ def test_read_after_close() -> None:
     with opened(APERIO) as reader:
         pass
     with pytest.raises(DecodeError, match="closed"):
-        reader.read(reader.window(0, Rect(0, 0, 1, 1)), [])
+        pixels_of(reader, reader.window(0, Rect(0, 0, 1, 1)), [])

@@ -30,6 +30,8 @@ class PngFactory:
     format = "png"
     media_type = "image/png"
     alpha = True
+    overhead = 16.0
+    """The five filters are tried in 16 bits: 15 times the strip by tracemalloc, and zlib's own."""
 
     def __init__(self, settings: PngSettings) -> None:
         self._level = settings.level
