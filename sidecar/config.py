@@ -102,7 +102,7 @@ class Settings(Section):
     """Keep embedded ICC profiles in answers, or convert to sRGB."""
     memory: int = Setting(0, ge=0)
     """Bytes that all work of a worker may take at once; 0: a share of the machine's or the cgroup's memory."""
-    request_memory: int = Setting(256 * 2**20, ge=2**20)
+    request_memory: int = Setting(320 * 2**20, ge=2**20)
     """Bytes that one answer should keep to where thinner bands make that possible."""
     large: int = Setting(0, ge=0)
     """Large answers that a worker makes at once, each on all processors; 0: its share of the processors, at least 1."""
