@@ -18,9 +18,9 @@ from sidecar.errors import DecodeError
 from sidecar.model import Buffer, ImageInfo, Level, Pixels, Rect, Size, Window
 from sidecar_openslide.library import Scan, Slide
 
-# OpenSlide's ARGB takes 4 bytes; of a single read 4 to 5 were measured, of whole answers up to 10, by what the
-# allocator keeps between reads.
-PIXEL_BYTES: Final = 10.0
+# OpenSlide's ARGB takes 4 bytes; of a single read 4 to 5 were measured, of whole answers up to 20, by what the
+# allocator keeps between reads (`make bench ONLY=e`).
+PIXEL_BYTES: Final = 20.0
 # Interpolating costs more than four times what copying does, so little is read before a window; 64 to 192 are alike.
 _BLOCK: Final = 128
 # Rows shown at a time: so many stay in the processor's cache.
