@@ -84,10 +84,22 @@ if _METRICS not in os.environ:
     os.environ[_METRICS] = str(_runtime / "metrics")
 
 
-def post_fork(_server: Any, _worker: Any) -> None:
+_STOPS: Final = (signal.SIGTERM, signal.SIGINT, signal.SIGQUIT)
+
+
+def _end_when_told() -> None:
     """Until the worker listens to signals itself they end it: the master's handlers, which it inherits, do nothing."""
-    for number in (signal.SIGTERM, signal.SIGINT, signal.SIGQUIT):
+    for number in _STOPS:
         signal.signal(number, lambda *_: os._exit(0))
+    signal.pthread_sigmask(signal.SIG_UNBLOCK, _STOPS)
+
+
+# Held back around the fork, no signal comes to a worker that has still the master's handlers.
+os.register_at_fork(
+    before=lambda: signal.pthread_sigmask(signal.SIG_BLOCK, _STOPS),
+    after_in_parent=lambda: signal.pthread_sigmask(signal.SIG_UNBLOCK, _STOPS),
+    after_in_child=_end_when_told,
+)
 
 
 def post_worker_init(worker: Any) -> None:
