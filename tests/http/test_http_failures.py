@@ -65,7 +65,7 @@ def test_a_killed_worker_is_replaced(stack: Stack) -> None:
     wait_for(lambda: len(set(stack.sidecar.workers()) - set(before)) == len(before), "new workers")
     wait_for(lambda: stack.sidecar.healthy, "they answer")
     assert ask(stack.port, TILE).headers["Content-Type"] == "image/jpeg"
-    assert idle(stack)
+    wait_for(lambda: idle(stack), "what they held is given back")
 
 
 def test_a_client_that_leaves_gives_everything_back(stack: Stack) -> None:
