@@ -133,7 +133,7 @@ def test_killed_workers_lose_no_answer(start: Start) -> None:
 
 
 def test_head_and_body_of_a_tile_leave_together(start: Start) -> None:
-    """Whoever waits for a tile gets its head with the body, or as much of it as a packet holds: nothing comes between."""
+    """The head of a tile comes with its body, or as much of it as a packet holds: no kill can come between them."""
     stack = start("workers = 1")
     for number in range(20):
         with client(stack.sidecar.port, tile(number)) as asking:
