@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from contextlib import nullcontext
 from urllib.parse import unquote
 
 import falcon
@@ -106,5 +107,5 @@ def get_app() -> Service:
     telemetry.configure(settings.log_level)
     shared = casualties.folder()
     notebook = Notebook(shared, os.getpid()) if shared else None
-    pool = NativePool(settings.threads, note=notebook.noted) if notebook else NativePool(settings.threads)
+    pool = NativePool(settings.threads, note=notebook.noted if notebook else nullcontext)
     return create_app(found.config, found.plugins.load(found.config, pool), pool, notebook)

@@ -17,18 +17,16 @@ from gevent.queue import Queue
 from sidecar.interfaces import Blob, ImageReader
 from sidecar.model import Buffer, Pixels, Rect, Window
 from sidecar.native import Outcome, Pending, Pool, outcome
-from sidecar.partition import Band
+from sidecar.partition import FETCH_AHEAD, UNDER_WAY, Band
 from sidecar.plan import Plan
 
 P = ParamSpec("P")
 T = TypeVar("T")
 
-_FETCH_AHEAD: Final = 2
 # Bytes on their way at once: at first, so that the first of them come soon, and soon after, for 1 Gbit/s at 30 ms.
 # More would share the link, and decoding would wait for all of them and then be busy for long with the last.
 _FIRST_AT_ONCE: Final = 1 << 20
 _AT_ONCE: Final = 4 << 20
-_DECODE_AHEAD: Final = 1
 
 
 class Task(Generic[T]):
@@ -105,7 +103,7 @@ class Bands:
         self._waiting = deque(plan.bands)
         self._fetching: deque[tuple[Band, Sequence[Task[Fetched]]]] = deque()
         self._link = Link()
-        self._turns = Semaphore(1 + _DECODE_AHEAD if reader.info.parallel else 1)
+        self._turns = Semaphore(UNDER_WAY if reader.info.parallel else 1)
         self._decoding: Queue[Decoding | None] = Queue()
         self._closed = False
         self._feeder = Task(self._feed)
@@ -146,7 +144,7 @@ class Bands:
             self._decoding.put(None)
 
     def _fetch_ahead(self) -> None:
-        while self._waiting and len(self._fetching) <= _FETCH_AHEAD:
+        while self._waiting and len(self._fetching) <= FETCH_AHEAD:
             band = self._waiting.popleft()
             self._fetching.append((band, [Task(self._fetch, piece) for piece in band.pieces]))
 

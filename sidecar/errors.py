@@ -146,6 +146,10 @@ class TooLarge(Refusal):
     status = 413
     reason = "too-large"
 
+    def __init__(self, size: int, limit: int) -> None:
+        """Both in bytes."""
+        super().__init__(f"this answer takes about {size >> 20} MiB of memory; the limit is {limit >> 20} MiB")
+
 
 class Overloaded(Refusal):
     """Too much is under way."""

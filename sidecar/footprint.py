@@ -7,10 +7,9 @@ from dataclasses import dataclass
 from typing import Final
 
 from sidecar.model import Frame, ImageInfo, Level, Size
+from sidecar.partition import UNDER_WAY
 from sidecar.transform import Rows, Scaling
 
-_AHEAD: Final = 2
-"""Bands held beside those that the strip in hand lies in: decoded, being decoded."""
 _PILLOW: Final = 4
 """Bytes that a pixel takes in Pillow, whatever its channels."""
 
@@ -37,7 +36,7 @@ def peak_bytes(work: Work, level: Level, info: ImageInfo, frame: Frame, rows: in
     need = _rows_needed(frame.size.height, rows, scaling)
     # At worst the strip begins with the last row of one band and ends with the first of another; both are held whole.
     touched = (need - 2) // work.thickest + 2
-    together = min((touched + _AHEAD) * work.thickest, work.source.height)
+    together = min((touched + UNDER_WAY) * work.thickest, work.source.height)
     held = together * work.source.width * info.channels
     return int(native + coded + held + _strip_bytes(work, need, info, frame, rows, scaling))
 

@@ -16,8 +16,14 @@ SMALL: Final = 1 << 20
 _PIECE: Final = 1 << 19
 # The first band of a large answer is this part of a tile high, so that the first bytes leave early.
 _LEAD: Final = 4
-# Bands held at once: the one or two that the encoder's strip lies in, one decoded ahead, one being decoded.
-_HELD: Final = 4
+FETCH_AHEAD: Final = 2
+"""Bands that are fetched beside the one that is handed to the native threads."""
+DECODE_AHEAD: Final = 1
+"""Bands that are decoded beside the one in hand, where a reader decodes several at once."""
+UNDER_WAY: Final = 1 + DECODE_AHEAD
+"""Bands decoded or being decoded that no strip lies in yet."""
+# Bands held at once: the one or two that the encoder's strip lies in, and those under way.
+_HELD: Final = 2 + UNDER_WAY
 
 
 @dataclass(frozen=True, slots=True)

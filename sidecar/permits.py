@@ -128,7 +128,7 @@ class Permits:
         """
         lane = self._large if large else self._small
         if size > lane.limit:
-            raise TooLarge(f"this answer takes about {size >> 20} MiB of memory; the limit is {lane.limit >> 20} MiB")
+            raise TooLarge(size, lane.limit)
         waiter = _Waiter(size, client)
         lane.join(waiter)
         self._admit()

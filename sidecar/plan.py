@@ -11,13 +11,11 @@ from sidecar.footprint import Work, peak_bytes
 from sidecar.iiif.geometry import Geometry, Orientation
 from sidecar.interfaces import EncoderFactory
 from sidecar.model import Frame, ImageInfo, Level, Rect, Size
-from sidecar.partition import SMALL, Band, Room, part
+from sidecar.partition import FETCH_AHEAD, SMALL, Band, Room, part
 from sidecar.transform import Scaling, shift
 
 # Above this many pixels a window is large even where it cannot be parted.
 _LARGE: Final = 4 * SMALL
-# Bands whose bytes are there before any of it is decoded, see sidecar.bands.
-_FETCHED: Final = 3
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,7 +77,7 @@ def plan(geometry: Geometry, quality: str, info: ImageInfo, factory: EncoderFact
     work = _work(bands, source, info, means, factory.overhead, across=turned)
     peak = peak_bytes(work, level, info, frame, rows, scaling)
     if peak > means.memory:
-        raise TooLarge(f"this answer takes about {peak >> 20} MiB of memory; the limit is {means.memory >> 20} MiB")
+        raise TooLarge(peak, means.memory)
     return Plan(
         level=index,
         crop=crop,
@@ -142,7 +140,7 @@ def _work(
     together = _together(info, means, 1 if _is_large(bands) else len(pieces))
     thickest = max(band.region.width if across else band.region.height for band in bands)
     largest = sorted((band.region.size.area for band in bands), reverse=True)
-    fetched = sum(largest[:_FETCHED]) + sum(pieces[:together])
+    fetched = sum(largest[: 1 + FETCH_AHEAD]) + sum(pieces[:together])
     return Work(source, thickest, pieces[:together], fetched, encoding)
 
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import random
-import socket
 import threading
 import time
 from collections import Counter
@@ -15,7 +14,7 @@ from enum import Enum
 from http.client import HTTPException
 
 from tests.chaos.site import cantaloupes
-from tests.http.peers import HOST, PATIENCE, Answer, ask
+from tests.http.peers import Answer, ask
 
 ATTEMPTS = 40
 PAUSE = 0.1
@@ -105,11 +104,7 @@ class Crowd:
     def _leave(self, draw: random.Random, targets: Sequence[str]) -> None:
         """Ask, take a part or nothing, and go."""
         while not self._over.is_set():
-            with socket.socket() as client, suppress(OSError):
-                client.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
-                client.settimeout(PATIENCE)
-                client.connect((HOST, self._port))
-                client.sendall(f"GET {draw.choice(targets)} HTTP/1.1\r\nHost: x\r\n\r\n".encode())
+            with suppress(OSError), slow_client(self._port, draw.choice(targets)) as client:
                 if draw.random() < 0.5:
                     client.recv(draw.choice((1, 1000, 100_000)))
                 else:

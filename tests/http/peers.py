@@ -5,13 +5,25 @@ from __future__ import annotations
 import socket
 import threading
 from collections.abc import Callable, Mapping
-from contextlib import suppress
+from contextlib import ExitStack, suppress
 from dataclasses import dataclass, field
 from http.client import HTTPConnection, HTTPMessage
 from typing import BinaryIO, Self
 
 HOST = "127.0.0.1"
 PATIENCE = 20.0
+
+
+def slow_client(port: int, target: str, *headers: str) -> socket.socket:
+    """A client that has asked, and takes as little as it can until it is read."""
+    with ExitStack() as broken:
+        client = broken.enter_context(socket.socket())
+        client.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
+        client.settimeout(PATIENCE)
+        client.connect((HOST, port))
+        client.sendall("\r\n".join((f"GET {target} HTTP/1.1", "Host: x", *headers, "", "")).encode())
+        broken.pop_all()
+    return client
 
 
 @dataclass(frozen=True)

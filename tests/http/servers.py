@@ -178,6 +178,14 @@ class Sidecar:
         samples = [line.rpartition(" ") for line in lines if line.startswith((f"{name} ", f"{name}{{"))]
         return sum(float(value) for _, _, value in samples)
 
+    @property
+    def idle(self) -> bool:
+        """Whether everything that requests take has been given back; the question itself is one request."""
+        held = [
+            self.metric(f"sidecar_{name}") for name in ("permits_bytes_in_use", "readers_leased", "permits_waiting")
+        ]
+        return held == [0.0] * len(held) and self.metric("sidecar_requests_in_flight") == 1
+
     def workers(self) -> list[int]:
         """The process ids of its workers."""
         children = Path(f"/proc/{self.process.pid}/task/{self.process.pid}/children").read_text()

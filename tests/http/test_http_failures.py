@@ -5,7 +5,6 @@ from __future__ import annotations
 import http.client
 import os
 import signal
-import socket
 from collections.abc import Iterator
 from contextlib import suppress
 from pathlib import Path
@@ -13,14 +12,14 @@ from pathlib import Path
 import pytest
 
 from tests.http.conftest import Stack
-from tests.http.peers import HOST, PATIENCE, ask
+from tests.http.peers import ask, slow_client
 from tests.http.servers import wait_for
 
 BASE = "/iiif/3/tiled_512.jp2"
 TILE = f"{BASE}/512,512,512,512/256,/0/default.jpg"
 LARGE = "/iiif/3/slide.svs/full/max/0/default.png"
 """More than what the kernel's buffers between two sockets hold."""
-GAUGES = ("sidecar_permits_bytes_in_use", "sidecar_readers_leased", "sidecar_permits_waiting")
+CLOSE = "Connection: close"
 
 
 @pytest.fixture(autouse=True)
@@ -30,22 +29,6 @@ def restored(stack: Stack) -> Iterator[None]:
     if not stack.sidecar.healthy:
         stack.sidecar.stop()
         stack.sidecar.start()
-
-
-def idle(stack: Stack) -> bool:
-    """Whether everything that requests take has been given back; the question itself is one request."""
-    held = [stack.sidecar.metric(name) for name in GAUGES]
-    return held == [0.0] * len(GAUGES) and stack.sidecar.metric("sidecar_requests_in_flight") == 1
-
-
-def slow_client(port: int, target: str) -> socket.socket:
-    """A client that has asked, and takes as little as it can until it is read."""
-    client = socket.socket()
-    client.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
-    client.settimeout(PATIENCE)
-    client.connect((HOST, port))
-    client.sendall(f"GET {target} HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n".encode())
-    return client
 
 
 def test_cantaloupe_answers_while_the_sidecar_is_away(stack: Stack) -> None:
@@ -65,35 +48,35 @@ def test_a_killed_worker_is_replaced(stack: Stack) -> None:
     wait_for(lambda: len(set(stack.sidecar.workers()) - set(before)) == len(before), "new workers")
     wait_for(lambda: stack.sidecar.healthy, "they answer")
     assert ask(stack.port, TILE).headers["Content-Type"] == "image/jpeg"
-    wait_for(lambda: idle(stack), "what they held is given back")
+    wait_for(lambda: stack.sidecar.idle, "what they held is given back")
 
 
 def test_a_client_that_leaves_gives_everything_back(stack: Stack) -> None:
     """Clients that ask for large answers and go leave no permit taken, no reader leased and no request under way."""
     for _ in range(5):
-        with slow_client(stack.port, LARGE) as client:
+        with slow_client(stack.port, LARGE, CLOSE) as client:
             client.recv(1)
     for _ in range(5):
-        slow_client(stack.sidecar.port, LARGE).close()
-    wait_for(lambda: idle(stack), "everything is given back")
+        slow_client(stack.sidecar.port, LARGE, CLOSE).close()
+    wait_for(lambda: stack.sidecar.idle, "everything is given back")
     assert ask(stack.port, TILE).status == 200
 
 
 def test_a_slow_reader_holds_no_one_up(stack: Stack) -> None:
     """While a client reads slowly, even past nginx, others are answered; in the end it has the whole."""
     whole = ask(stack.port, LARGE).body
-    with slow_client(stack.sidecar.port, LARGE) as client:
+    with slow_client(stack.sidecar.port, LARGE, CLOSE) as client:
         received = client.recv(1)
         assert stack.sidecar.metric("sidecar_requests_in_flight") == 2  # the client's, and the question itself
         assert [ask(stack.port, TILE).status for _ in range(4)] == [200] * 4
         response = received + b"".join(iter(lambda: client.recv(65536), b""))
     assert len(response) > len(whole)
-    wait_for(lambda: idle(stack), "everything is given back")
+    wait_for(lambda: stack.sidecar.idle, "everything is given back")
 
 
 def test_a_graceful_stop_finishes_what_is_under_way(stack: Stack) -> None:
     """On SIGTERM an answer that has begun is finished, then the sidecar ends by itself."""
-    with slow_client(stack.sidecar.port, LARGE) as client:
+    with slow_client(stack.sidecar.port, LARGE, CLOSE) as client:
         received = client.recv(1)
         os.kill(stack.sidecar.process.pid, signal.SIGTERM)
         response = received + b"".join(iter(lambda: client.recv(65536), b""))
@@ -105,7 +88,7 @@ def test_a_file_that_is_damaged_inside_breaks_the_answer(stack: Stack, damaged: 
     """What fails after the first strip arrives as a break, never as a whole answer; nothing stays taken."""
     with pytest.raises(http.client.IncompleteRead):
         ask(stack.port, f"/iiif/3/{damaged}/full/max/0/default.png")
-    wait_for(lambda: idle(stack), "everything is given back")
+    wait_for(lambda: stack.sidecar.idle, "everything is given back")
     assert stack.sidecar.metric("sidecar_broken_answers_total") >= 1
 
 

@@ -11,6 +11,7 @@ import gevent
 import pytest
 
 from sidecar.native import NativePool, direct
+from tests.unit.crowding import most_at_once
 
 
 @pytest.fixture
@@ -64,19 +65,7 @@ def test_greenlets_go_on(pool: NativePool) -> None:
 
 def test_no_more_at_once_than_threads(pool: NativePool) -> None:
     """Calls beyond the threads wait their turn, and all are done."""
-    lock, now, most = threading.Lock(), 0, 0
-
-    def work() -> None:
-        nonlocal now, most
-        with lock:
-            now += 1
-            most = max(most, now)
-        time.sleep(0.005)
-        with lock:
-            now -= 1
-
-    gevent.joinall([gevent.spawn(pool, work) for _ in range(12)], raise_error=True)
-    assert most == 2
+    assert most_at_once(pool) == 2
 
 
 def test_killed_while_it_waits_for_a_thread(pool: NativePool) -> None:

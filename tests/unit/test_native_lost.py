@@ -10,6 +10,7 @@ import gevent
 import pytest
 
 from sidecar.native import Calls, NativePool
+from tests.unit.crowding import most_at_once
 
 
 @pytest.fixture
@@ -58,19 +59,7 @@ def test_no_more_threads_than_before_when_the_lost_are_back(pool: NativePool, go
     go.set()
     stuck.wait()
     pool.count_out(3600)
-    lock, now, most = threading.Lock(), 0, 0
-
-    def work() -> None:
-        nonlocal now, most
-        with lock:
-            now += 1
-            most = max(most, now)
-        threading.Event().wait(0.005)
-        with lock:
-            now -= 1
-
-    gevent.joinall([gevent.spawn(pool, work) for _ in range(12)], raise_error=True)
-    assert most == 2
+    assert most_at_once(pool) == 2
 
 
 def test_images_are_noted_while_native_code_works_on_them() -> None:
