@@ -33,24 +33,24 @@ PATIENCE = 60.0
 
 
 class Problem(Exception):
-    """What keeps the demo from running; its text says what to do."""
+    """The demo cannot run; the text says what to do."""
 
 
 def say(text: str) -> None:
-    """Tell the user, at once."""
+    """Print a line at once."""
     sys.stdout.write(text + "\n")
     sys.stdout.flush()
 
 
 def free_port() -> int:
-    """A port that nobody listens on."""
+    """Return a port that nobody listens on."""
     with socket.socket() as probe:
         probe.bind((HOST, 0))
         return int(probe.getsockname()[1])
 
 
 def chosen_port(text: str) -> int:
-    """The port to serve on. Raises Problem where it is taken or none."""
+    """Return the port to serve on. Raises Problem if it is taken or invalid."""
     if not text.isdecimal() or int(text) > 65535:  # noqa: PLR2004  # the largest port
         raise Problem(f"PORT={text} is not a port: give a number from 1 to 65535")
     port = int(text) or free_port()
@@ -65,7 +65,7 @@ def chosen_port(text: str) -> int:
 
 
 def program(name: str) -> str:
-    """The path of a program; Debian keeps servers where ordinary users do not look."""
+    """Return the path of a program; Debian keeps servers outside the PATH of ordinary users."""
     found = shutil.which(name, path=f"{os.environ.get('PATH', os.defpath)}:/usr/sbin:/usr/local/sbin")
     if found is None:
         raise Problem(f"{name} is not installed: apt-get install nginx-light")
@@ -73,14 +73,14 @@ def program(name: str) -> str:
 
 
 def samples() -> Path:
-    """A folder with a JP2 and a whole-slide scan."""
+    """Return a folder with a JP2 and a whole-slide scan."""
     from glymur import data  # noqa: PLC0415  # with images of one's own, glymur's are not needed
 
     folder = RUN / "images"
     folder.mkdir(parents=True, exist_ok=True)
     for name, make in {"nemo.jp2": lambda to: shutil.copy(data.nemo(), to), "slide.svs": make_slide}.items():
         if not (folder / name).exists():
-            # What is left of a making that was stopped is no image.
+            # A file that was interrupted while it was made is no image.
             half = folder / f"{name}.part"
             make(half)
             half.rename(folder / name)
@@ -88,7 +88,7 @@ def samples() -> Path:
 
 
 def make_slide(path: Path) -> None:
-    """Make a slide; where the tools for that are missing, take the small one of the tests."""
+    """Make a slide; if the tools for that are missing, take the small one of the tests."""
     if find_spec("tifffile") and find_spec("imagecodecs"):
         say("Making a slide of 27 megapixels, once; this takes some ten seconds")
         size = ("--width", "6000", "--height", "4500")
@@ -98,13 +98,13 @@ def make_slide(path: Path) -> None:
 
 
 def identifiers(folder: Path) -> list[str]:
-    """A few images of a folder, as identifiers."""
+    """Return a few images of a folder, as identifiers."""
     paths = (path for path in folder.rglob("*") if path.suffix.lower().lstrip(".") in SUFFIXES)
     return sorted(str(path.relative_to(folder)) for path in islice(paths, 8))
 
 
 def cantaloupe(environment: Mapping[str, str]) -> tuple[str, str]:
-    """Scheme and address of the Cantaloupe to hand over to, or two empty texts."""
+    """Return scheme and address of the Cantaloupe to hand over to, or two empty texts."""
     url = environment.get("CANTALOUPE") or environment.get("SIDECAR_CANTALOUPE_URL", "")
     if not url:
         return "", ""
@@ -123,6 +123,11 @@ def lay_out(folder: Path, port: int, bind: str, environment: Mapping[str, str], 
     (site / "sidecar.conf").write_text(upstream.replace("127.0.0.1:8183", bind), encoding="utf-8")
     (folder / "temp").mkdir(exist_ok=True)
     scheme, address = cantaloupe(environment)
+    if not address:
+        # Without a Cantaloupe the sidecar must not promise in info.json what only a Cantaloupe can do.
+        locations = site / "sidecar-locations.conf"
+        text = locations.read_text(encoding="utf-8")
+        locations.write_text(text.replace("X-Sidecar-Handover nginx;", 'X-Sidecar-Handover "";'), encoding="utf-8")
     values = {
         # Workers of an nginx started by root would else become a user who may not read the checkout.
         "user": "user root;" if os.geteuid() == 0 else "",
@@ -147,17 +152,19 @@ class Server:
     log: Path
 
     def check(self) -> None:
-        """Raise Problem where it has ended, with what it said last."""
+        """Raise Problem if it has ended, with its last lines."""
         if self.process.poll() is not None:
             last = self.log.read_text(encoding="utf-8", errors="replace").splitlines()[-20:]
-            raise Problem("\n".join([f"{self.name} ended with status {self.process.returncode}. It said:", *last]))
+            raise Problem(
+                "\n".join([f"{self.name} ended with status {self.process.returncode}. Its last lines:", *last])
+            )
 
 
 @contextmanager
 def running(
     command: Sequence[str], log: Path, stop: signal.Signals, environment: Mapping[str, str]
 ) -> Iterator[Server]:
-    """A server in a process group of its own, of which nothing is left afterwards."""
+    """Run a server in a process group of its own; nothing of it is left afterwards."""
     with log.open("wb") as output:
         process = subprocess.Popen(  # noqa: S603  # our own command
             command, stdin=subprocess.DEVNULL, stdout=output, stderr=output, env=environment, start_new_session=True
@@ -174,7 +181,7 @@ def running(
 
 
 def reachable(address: str) -> bool:
-    """Whether somebody listens on `host:port` or `unix:/path`."""
+    """Report whether somebody listens on `host:port` or `unix:/path`."""
     path = address.removeprefix("unix:")
     host, _, port = address.rpartition(":")
     family, where = (socket.AF_UNIX, path) if path != address else (socket.AF_INET, (host, int(port)))
@@ -183,7 +190,7 @@ def reachable(address: str) -> bool:
 
 
 def wait_until_ready(servers: Sequence[Server], addresses: Sequence[str]) -> None:
-    """Wait until every address is listened on. Raises Problem where a server ends before, or it takes too long."""
+    """Wait until every address is listened on. Raises Problem if a server ends before, or it takes too long."""
     deadline = time.monotonic() + PATIENCE
     while not all(map(reachable, addresses)):
         for server in servers:
@@ -194,19 +201,19 @@ def wait_until_ready(servers: Sequence[Server], addresses: Sequence[str]) -> Non
 
 
 def announce(port: int, images: Sequence[str], root: Path, folder: Path) -> None:
-    """Say what to open."""
+    """Print what to open."""
     base = f"http://{HOST}:{port}"
     say(f"\n  {base}/  pictures and a viewer")
     for image in images[:2]:
         url = f"{base}/iiif/3/{quote(image, safe='')}"
         say(f"\n  {url}/info.json\n  {url}/0,0,512,512/256,/0/default.jpg\n  {url}/full/800,/0/default.jpg")
     if not images:
-        say(f"\n  no image that the sidecar takes was found in {root}")
+        say(f"\n  no image that the sidecar reads was found in {root}")
     say(f"\nLogs are in {folder}. Ctrl-C stops everything.")
 
 
 def run(environment: Mapping[str, str]) -> None:
-    """Start both, say so, and stay until one ends or the user stops them."""
+    """Start both, print where they are, and wait until one ends or the user stops them."""
     port = chosen_port(environment.get("PORT") or "8080")
     bind = environment.get("SIDECAR_BIND") or f"{HOST}:{free_port()}"
     root = Path(environment.get("SIDECAR_FILESYSTEM_ROOT") or samples())
@@ -239,7 +246,7 @@ def interrupt(*_: object) -> None:
 
 
 def main() -> int:
-    """Run the demo; its exit status."""
+    """Run the demo and return its exit status."""
     for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
         signal.signal(number, interrupt)
     try:

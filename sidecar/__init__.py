@@ -1,6 +1,5 @@
-"""An image sidecar for Cantaloupe. What a plugin needs is exported here; see `sidecar.interfaces`."""
+"""An image sidecar for Cantaloupe. Plugins import from `sidecar.plugin`."""
 
-from sidecar.config import Config, Section
-from sidecar.hookspecs import hookimpl
+from __future__ import annotations
 
-__all__ = ["Config", "Section", "hookimpl"]
+__version__ = "0.2.0"

@@ -1,70 +1,44 @@
-"""Settings: from `SIDECAR_*` variables, a TOML file and, below both, Cantaloupe's own; checked once, at start.
+"""The core's settings, and how all settings are read: `SIDECAR_*` variables over a TOML file over Cantaloupe's own.
 
-A section is a frozen pydantic model. The core has one, each plugin may have its own; `SIDECAR_FILESYSTEM_ROOT` is the
-field `root` of the section `filesystem`, and the same stands in the TOML file as `root` in the table `[filesystem]`.
+Everything is checked once, at start, and each value's origin is kept. Sections of plugins: `sidecar.plugin.settings`.
 """
 
 from __future__ import annotations
 
+import os
 import tomllib
-from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field
+from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
-from typing import Annotated, Any, ClassVar, Literal, TypeVar
+from typing import Any, ClassVar, Final, Literal, TypeAlias, get_args
 
-from pydantic import BeforeValidator, ValidationError
 from pydantic import Field as Setting
+from pydantic import ValidationError
 from pydantic.fields import FieldInfo
-from pydantic_settings import (
-    BaseSettings,
-    EnvSettingsSource,
-    NoDecode,
-    PydanticBaseSettingsSource,
-    SettingsConfigDict,
-)
+from pydantic_settings import EnvSettingsSource
 
 from sidecar.errors import StartError
+from sidecar.plugin.settings import Config, Names, Section
 
-S = TypeVar("S", bound="Section")
 Values = Mapping[str, Mapping[str, object]]
 """Table -> field -> value; the core's table is ''."""
-
-
-def _split(value: object) -> object:
-    return tuple(part.strip() for part in value.split(",") if part.strip()) if isinstance(value, str) else value
-
-
-Names = Annotated[tuple[str, ...], NoDecode, BeforeValidator(_split)]
-"""A list of words: `a, b` in a variable, `["a", "b"]` in TOML."""
-
-
-class Section(BaseSettings):
-    """Base of the core's settings and each plugin's. Subclasses set `table` and document each field below it."""
-
-    table: ClassVar[str] = ""
-    model_config = SettingsConfigDict(frozen=True, extra="forbid", use_attribute_docstrings=True)
-
-    @classmethod
-    def settings_customise_sources(
-        cls,
-        settings_cls: type[BaseSettings],
-        init_settings: PydanticBaseSettingsSource,
-        env_settings: PydanticBaseSettingsSource,
-        dotenv_settings: PydanticBaseSettingsSource,
-        file_secret_settings: PydanticBaseSettingsSource,
-    ) -> tuple[PydanticBaseSettingsSource, ...]:
-        """Only what `load` passes: it merges the layers itself, to know where each value came from."""
-        del settings_cls, env_settings, dotenv_settings, file_secret_settings
-        return (init_settings,)
-
-    @classmethod
-    def variable(cls, name: str) -> str:
-        """The environment variable of a field."""
-        return (f"SIDECAR_{cls.table}_{name}" if cls.table else f"SIDECAR_{name}").upper()
+Extent: TypeAlias = Literal["", "enlarged", "scaled", "images", "all"]
+"""A kind of requests; each holds the one before it: none, images larger than their region, images of another size than
+their region, images, all."""
+EXTENTS: Final[tuple[Extent, ...]] = get_args(Extent)
 
 
 class Settings(Section):
-    """The core's settings."""
+    """The core's settings. Sizes in memory end in `_bytes`; times are seconds."""
+
+    renamed: ClassVar[Mapping[str, str]] = {
+        "memory": "memory_bytes",
+        "request_memory": "request_memory_bytes",
+        "large": "large_concurrency",
+        "queue": "queue_size",
+        "patience": "queue_timeout",
+        "drain": "drain_time",
+        "readers": "reader_cache_size",
+    }
 
     bind: str = "127.0.0.1:8183"
     """Where gunicorn listens: `host:port` or `unix:/path`."""
@@ -72,14 +46,18 @@ class Settings(Section):
     """Worker processes."""
     threads: int = Setting(4, ge=1)
     """Native threads of each worker that decode and encode."""
+    sources: Names = ()
+    """Names of sources, in the order in which they are asked; those not named follow by name."""
+    decoders: Names = ()
+    """Names of decoders, in the order in which they are asked for a suffix; those not named follow by name."""
     cantaloupe_url: str = ""
-    """A Cantaloupe to stream handed-over requests from where no nginx of ours stands in front, and to compare with."""
+    """A Cantaloupe to stream handed-over requests from if no nginx site stands in front, and to compare with."""
     endpoints: Names = ("2", "3")
     """The versions of the Image API that are answered."""
     max_pixels: int = Setting(0, ge=0)
-    """The largest answer in pixels, as Cantaloupe's `max_pixels`; 0 for none."""
+    """The largest response in pixels, as Cantaloupe's `max_pixels`; 0 for no limit."""
     max_scale: float = Setting(1.0, ge=0, allow_inf_nan=False)
-    """The largest size relative to the whole image, as Cantaloupe's `max_scale`; 0 for none."""
+    """The largest size relative to the whole image, as Cantaloupe's `max_scale`; 0 for no limit."""
     min_size: int = Setting(64, ge=1)
     """The smallest side of the sizes that info.json lists, as `endpoint.iiif.min_size`."""
     min_tile_size: int = Setting(512, ge=1)
@@ -89,78 +67,66 @@ class Settings(Section):
     slash_substitute: str = ""
     """What stands for a slash in identifiers, as Cantaloupe's `slash_substitute`."""
     meta_identifier_delimiter: str = ";"
-    """What parts an identifier from page and scale constraint, as `StandardMetaIdentifierTransformer.delimiter`."""
+    """What separates an identifier from page and scale constraint, as `StandardMetaIdentifierTransformer.delimiter`."""
     base_uri: str = ""
-    """The beginning of every URI in answers, as Cantaloupe's `base_uri`; empty: from X-Forwarded-* and Host."""
+    """The beginning of every URI in responses, as Cantaloupe's `base_uri`; empty: from X-Forwarded-* and Host."""
     cache_control: str = "max-age=2592000, public, no-transform"
-    """The Cache-Control of answers; empty for none. The default is that of Cantaloupe's sample configuration."""
+    """The Cache-Control of responses; empty for none. The default is that of Cantaloupe's sample configuration."""
     downscale_filter: Literal["box", "triangle", "hermite", "mitchell", "bicubic", "lanczos3"] = "bicubic"
-    """The resampling filter, as `processor.downscale_filter` (hermite and mitchell use Pillow's nearest kin)."""
+    """The resampling filter, as `processor.downscale_filter`; hermite and mitchell use Pillow's nearest."""
     background_color: str = Setting("#ffffff", pattern="^#[0-9a-fA-F]{6}$")
-    """What transparent pixels show in formats without alpha."""
+    """The colour behind transparent pixels in formats without alpha."""
     color: Literal["keep", "srgb"] = "keep"
-    """Keep embedded ICC profiles in answers, or convert to sRGB."""
-    memory: int = Setting(0, ge=0)
-    """Bytes that all work of a worker may take at once; 0: a share of the machine's or the cgroup's memory."""
-    request_memory: int = Setting(320 * 2**20, ge=2**20)
-    """Bytes that one answer should keep to where thinner bands make that possible."""
-    large: int = Setting(0, ge=0)
-    """Large answers that a worker makes at once, each on all processors; 0: its share of the processors, at least 1."""
-    queue: int = Setting(64, ge=0)
+    """Keep embedded ICC profiles in responses, or convert to sRGB."""
+    memory_bytes: int = Setting(0, ge=0)
+    """Bytes that all responses of a worker may take at once; 0: a share of the machine's or the cgroup's memory."""
+    request_memory_bytes: int = Setting(320 * 2**20, ge=2**20)
+    """Bytes that one response should keep to if thinner bands make that possible."""
+    large_concurrency: int = Setting(0, ge=0)
+    """Large responses that a worker makes at once, each on all processors; 0: its share of these, at least 1."""
+    queue_size: int = Setting(64, ge=0)
     """Requests of a worker that may wait for memory; more are refused with 503."""
-    patience: float = Setting(40.0, gt=0)
+    queue_timeout: float = Setting(40.0, gt=0)
     """Seconds a request may wait for memory before it is refused with 503."""
     first_byte_timeout: float = Setting(50.0, gt=0)
-    """Seconds until an answer's first byte; then the request is handed over. Shorter than nginx's
+    """Seconds until a response's first byte; then the request is handed over. Must be shorter than nginx's
     `proxy_read_timeout`."""
     total_timeout: float = Setting(900.0, gt=0)
-    """Seconds an answer may take in all, a client that reads slowly included; then its connection is broken."""
+    """Seconds a response may take in all, a client that reads slowly included; then its connection is broken."""
     stuck_calls: int = Setting(4, ge=1)
     """Native calls of a worker that may be stuck, longer than SIDECAR_FIRST_BYTE_TIMEOUT, before it is replaced."""
     quarantine: float = Setting(600.0, ge=0)
-    """Seconds an image that has crashed or blocked a worker is handed over; 0: not at all."""
-    drain: float = Setting(1.0, ge=0)
-    """Seconds that a worker told to stop still takes requests while `/sidecar/ready` says no."""
-    readers: int = Setting(64, ge=1)
+    """Seconds for which an image that has crashed or blocked a worker is handed over; 0: not at all."""
+    drain_time: float = Setting(1.0, ge=0)
+    """Seconds for which a worker that is to stop still takes requests while `/sidecar/ready` answers 503."""
+    reader_cache_size: int = Setting(64, ge=1)
     """Opened images that a worker keeps for the next request."""
     guarded: str = ""
-    """Why images may be guarded by something the sidecar does not know, as a delegate script: then everything is
-    handed over. Taken from Cantaloupe's configuration; may be set by hand."""
+    """Why images may be guarded by something that the sidecar does not know, as a delegate script: then every request
+    is handed over. Taken from Cantaloupe's configuration; may be set by hand."""
     authorization_is_done_in_front: bool = False
-    """Answer guarded images all the same. Every request that reaches the sidecar is then answered without asking the
-    delegate script: only right where nginx's `auth_request` or the like has already refused those who may not see."""
-    hand_over: Literal["", "enlarged", "scaled", "images", "all"] = ""
+    """Answer requests for guarded images all the same. Every request that reaches the sidecar is then answered without
+    asking the delegate script: only right if nginx's `auth_request` or the like has already refused those who may not
+    see the image."""
+    hand_over: Extent = ""
     """Requests that Cantaloupe must answer because of settings of its own; taken from its configuration."""
     log_level: Literal["debug", "info", "warning", "error"] = "info"
-    """How much is logged."""
-
-
-@dataclass(frozen=True)
-class Config:
-    """Every section, checked, and where each value came from."""
-
-    sections: Mapping[type[Section], Section]
-    origins: Mapping[tuple[str, str], str] = field(default_factory=dict)
-    """(table, field) -> `SIDECAR_X`, a file's name; absent for defaults."""
-
-    def section(self, kind: type[S]) -> S:
-        """The settings of one section; its defaults where it was not loaded."""
-        found = self.sections.get(kind)
-        return found if isinstance(found, kind) else kind()
+    """The least level that is logged."""
 
     @property
-    def core(self) -> Settings:
-        """The core's settings."""
-        return self.section(Settings)
+    def background(self) -> tuple[int, int, int]:
+        """The background colour as red, green and blue."""
+        red, green, blue = bytes.fromhex(self.background_color[1:])
+        return red, green, blue
 
-    @classmethod
-    def of(cls, *sections: Section) -> Config:
-        """A configuration made by hand, as tests and embedders need it."""
-        return cls({type(section): section for section in sections})
+
+def core(config: Config) -> Settings:
+    """Return the core's settings."""
+    return config.section(Settings)
 
 
 class _Variables(EnvSettingsSource):
-    """Values from variables. What should be JSON and is not stays as it is: the section then refuses it by name."""
+    """Values from variables. What should be JSON and is not stays as it is, so that the section refuses it by name."""
 
     def decode_complex_value(self, field_name: str, field: FieldInfo, value: Any) -> Any:
         try:
@@ -185,23 +151,18 @@ def load(
     layers: dict[str, Values] = dict(below or {})
     if toml is not None:
         layers[str(toml)] = _read_toml(toml)
+    every: list[type[Section]] = [Settings, *kinds]
     sections: dict[type[Section], Section] = {}
     origins: dict[tuple[str, str], str] = {}
-    wrong: list[str] = []
-    every: list[type[Section]] = [Settings, *kinds]
+    wrong = [*_unnamed(kinds)]
     for kind in every:
-        values: dict[str, object] = {}
-        for origin, layer in layers.items():
-            _overlay(kind, layer.get(kind.table, {}), values, origins, origin)
-        found = _Variables(kind, env_prefix=kind.variable(""), env_ignore_empty=True)()
-        for name, value in found.items():
-            _overlay(kind, {name: value}, values, origins, kind.variable(name))
+        values = _values(kind, layers, origins)
         try:
             sections[kind] = kind.model_validate(values)
         except ValidationError as error:
             wrong += [_explain(kind, problem["loc"], problem["msg"], origins) for problem in error.errors()]
     wrong += [
-        f"[{table}]: no plugin that is installed has such settings (from {toml})"
+        f"[{table}]: no installed plugin has such settings (from {toml})"
         for table in layers.get(str(toml), {})
         if not partly and table not in {kind.table for kind in every}
     ]
@@ -210,17 +171,30 @@ def load(
     return Config(sections, origins)
 
 
-def _overlay(
-    kind: type[Section],
-    layer: Mapping[str, object],
-    values: dict[str, object],
-    origins: dict[tuple[str, str], str],
-    origin: str,
-) -> None:
-    for name, value in layer.items():
-        if kind.table or not isinstance(value, dict):
-            values[name] = value
-            origins[kind.table, name] = origin
+def _unnamed(kinds: Iterable[type[Section]]) -> Iterator[str]:
+    """Return a line for each section of a plugin that would share the core's table."""
+    for kind in kinds:
+        if not kind.table:
+            yield f'{kind.__module__}.{kind.__qualname__}: settings of a plugin need a table name, as `table = "jpeg"`'
+
+
+def _values(
+    kind: type[Section], layers: Mapping[str, Values], origins: dict[tuple[str, str], str]
+) -> dict[str, object]:
+    """Return the values of a section, later layers over earlier ones and variables over all; notes their origins."""
+    values: dict[str, object] = {}
+    for origin, layer in layers.items():
+        for name, value in layer.get(kind.table, {}).items():
+            if kind.table or not isinstance(value, dict):
+                current = kind.renamed.get(name, name)
+                values[current], origins[kind.table, current] = value, origin
+    for old, name in kind.renamed.items():
+        if value := os.environ.get(kind.variable(old), ""):
+            values[name], origins[kind.table, name] = value, kind.variable(old)
+    found = _Variables(kind, env_prefix=kind.variable(""), env_ignore_empty=True)()
+    for name, value in found.items():
+        values[name], origins[kind.table, name] = value, kind.variable(name)
+    return values
 
 
 def _explain(
@@ -230,6 +204,16 @@ def _explain(
     origin = origins.get((kind.table, name))
     where = "" if origin in (None, kind.variable(name)) else f" (from {origin})"
     return f"{kind.variable(name)}: {message}{where}"
+
+
+def renamed_keys(kinds: Iterable[type[Section]], toml: Path) -> Iterator[str]:
+    """Return a line for each key of a TOML file that has another name now. Raises StartError if it cannot be read."""
+    content = _read_toml(toml)
+    for kind in kinds:
+        table = f"{kind.table}." if kind.table else ""
+        for name in content.get(kind.table, {}):
+            if name in kind.renamed:
+                yield f"{toml}: {table}{name} is now called {table}{kind.renamed[name]}"
 
 
 def _read_toml(path: Path) -> Values:

@@ -1,24 +1,27 @@
 """The exception tree, and what each branch means to the client.
 
 * SidecarError
-  + Elsewhere            Cantaloupe answers where there is one; else the sidecar says `status` itself
-    - BadRequest         400  the path does not follow the IIIF grammar, or asks for what cannot be
-    - Forbidden          403  larger than the operator allows
+  + HandOver             Cantaloupe answers if there is one; if not, the sidecar answers with `status`
+    - BadRequest         400  the path does not follow the IIIF grammar, or asks for the impossible
+    - Forbidden          403  the response would be larger than the operator allows
     - NotFound           404  no source knows the identifier
-    - NotAllowed         405  neither GET nor HEAD
-    - Unsupported        501  well formed, but outside what the sidecar answers
-    - UnsupportedFormat  415  an output format that no encoder makes
-    - DecodeError        500  a native decoder gave up on a file that looked whole
-    - EncodeError        500  a native encoder gave up
-    - Casualty           500  the image has lately crashed or blocked a worker
-    - DeadlinePassed     504  the time a request may take is over
-    - SourceError        502  the place where the bytes are did not give them
+    - NotAllowed         405  the method is neither GET nor HEAD
+    - Unsupported        501  the request is well formed, but outside what the sidecar answers
+    - UnsupportedFormat  415  no encoder makes the output format
+    - DecodeError        500  a native decoder failed on a file that looked whole
+    - EncodeError        500  a native encoder failed
+    - PluginFailure      500  a plugin raised an exception that is none of these
+    - InternalError      500  the sidecar itself did
+    - Quarantined        500  the image has recently crashed or blocked a worker
+    - DeadlinePassed     504  the time that a request may take is over
+    - SourceError        502  the storage failed to return the bytes
       x SourceTimeout    504
-      x SourceChanged    502  the object is another one than when the request began
-  + Refusal              the sidecar answers, whoever stands behind it
+      x SourceChanged    502  the object is no longer the one that the request began with
+  + Refusal              the sidecar answers, even if a Cantaloupe stands behind it
     - Malformed          500  the file's structure is broken: decoders hang on such files, so none is asked
-    - TooLarge           413  one answer would need more memory than the worker may use
+    - TooLarge           413  one response would need more memory than the worker may use
     - Overloaded         503  too much is under way; try again later
+    - ClientGone         503  the client disconnected
   + StartError           at start, never in a request: a setting or a native library is missing or wrong
 """
 
@@ -28,95 +31,107 @@ from typing import ClassVar
 
 
 class SidecarError(Exception):
-    """Base of all that the sidecar and its plugins raise on purpose."""
+    """Base of everything that the sidecar and its plugins raise on purpose."""
 
     status: ClassVar[int] = 500
     reason: ClassVar[str] = "error"
     """One word for metrics and logs."""
 
 
-class Elsewhere(SidecarError):
-    """Not answered here: Cantaloupe's where there is one, else a problem text with `status`."""
+class HandOver(SidecarError):
+    """Cantaloupe answers if there is one; if not, the sidecar answers with a problem text and `status`."""
 
-    reason = "elsewhere"
+    reason = "handover"
 
 
-class BadRequest(Elsewhere):
+class BadRequest(HandOver):
     """The request breaks the grammar or asks for something impossible; the text names the wrong part."""
 
     status = 400
     reason = "bad-request"
 
 
-class Forbidden(Elsewhere):
+class Forbidden(HandOver):
     """The request asks for more than the operator allows."""
 
     status = 403
     reason = "forbidden"
 
 
-class NotFound(Elsewhere):
+class NotFound(HandOver):
     """No source knows the identifier."""
 
     status = 404
     reason = "not-found"
 
 
-class NotAllowed(Elsewhere):
-    """Neither GET nor HEAD."""
+class NotAllowed(HandOver):
+    """The method is neither GET nor HEAD."""
 
     status = 405
     reason = "method"
 
 
-class Unsupported(Elsewhere):
-    """Well formed, but outside what the sidecar answers rightly."""
+class Unsupported(HandOver):
+    """The request is well formed, but outside what the sidecar answers correctly."""
 
     status = 501
     reason = "unsupported"
 
 
-class UnsupportedFormat(Elsewhere):
-    """No encoder makes the output format asked for."""
+class UnsupportedFormat(HandOver):
+    """No encoder makes the output format."""
 
     status = 415
     reason = "format"
 
 
-class DecodeError(Elsewhere):
+class DecodeError(HandOver):
     """A native decoder failed on a file whose structure looked whole."""
 
     reason = "decode"
 
 
-class EncodeError(Elsewhere):
+class EncodeError(HandOver):
     """A native encoder failed."""
 
     reason = "encode"
 
 
-class Casualty(Elsewhere):
-    """The image was being worked on when a worker crashed or a native call got stuck, a while ago."""
+class PluginFailure(HandOver):
+    """A plugin raised an exception that it should not have; the log has its traceback."""
 
-    reason = "casualty"
+    reason = "plugin"
 
 
-class DeadlinePassed(Elsewhere):
-    """The time a request may take is over; what it had begun in native code is left to end by itself."""
+class InternalError(HandOver):
+    """The sidecar failed in a way that nobody foresaw; the log has the traceback."""
+
+    reason = "crash"
+
+
+class Quarantined(HandOver):
+    """The image was in progress when a worker crashed or a native call got stuck, a short time ago."""
+
+    reason = "quarantined"
+
+
+class DeadlinePassed(HandOver):
+    """The time that a request may take is over; native calls that it has begun end by themselves."""
 
     status = 504
     reason = "deadline"
 
 
-class SourceError(Elsewhere):
-    """The place where the bytes are did not give them."""
+class SourceError(HandOver):
+    """The storage failed to return the requested bytes."""
 
     status = 502
     reason = "source"
 
 
 class SourceTimeout(SourceError):
-    """The place where the bytes are did not answer in time."""
+    """The storage did not answer in time."""
 
     status = 504
     reason = "source-timeout"
@@ -129,26 +144,26 @@ class SourceChanged(SourceError):
 
 
 class Refusal(SidecarError):
-    """The sidecar answers this itself, whoever stands behind it."""
+    """The sidecar answers itself, even if a Cantaloupe stands behind it."""
 
     reason = "refused"
 
 
 class Malformed(Refusal):
-    """The file's structure is broken. Never handed over: such files make decoders behind us spin for ever."""
+    """The file's structure is broken. Never handed over: such files make decoders behind the sidecar spin for ever."""
 
     reason = "malformed"
 
 
 class TooLarge(Refusal):
-    """One answer would need more memory than the worker may use."""
+    """One response would need more memory than the worker may use."""
 
     status = 413
     reason = "too-large"
 
     def __init__(self, size: int, limit: int) -> None:
         """Both in bytes."""
-        super().__init__(f"this answer takes about {size >> 20} MiB of memory; the limit is {limit >> 20} MiB")
+        super().__init__(f"this response takes about {size >> 20} MiB of memory; the limit is {limit >> 20} MiB")
 
 
 class Overloaded(Refusal):
@@ -156,6 +171,16 @@ class Overloaded(Refusal):
 
     status = 503
     reason = "overloaded"
+
+
+class ClientGone(Refusal, ConnectionResetError):
+    """The client disconnected.
+
+    A ConnectionResetError, so that gunicorn does not log it when raised mid-response.
+    """
+
+    status = 503
+    reason = "client-gone"
 
 
 class StartError(SidecarError):

@@ -13,7 +13,8 @@ from pathlib import Path
 from typing import Final
 
 from sidecar import cantaloupe
-from sidecar.config import Config, Section, Settings
+from sidecar.config import Settings, renamed_keys
+from sidecar.plugin import Config, Section
 from sidecar.registry import Plugins
 
 TOML: Final = "SIDECAR_CONFIG"
@@ -22,32 +23,39 @@ CANTALOUPE: Final = "SIDECAR_CANTALOUPE_CONFIG"
 
 @dataclass(frozen=True, slots=True)
 class Setup:
-    """Plugins, settings, and what people should know of both."""
+    """Plugins, settings, and warnings to show the operator."""
 
     plugins: Plugins
     config: Config
-    notes: Sequence[str]
-    """Lines on variables that are no settings, and on keys of Cantaloupe that are not honoured."""
+    warnings: Sequence[str]
+    """Lines on variables that are no settings, settings that were renamed, and keys of Cantaloupe without effect."""
 
 
 def setup(environment: Mapping[str, str] = os.environ) -> Setup:
     """Find the plugins and read every setting. Raises StartError."""
     plugins = Plugins()
     sections: list[type[Section]] = [Settings, *plugins.sections()]
-    notes = [*unknown_variables(sections, environment)]
+    warnings = [*unknown_variables(sections, environment)]
     below = {}
     if path := environment.get(CANTALOUPE):
         takeover = cantaloupe.read(Path(path), sections, environment)
         below[path] = takeover.values
-        notes += map(str, takeover.notes)
-    toml = environment.get(TOML)
-    return Setup(plugins, plugins.configure(Path(toml) if toml else None, below), notes)
+        warnings += map(str, takeover.notes)
+    toml = Path(environment[TOML]) if environment.get(TOML) else None
+    if toml:
+        warnings += renamed_keys(sections, toml)
+    return Setup(plugins, plugins.configure(toml, below), warnings)
 
 
 def unknown_variables(sections: Iterable[type[Section]], environment: Mapping[str, str]) -> Iterator[str]:
-    """A line for each variable that looks like a setting and is none: most often a slip of the pen."""
-    known = {TOML, CANTALOUPE, *(kind.variable(name) for kind in sections for name in kind.model_fields)}
+    """Return a line for each variable that looks like a setting and is none: most often a typing error."""
+    kinds = [*sections]
+    known = {TOML, CANTALOUPE, *(kind.variable(name) for kind in kinds for name in kind.model_fields)}
+    renamed = {kind.variable(old): kind.variable(new) for kind in kinds for old, new in kind.renamed.items()}
     for name in sorted(environment):
-        if name.upper().startswith("SIDECAR_") and name.upper() not in known:
-            nearest = get_close_matches(name.upper(), known, n=1)
+        variable = name.upper()
+        if variable in renamed:
+            yield f"{name} is now called {renamed[variable]}"
+        elif variable.startswith("SIDECAR_") and variable not in known:
+            nearest = get_close_matches(variable, known, n=1)
             yield f"{name} is not a setting" + (f"; did you mean {nearest[0]}?" if nearest else "")

@@ -2,7 +2,7 @@
 
 Since 4.1 Cantaloupe has its own reader (`config/PropertiesDocument.java`), which is not that of Java's
 `java.util.Properties`: UTF-8, no continued lines, no escapes but that a run of backslashes counts as one, and `=`
-parts a line before `:` does. A library for `java.util.Properties` would read many a value as something else.
+splits a line before `:` does. A library for `java.util.Properties` would read many values differently.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from sidecar.errors import StartError
 T = TypeVar("T")
 
 _BLANK = "".join(map(chr, range(0x21)))
-"""What Java's String.trim() takes away; str.strip() would take more."""
+"""What Java's String.trim() removes; str.strip() would remove more."""
 _WHOLE = re.compile(r"[+-]?[0-9]+")
 _REAL = re.compile(r"[+-]?([0-9]+\.?[0-9]*|\.[0-9]+)([eE][+-]?[0-9]+)?")
 _FLAGS: Mapping[str, bool] = MappingProxyType({"true": True, "1": True, "false": False, "0": False})
@@ -35,23 +35,23 @@ class Properties:
 
     @property
     def keys(self) -> Sequence[str]:
-        """Every key that a file has, in the order they stand there, each once."""
+        """Every key that a file has, in the order of the files, each once."""
         return [*dict.fromkeys(key for file in self.files for key in file)]
 
     def text(self, key: str, default: str = "") -> str:
-        """The value; a variable that is set to nothing counts, a key that is set to nothing does not."""
+        """Return the value; a variable that is set to nothing counts, a key that is set to nothing does not."""
         return self._first(key, str, default)
 
     def flag(self, key: str, default: bool) -> bool:  # noqa: FBT001 - the value itself
-        """The value where it is `true`, `1`, `false` or `0`, else the default, as Cantaloupe does silently."""
+        """Return the value if it is `true`, `1`, `false` or `0`, else the default, as Cantaloupe does silently."""
         return self._first(key, _FLAGS.get, default)
 
     def whole(self, key: str, default: int) -> int:
-        """The value where it is a whole number, else the default, as Cantaloupe does silently."""
+        """Return the value if it is a whole number, else the default, as Cantaloupe does silently."""
         return self._first(key, lambda text: int(text) if _WHOLE.fullmatch(text) else None, default)
 
     def real(self, key: str, default: float) -> float:
-        """The value where it is a number, else the default, as Cantaloupe does silently."""
+        """Return the value if it is a number, else the default, as Cantaloupe does silently."""
         return self._first(key, lambda text: float(text) if _REAL.fullmatch(text) else None, default)
 
     def _first(self, key: str, parse: Callable[[str], T | None], default: T) -> T:
@@ -62,21 +62,21 @@ class Properties:
         variable = variable_of(key)
         if variable in self.environment:
             yield self.environment[variable]
-        # Only the nearest file that has the key is asked, even where it says nothing there.
+        # Only the nearest file that has the key is asked, even if the key is empty there.
         nearest = next((file[key] for file in self.files if key in file), "")
         if nearest:
             yield nearest
 
 
 def variable_of(key: str) -> str:
-    """The environment variable that Cantaloupe puts over a key."""
+    """Return the environment variable that Cantaloupe puts over a key."""
     return re.sub(r"[^A-Za-z0-9]", "_", key.upper())
 
 
 def load(path: Path, environment: Mapping[str, str]) -> Properties:
     """Read a file and all it extends. Raises StartError.
 
-    Cantaloupe goes on where a file cannot be read; here that is an error, for nobody knows what it would have said.
+    Cantaloupe goes on if a file cannot be read; here that is an error, since its content is unknown.
     """
     files: dict[Path, Mapping[str, str]] = {}
     following: Path | None = path.absolute()
@@ -87,7 +87,7 @@ def load(path: Path, environment: Mapping[str, str]) -> Properties:
 
 
 def parse(text: str, path: Path) -> Mapping[str, str]:
-    """The keys of one file. Raises StartError with the line that is neither a comment nor has a key."""
+    """Return the keys of one file. Raises StartError with the line that is neither a comment nor has a key."""
     pairs: dict[str, str] = {}
     for number, line in enumerate(text.split("\n"), 1):
         content = line.strip(_BLANK)
@@ -97,7 +97,7 @@ def parse(text: str, path: Path) -> Mapping[str, str]:
         if not separator or not key:
             raise StartError(f"{path}:{number}: neither a comment nor `key = value`")
         name = key.strip(_BLANK)
-        # Of a key that stands there twice, the first that says something counts.
+        # If a key occurs twice, the first value that is not empty counts.
         pairs[name] = pairs.get(name) or re.sub(r"\\+", r"\\", value.strip(_BLANK))
     return pairs
 

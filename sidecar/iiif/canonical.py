@@ -1,11 +1,11 @@
 """The canonical path of a request, in the form of Cantaloupe's Link header.
 
-Where Cantaloupe is wrong this differs on purpose:
+Deliberate differences, since Cantaloupe is wrong there:
 
 - Sizes keep the ratio of the region; Cantaloupe writes what they would be of the whole image.
-- In version 2 a size is `w,h` where `w,` would give another height; Cantaloupe always writes `w,`.
-- In version 3 a size has `^` where it is larger than the region; Cantaloupe compares with the whole image.
-- Regions of a scale-constrained image are in its own pixels; Cantaloupe's are not where they were asked for by `pct:`.
+- In version 2 a size is `w,h` if `w,` would give another height; Cantaloupe always writes `w,`.
+- In version 3 a size has `^` if it is larger than the region; Cantaloupe compares with the whole image.
+- Regions of a scale-constrained image are in its own pixels; Cantaloupe's are not if they were asked for by `pct:`.
 """
 
 from __future__ import annotations
@@ -13,15 +13,14 @@ from __future__ import annotations
 from fractions import Fraction
 from typing import Final
 
-from sidecar.iiif.extent import Constraint, constrained, half_up, scaled_size
 from sidecar.iiif.geometry import Geometry
 from sidecar.iiif.parse import (
     CARET_VERSION,
     Exact,
     Full,
     FullSize,
-    ImageRequest,
     Max,
+    Parameters,
     Percent,
     Pixels,
     Region,
@@ -29,13 +28,14 @@ from sidecar.iiif.parse import (
     Square,
     Width,
 )
-from sidecar.model import Rect
+from sidecar.iiif.sizes import Constraint, constrained, half_up, scaled_size
+from sidecar.plugin import Rect
 
 _ONE: Final = Fraction(1)
 
 
-def canonical(request: ImageRequest, geometry: Geometry, constraint: Constraint = _ONE) -> str:
-    """The canonical `region/size/rotation/quality.format` of a request, in the form of Cantaloupe's Link header."""
+def canonical(request: Parameters, geometry: Geometry, constraint: Constraint = _ONE) -> str:
+    """Return the canonical `region/size/rotation/quality.format` of a request, as in Cantaloupe's Link header."""
     return "/".join(
         (
             _region_text(request.region, geometry.region, constraint),
@@ -59,7 +59,7 @@ def _region_text(region: Region, rect: Rect, constraint: Constraint) -> str:
     return ",".join(str(half_up(edge)) for edge in edges)
 
 
-def _size_text(request: ImageRequest, geometry: Geometry, constraint: Constraint) -> str:
+def _size_text(request: Parameters, geometry: Geometry, constraint: Constraint) -> str:
     size, form = geometry.size, request.size.form
     keyword = _keyword(form)
     if keyword:

@@ -1,14 +1,14 @@
 """Region, size and rotation of a request measured against an image, as Cantaloupe does.
 
-Where the two differ, on purpose:
+Deliberate differences:
 
 - A `pct:` region that reaches beyond the image is cropped; Cantaloupe answers 500 to more than 100 percent.
 - A `pct:` region is exact; Cantaloupe reads it as a 32 bit float in version 2 and may be a pixel off.
 - A rotation of 360 is one of 0 in both versions; Cantaloupe answers 500 in version 2.
 - `max` shrinks the region to `max_pixels`; Cantaloupe fits the region to the size that the whole image would get, and
   so enlarges small regions of large images.
-- `^max` is the largest size within both `max_scale` and `max_pixels`; Cantaloupe answers 403 where the first exceeds
-  the second, and fits to a square where only the second is set.
+- `^max` is the largest size within both `max_scale` and `max_pixels`; Cantaloupe answers 403 if the first exceeds
+  the second, and fits to a square if only the second is set.
 """
 
 from __future__ import annotations
@@ -19,20 +19,9 @@ from fractions import Fraction
 from typing import Final
 
 from sidecar.errors import BadRequest, Forbidden
-from sidecar.iiif.extent import Constraint, Extent, extent, half_up, scaled_size, settled
-from sidecar.iiif.parse import (
-    CARET_VERSION,
-    Full,
-    FullSize,
-    ImageRequest,
-    Max,
-    Percent,
-    Pixels,
-    Region,
-    Rotation,
-    Square,
-)
-from sidecar.model import Rect, Size
+from sidecar.iiif.parse import CARET_VERSION, Full, FullSize, Max, Parameters, Percent, Pixels, Region, Rotation, Square
+from sidecar.iiif.sizes import Constraint, Extent, extent, half_up, scaled_size, settled
+from sidecar.plugin import Rect, Size
 
 _HALF: Final = Fraction(1, 2)
 _ONE: Final = Fraction(1)
@@ -47,19 +36,19 @@ class Orientation:
     """0 to 3."""
 
     def then(self, after: Orientation) -> Orientation:
-        """One orientation after the other, as one."""
+        """Return one orientation after the other, as one."""
         # Mirroring what was turned one way is turning what was mirrored the other way.
         turns = -self.quarter_turns if after.mirror else self.quarter_turns
         return Orientation(self.mirror != after.mirror, (turns + after.quarter_turns) % 4)
 
     def apply(self, size: Size) -> Size:
-        """The size of a picture of `size` once oriented."""
+        """Return the size of a picture of `size` once oriented."""
         return size.turned if self.quarter_turns % 2 else size
 
 
 @dataclass(frozen=True, slots=True)
 class Geometry:
-    """What is cut from the image, to which size it is scaled, and how that is oriented in the end."""
+    """The region that is cut from the image, the size it is scaled to, and how that is oriented in the end."""
 
     region: Rect
     """In pixels of the image at full resolution, within it."""
@@ -69,12 +58,12 @@ class Geometry:
 
     @property
     def answer(self) -> Size:
-        """The size of the answer."""
+        """The size of the response."""
         return self.orientation.apply(self.size)
 
 
 def measure(
-    request: ImageRequest,
+    request: Parameters,
     image: Size,
     *,
     max_scale: float,
@@ -82,13 +71,13 @@ def measure(
     sizes: Collection[Size] | None = None,
     constraint: Constraint = _ONE,
 ) -> Geometry:
-    """What a request is of an image.
+    """Measure a request against an image.
 
-    `image` is its size at full resolution, `constraint` that of the identifier, `sizes` are the only ones allowed where
+    `image` is its size at full resolution, `constraint` that of the identifier, `sizes` are the only ones allowed if
     `restrict_to_sizes` is set. `max_scale` and `max_pixels` of 0 allow any.
 
-    Raises BadRequest where the region lies outside or nothing would be left, and in version 3 for scales above what is
-    allowed; Forbidden for the other limits.
+    Raises BadRequest if the region lies outside or nothing would be left, and in version 3 for scales above the limit;
+    Forbidden for the other limits.
     """
     region = _region(request.region, image, constraint)
     size = settled(request.size, region.size, max_scale, max_pixels, constraint)
@@ -141,7 +130,7 @@ def _orientation(rotation: Rotation) -> Orientation:
 
 
 def _scale(becomes: Extent, whole: Size) -> Fraction:
-    """In the direction in which it is larger."""
+    """Return the scale in the direction in which it is larger."""
     return max(becomes.width / whole.width, becomes.height / whole.height)
 
 
@@ -151,7 +140,7 @@ def _check_constraint(scale: Fraction, whole: Size, constraint: Constraint) -> N
         raise Forbidden("size: it is larger than the identifier's scale constraint allows")
 
 
-def _check_scale(request: ImageRequest, scale: Fraction, max_scale: float) -> None:
+def _check_scale(request: Parameters, scale: Fraction, max_scale: float) -> None:
     if request.version >= CARET_VERSION and not request.size.upscale and scale > 1:
         raise BadRequest("size: sizes above that of the image begin with ^")
     # In doubles, as the setting is one: 110 percent is not above 1.1.

@@ -1,8 +1,8 @@
-"""info.json: what the service offers of an image, field by field and in the order in which Cantaloupe writes it.
+"""info.json: what is offered of an image, field by field and in the order in which Cantaloupe writes it.
 
-Where it differs on purpose: sizes that `max_scale` would refuse are not listed; `maxArea` is given in version 2 too
-where only `max_pixels` is set; a tile is as the file has it (Cantaloupe swaps sides that lie across the image's), and
-none is made of the whole of an untiled image under a scale constraint; upscaling is among the features where
+Differences on purpose: sizes that `max_scale` would refuse are not listed; `maxArea` is given in version 2 too
+if only `max_pixels` is set; a tile is as the file has it (Cantaloupe swaps sides that lie across the image's), and
+none is made of the whole of an untiled image under a scale constraint; upscaling is among the features if
 `max_scale` is 0, which allows it.
 """
 
@@ -14,8 +14,8 @@ from fractions import Fraction
 from math import ceil, floor, inf
 from typing import Final
 
-from sidecar.iiif.extent import Constraint, Extent, constrained
-from sidecar.model import Size
+from sidecar.iiif.sizes import Constraint, Extent, constrained
+from sidecar.plugin import Size
 
 # In the order of Cantaloupe's hash tables, so that answers compare equal.
 _QUALITIES_2: Final = ("bitonal", "default", "gray", "color")
@@ -68,21 +68,21 @@ _DETAILED_PROFILE: Final = 2
 
 
 @dataclass(frozen=True, slots=True)
-class Service:
-    """What is offered of every image. Limits of 0 are none."""
+class Profile:
+    """What is offered of every image, as a IIIF profile describes it. A limit of 0 is none."""
 
     max_scale: float = 1.0
     max_pixels: int = 0
     min_size: int = 64
     min_tile_size: int = 512
     formats: Sequence[str] = ("jpg", "tif", "gif", "png")
-    """What can be had: the default is what Cantaloupe lists."""
+    """The default is what Cantaloupe lists."""
     arbitrary_rotation: bool = True
-    """Whether other angles than quarter turns can be had."""
+    """Whether other angles than quarter turns are offered."""
 
 
 def scale_factors(image: Size, min_size: int, constraint: Constraint = _ONE) -> list[int]:
-    """1, 2, 4 … as long as the smaller side stays at least `min_size`."""
+    """Return 1, 2, 4 … as long as the smaller side stays at least `min_size`."""
     side = min(constrained(image, constraint))
     factors = [1]
     while side / (factors[-1] * 2) >= min_size:
@@ -90,32 +90,32 @@ def scale_factors(image: Size, min_size: int, constraint: Constraint = _ONE) -> 
     return factors
 
 
-def sizes(image: Size, service: Service, constraint: Constraint = _ONE) -> list[Size]:
-    """The sizes worth asking for, smallest first: the image halved again and again, within the limits."""
+def sizes(image: Size, profile: Profile, constraint: Constraint = _ONE) -> list[Size]:
+    """Return the sizes worth asking for, smallest first: the image halved again and again, within the limits."""
     virtual = constrained(image, constraint)
-    limit = max_area(virtual, service)
-    factors = reversed(scale_factors(image, service.min_size, constraint))
+    limit = max_area(virtual, profile)
+    factors = reversed(scale_factors(image, profile.min_size, constraint))
     halved = [virtual.scaled(Fraction(1, factor)) for factor in factors]
     within = [extent.rounded for extent in halved if not limit or extent.area <= limit]
-    return [size for size in within if _allowed(size, image, service)]
+    return [size for size in within if _allowed(size, image, profile)]
 
 
-def _allowed(size: Size, image: Size, service: Service) -> bool:
-    """Whether it may be asked for: rounding may have led above a limit."""
+def _allowed(size: Size, image: Size, profile: Profile) -> bool:
+    """Report whether a size may be asked for: rounding may have led above a limit."""
     scale = max(size.width / image.width, size.height / image.height)
-    return size.area <= (service.max_pixels or inf) and scale <= (service.max_scale or inf)
+    return size.area <= (profile.max_pixels or inf) and scale <= (profile.max_scale or inf)
 
 
-def max_area(virtual: Extent, service: Service) -> int:
-    """The largest answer in pixels; 0 for no limit."""
-    limits = [Fraction(service.max_pixels)] if service.max_pixels else []
-    if service.max_scale:
-        limits.append(virtual.area * Fraction(str(service.max_scale)))
+def max_area(virtual: Extent, profile: Profile) -> int:
+    """Return the largest response in pixels; 0 for no limit."""
+    limits = [Fraction(profile.max_pixels)] if profile.max_pixels else []
+    if profile.max_scale:
+        limits.append(virtual.area * Fraction(str(profile.max_scale)))
     return floor(min(limits, default=Fraction(0)))
 
 
 def tile_size(image: Size, tile: Size | None, min_tile_size: int, constraint: Constraint = _ONE) -> Size:
-    """The tile that is cheap: the file's own, doubled until it is worth a request; None and strips are untiled."""
+    """Return the cheap tile: the file's own, doubled until it is worth a request; None and strips are untiled."""
     virtual = constrained(image, constraint)
     enough = Fraction(min_tile_size)
     least = Extent(min(virtual.width, enough), min(virtual.height, enough))
@@ -132,19 +132,19 @@ def information(
     uri: str,
     image: Size,
     tile: Size | None,
-    service: Service,
+    profile: Profile,
     constraint: Constraint = _ONE,
 ) -> dict[str, object]:
-    """The object of info.json, for version 2 or 3; `uri` is the image's own, as the client knows it."""
+    """Return the object of info.json, for version 2 or 3; `uri` is the image's own, as the client knows it."""
     describe = _version_2 if version == _DETAILED_PROFILE else _version_3
-    return describe(uri, _Image(image, tile, service, constraint))
+    return describe(uri, _Image(image, tile, profile, constraint))
 
 
 @dataclass(frozen=True, slots=True)
 class _Image:
     size: Size
     tile: Size | None
-    service: Service
+    profile: Profile
     constraint: Constraint
 
     @property
@@ -157,35 +157,35 @@ class _Image:
 
     @property
     def sizes(self) -> list[Mapping[str, int]]:
-        return [_json(size) for size in sizes(self.size, self.service, self.constraint)]
+        return [_json(size) for size in sizes(self.size, self.profile, self.constraint)]
 
     @property
     def tiles(self) -> list[Mapping[str, object]]:
-        tile = tile_size(self.size, self.tile, self.service.min_tile_size, self.constraint)
-        return [{**_json(tile), "scaleFactors": scale_factors(self.size, self.service.min_size, self.constraint)}]
+        tile = tile_size(self.size, self.tile, self.profile.min_tile_size, self.constraint)
+        return [{**_json(tile), "scaleFactors": scale_factors(self.size, self.profile.min_size, self.constraint)}]
 
     @property
     def max_area(self) -> Mapping[str, int]:
-        area = max_area(self.virtual, self.service)
+        area = max_area(self.virtual, self.profile)
         return {"maxArea": area} if area else {}
 
     @property
     def level(self) -> str:
         """IIIF Image API compliance, 2.1 section 5 and 3.0 section 5: level 2 includes PNG."""
-        return "level2" if {"jpg", "png"} <= {*self.service.formats} else "level1"
+        return "level2" if {"jpg", "png"} <= {*self.profile.formats} else "level1"
 
     def features(self, all_features: Sequence[str]) -> list[str]:
-        upscaling = self.constraint == 1 and not 0 < self.service.max_scale <= 1
+        upscaling = self.constraint == 1 and not 0 < self.profile.max_scale <= 1
         without = frozenset() if upscaling else _UPSCALING
-        rotation = self.service.arbitrary_rotation
+        rotation = self.profile.arbitrary_rotation
         return [name for name in all_features if name not in without and (rotation or name != "rotationArbitrary")]
 
 
 def _version_2(uri: str, image: _Image) -> dict[str, object]:
     details: dict[str, object] = {
-        "formats": [*image.service.formats],
-        # Cantaloupe gives it in version 2 only where `max_pixels` is set.
-        **(image.max_area if image.service.max_pixels else {}),
+        "formats": [*image.profile.formats],
+        # Cantaloupe gives it in version 2 only if `max_pixels` is set.
+        **(image.max_area if image.profile.max_pixels else {}),
         "qualities": [*_QUALITIES_2],
         "supports": image.features(_FEATURES_2),
     }
@@ -212,7 +212,7 @@ def _version_3(uri: str, image: _Image) -> dict[str, object]:
         "sizes": image.sizes,
         "tiles": image.tiles,
         "extraQualities": [*_QUALITIES_3],
-        "extraFormats": [name for name in image.service.formats if name not in ("jpg", "png")],
+        "extraFormats": [name for name in image.profile.formats if name not in ("jpg", "png")],
         "extraFeatures": image.features(_FEATURES_3),
     }
 

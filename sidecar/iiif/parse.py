@@ -1,8 +1,8 @@
-"""The path of an image request: decoded segments become one frozen value.
+"""The parameters of an image request: decoded path segments become one frozen value.
 
 The grammar is that of the IIIF Image API 2.1 and 3.0 (section 4 of both), read strictly: numbers are ASCII digits with
 at most one point, keywords are lower case. Cantaloupe reads some parts more loosely (`1e2`, `+5`, ` 5`, `DEFAULT.JPG`);
-such requests are BadRequest here and thereby its to answer.
+such requests are BadRequest here, so that Cantaloupe answers them.
 """
 
 from __future__ import annotations
@@ -101,11 +101,11 @@ SizeForm: TypeAlias = Max | FullSize | Width | Height | Scaled | Exact | Confine
 
 @dataclass(frozen=True, slots=True)
 class SizeSpec:
-    """What size is asked for."""
+    """The size parameter."""
 
     form: SizeForm
     upscale: bool = False
-    """Whether `^` stands before it; never in version 2."""
+    """Whether it begins with `^`; never in version 2."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -118,8 +118,8 @@ class Rotation:
 
 
 @dataclass(frozen=True, slots=True)
-class ImageRequest:
-    """What an image request asks for, whatever the image."""
+class Parameters:
+    """The image request parameters (Image API 3.0 §4), whatever the image."""
 
     version: int
     """Of the Image API: 2 or 3."""
@@ -131,7 +131,7 @@ class ImageRequest:
 
 
 QUALITIES: Final = ("default", "color", "gray", "bitonal")
-# What Cantaloupe writes from any source beside what encoders make here; it answers 415 to the rest.
+# What Cantaloupe writes from any source beside what encoders make here; it answers the rest with 415.
 _CANTALOUPES_FORMATS: Final = frozenset({"jpg", "png", "tif", "gif"})
 
 # Bounded, so that no text makes huge integers: 2**31 pixels have ten digits.
@@ -154,16 +154,16 @@ CARET_VERSION: Final = 3
 
 def parse(
     version: int, region: str, size: str, rotation: str, quality_format: str, formats: Collection[str]
-) -> ImageRequest:
+) -> Parameters:
     """Read the percent-decoded segments of an image request; `formats` are those that encoders make.
 
-    Raises BadRequest naming the part that is wrong, NotFound where the last segment names no format (no such route in
-    Cantaloupe), UnsupportedFormat where nobody writes it, Unsupported for legal requests that only Cantaloupe answers.
+    Raises BadRequest naming the part that is wrong, NotFound if the last segment names no format (no such route in
+    Cantaloupe), UnsupportedFormat if nobody writes it, Unsupported for legal requests that only Cantaloupe answers.
     """
     quality, dot, extension = quality_format.rpartition(".")
     if not (quality and dot and extension):
         raise NotFound(f"format: {_shown(quality_format)} is not of the form quality.format")
-    request = ImageRequest(
+    request = Parameters(
         version=version,
         region=_region(region),
         size=_size(version, size),
@@ -231,15 +231,15 @@ def _quality(text: str) -> str:
     return text
 
 
-def _check_supported(request: ImageRequest, formats: Collection[str]) -> None:
+def _check_supported(request: Parameters, formats: Collection[str]) -> None:
     if request.format not in formats:
         if request.format in _CANTALOUPES_FORMATS:
-            raise Unsupported(f"format: {request.format} is not made here")
+            raise Unsupported(f"format: {request.format} is not written here")
         raise UnsupportedFormat(f"format: {_shown(request.format)} is none of {', '.join(sorted(formats))}")
     if request.rotation.degrees % 90:
-        raise Unsupported(f"rotation: {request.rotation.degrees:g} degrees are no quarter turns")
+        raise Unsupported(f"rotation: {request.rotation.degrees:g} is not a multiple of 90 degrees")
 
 
 def _shown(text: str) -> str:
-    """Of any text, control characters and lone surrogates included, what can stand in a message."""
+    """Return what can stand in a message of any text, control characters and lone surrogates included."""
     return ascii(text if len(text) <= 40 else text[:40] + "...")  # noqa: PLR2004  # long enough to recognise

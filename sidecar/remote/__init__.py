@@ -1,11 +1,6 @@
-"""Far objects as blobs: what every source has in common whose bytes come over a network.
+"""Objects of remote storage as blobs: what all sources have in common whose bytes come over a network.
 
-A plugin brings a `Transport` (for HTTP: `RangedTransport` over its own `Far`) and settings made from `RemoteSettings`;
-`RemoteObjects` does the rest: finding, kept blocks, single flight, joined ranges, turns, further attempts, deadlines.
+A source brings a `Transport` (for HTTP: `RangedTransport` over its own `HttpOrigin`) and settings made from
+`RemoteSettings`; `RemoteObjects` does the rest: finding, kept blocks, single flight, joined ranges, concurrency,
+retries, deadlines. Plugins import it from `sidecar.plugin.remote`. Imports the public API and errors only.
 """
-
-from sidecar.remote.settings import RemoteSettings
-from sidecar.remote.source import RemoteObjects
-from sidecar.remote.transport import Opening, Transient, Transport, Version
-
-__all__ = ["Opening", "RemoteObjects", "RemoteSettings", "Transient", "Transport", "Version"]

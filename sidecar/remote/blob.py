@@ -1,4 +1,4 @@
-"""The blob of a far object: ranges out of shared blocks."""
+"""The blob of a remote object: ranges out of shared blocks."""
 
 from __future__ import annotations
 
@@ -11,61 +11,60 @@ from pathlib import Path
 from typing import Protocol
 
 from sidecar.errors import SourceChanged, SourceError
-from sidecar.model import Buffer, ByteRange
+from sidecar.plugin import Buffer, ByteRange
 from sidecar.remote.transport import Version
 
 
 @dataclass(frozen=True, slots=True)
-class Identity:
-    """An object at one moment, and the name it has among all blobs."""
+class ObjectVersion:
+    """An object at one moment, and its name among all blobs."""
 
     key: str
-    """As the transport knows the object."""
+    """The transport's name of the object."""
     version: Version
     etag: str
     """As `Blob.etag`."""
 
     @classmethod
-    def of(cls, origin: str, key: str, version: Version) -> Identity:
+    def of(cls, origin: str, key: str, version: Version) -> ObjectVersion:
         """Name a version of an object of an origin."""
         whole = "\0".join((origin, key, str(version.size), version.validator))
         return cls(key, version, sha256(whole.encode()).hexdigest()[:32])
 
 
 class Reader(Protocol):
-    """Where a RemoteBlob has its bytes from."""
+    """What a RemoteBlob reads from."""
 
-    def read(self, identity: Identity, ranges: Sequence[ByteRange]) -> Sequence[Buffer]:
-        """The bytes of each range."""
+    def read(self, identity: ObjectVersion, ranges: Sequence[ByteRange]) -> Sequence[Buffer]:
+        """Return the bytes of each range."""
         ...
 
 
 @dataclass(frozen=True, slots=True)
 class RemoteBlob:
-    """A Blob whose bytes are far away."""
+    """A Blob whose bytes come over a network."""
 
     name: str
-    identity: Identity
+    identity: ObjectVersion
     reader: Reader = field(repr=False)
     forget: Callable[[], None] = field(repr=False)
-    """Called when the object turns out to be another one by now, so that the next request finds the new one."""
+    """Called if the object has changed, so that the next request finds the new one."""
 
     @property
     def size(self) -> int:
-        """In bytes."""
         return self.identity.version.size
 
     @property
     def etag(self) -> str:
-        """Differs between any two blobs, and whenever the content changes."""
+        """A text that differs between any two blobs, and whenever the content changes."""
         return self.identity.etag
 
     @property
     def last_modified(self) -> datetime | None:
-        """As the far place says; None where it says nothing that can be read."""
+        """The time that the origin states; None if it states none that can be read."""
         try:
             modified = parsedate_to_datetime(self.identity.version.modified)
-        except ValueError:
+        except (ValueError, OverflowError):  # the latter of years beyond what C counts
             return None
         return modified if modified.tzinfo else modified.replace(tzinfo=UTC)
 
@@ -75,9 +74,9 @@ class RemoteBlob:
         return None
 
     def read(self, ranges: Sequence[ByteRange]) -> Sequence[Buffer]:
-        """The bytes of each range, whole and in order. Raises SourceError, SourceTimeout, SourceChanged."""
+        """Return the bytes of each range, whole and in order. Raises SourceError, SourceTimeout, SourceChanged."""
         if any(not 0 <= start <= stop <= self.size for start, stop in ranges):
-            raise SourceError(f"a range lies outside of the object's {self.size} bytes")
+            raise SourceError(f"a range lies outside the object's {self.size} bytes")
         try:
             return self.reader.read(self.identity, ranges)
         except SourceChanged:

@@ -1,4 +1,4 @@
-"""Which identifiers may become a part of a far name at all."""
+"""Which identifiers may become part of a remote name at all."""
 
 from __future__ import annotations
 
@@ -10,13 +10,13 @@ _SEPARATOR: Final = re.compile(r"[/\\]")
 
 
 def is_plain(identifier: str, longest: int) -> bool:
-    """Whether it has 1 to `longest` bytes of UTF-8, no control characters and no `.` or `..` between separators.
+    """Report whether it has 1 to `longest` bytes of UTF-8, no control characters and no `.` or `..` between separators.
 
-    Dots are looked for between back slashes as well: there are servers that take them for slashes.
+    Dots are looked for between backslashes as well: some servers take them for slashes.
     """
     try:
         size = len(identifier.encode())
-    except UnicodeEncodeError:  # half a surrogate pair: bytes that were no UTF-8
+    except UnicodeEncodeError:  # half a surrogate pair: bytes that were not UTF-8
         return False
     parts = _SEPARATOR.split(identifier)
     return 0 < size <= longest and not _CONTROL.search(identifier) and not {".", ".."} & {*parts}

@@ -15,9 +15,9 @@ _OPEN: Final = Path("/proc/self/fd")
 
 @contextmanager
 def all_come_back() -> Iterator[None]:
-    """Fail where the block leaves files open. Skips where the system does not say which are (it needs /proc)."""
+    """Fail if the block leaves files open. Skips if the system does not list open files (it needs /proc)."""
     if not _OPEN.is_dir():
-        pytest.skip("this system does not say which files are open")
+        pytest.skip("this system does not list open files in /proc")
     before = _open_files()
     yield
     gc.collect()
@@ -31,6 +31,6 @@ def _open_files() -> dict[str, str]:
     for entry in _OPEN.iterdir():
         try:
             found[entry.name] = str(entry.readlink())
-        except FileNotFoundError:  # that of the scan itself, and what other threads close meanwhile
+        except FileNotFoundError:  # the descriptor of the listing itself, and what other threads close meanwhile
             continue
     return found

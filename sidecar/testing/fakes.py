@@ -1,6 +1,6 @@
 """Small plugins that need no library and no file: for tests of the core, and of plugins beside the one under test.
 
-`MemorySource` finds `MemoryBlob`s, `GradientDecoder` opens those whose content `gradient()` wrote, `RawEncoderFactory`
+`MemorySource` finds `MemoryBlob`s, `GradientDecoder` opens those whose content `gradient()` made, `RawEncoderFactory`
 makes the format `raw` of them: the pixels themselves, behind a line of text.
 """
 
@@ -11,16 +11,32 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from hashlib import sha256
 from pathlib import Path
-from typing import Final
+from typing import Final, Literal
 
 import numpy as np
 from numpy.typing import NDArray
 
-from sidecar.errors import DecodeError, Malformed, SourceChanged, SourceError, Unsupported
-from sidecar.interfaces import Blob
-from sidecar.model import Buffer, ByteRange, Frame, Grid, ImageInfo, Level, Pixels, Rect, Size, Window
+from sidecar.plugin import (
+    Blob,
+    Buffer,
+    ByteRange,
+    DecodeError,
+    Frame,
+    Grid,
+    ImageInfo,
+    Level,
+    Malformed,
+    Pixels,
+    Rect,
+    Size,
+    SourceChanged,
+    SourceError,
+    Unsupported,
+    Window,
+)
 
 _MAGIC: Final = b"gradient"
+_HEAD_BYTES: Final = 80
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,16 +51,16 @@ class MemoryBlob:
 
     @property
     def size(self) -> int:
-        """In bytes."""
+        """The length in bytes."""
         return len(self.content)
 
     @property
     def etag(self) -> str:
-        """Of name and content."""
+        """A digest of name and content."""
         return sha256(self.name.encode("utf-8", "surrogatepass") + b"\0" + self.content).hexdigest()[:32]
 
     def read(self, ranges: Sequence[ByteRange]) -> Sequence[Buffer]:
-        """The bytes of each range. Raises SourceError where there are none."""
+        """Return the bytes of each range. Raises SourceError if the content does not have them."""
         self.asked.extend(ranges)
         for wanted in ranges:
             if not 0 <= wanted.start <= wanted.stop <= self.size:
@@ -53,84 +69,98 @@ class MemoryBlob:
 
 
 def on_disk(path: Path) -> MemoryBlob:
-    """The blob of a file, its path included, for decoders that insist on one."""
+    """Return the blob of a file, its path included, for decoders that insist on one."""
     return MemoryBlob(path.name, path.read_bytes(), path=path)
 
 
 @dataclass(frozen=True, slots=True)
 class LostBlob:
-    """A blob that could be found and can no longer be read: it is another one by now."""
+    """A blob whose content changed after it was found: reading it raises SourceChanged."""
 
     found: Blob
 
     @property
     def name(self) -> str:
-        """As it was found."""
+        """That of the blob as it was found."""
         return self.found.name
 
     @property
     def size(self) -> int:
-        """As it was found."""
+        """That of the blob as it was found."""
         return self.found.size
 
     @property
     def etag(self) -> str:
-        """As it was found."""
+        """That of the blob as it was found."""
         return self.found.etag
 
     @property
     def last_modified(self) -> datetime | None:
-        """As it was found."""
+        """That of the blob as it was found."""
         return self.found.last_modified
 
     @property
     def path(self) -> Path | None:
-        """As it was found."""
+        """That of the blob as it was found."""
         return self.found.path
 
     def read(self, ranges: Sequence[ByteRange]) -> Sequence[Buffer]:
-        """Raises SourceChanged."""
+        """Raise SourceChanged."""
         raise SourceChanged(f"{self.name!r}: none of {len(ranges)} ranges")
 
 
 class MemorySource:
-    """Finds blobs in a table, identifiers as keys."""
+    """Finds blobs in a table whose keys are identifiers."""
 
     def __init__(self, blobs: Mapping[str, MemoryBlob], name: str = "memory") -> None:
         self._blobs = blobs
         self.name = name
 
     def find(self, identifier: str) -> MemoryBlob | None:
-        """The blob of an identifier."""
+        """Return the blob of an identifier, or None."""
         return self._blobs.get(identifier)
 
 
 def gradient(width: int, height: int, channels: int = 3, levels: int = 4, tile: int = 64) -> bytes:
-    """A file that GradientDecoder opens. `tile` 0: untiled."""
+    """Return a file that GradientDecoder opens. `tile` 0: untiled."""
     return b"%s %d %d %d %d %d\n" % (_MAGIC, width, height, channels, levels, tile)
 
 
 def shade(region: Rect, level: Level, size: Size, channels: int) -> Pixels:
-    """The pixels of a gradient image of `size`, (region.height, region.width, channels).
+    """Return the pixels of a gradient image of `size`, shape (region.height, region.width, channels).
 
     Brighter to the right in the first channel, to the bottom in the second, at every level alike; the third is a
-    pattern that tells each pixel of a level from its neighbours. Alpha, where there is one, is a gradient as well.
+    pattern that tells each pixel of a level from its neighbours. Alpha, if there is any, is a gradient as well.
     """
+    pixels = np.empty((region.height, region.width, channels), np.uint8)
+    _shade_into(pixels, region, level, size)
+    return pixels
+
+
+def _shade_into(into: Pixels, region: Rect, level: Level, size: Size) -> None:
+    """Shade plane by plane, so that a large picture takes little beside itself: the decoder promises its memory."""
     x = np.arange(region.x, region.right)[np.newaxis, :]
     y = np.arange(region.y, region.bottom)[:, np.newaxis]
     across = _ramp(x, level.downsample, size.width)
     down = _ramp(y, level.downsample, size.height)
-    pattern = ((x * 31) ^ (y * 17)) & 255
-    planes = np.broadcast_arrays(across, down, pattern, (across + down) // 2)
-    return np.ascontiguousarray(np.stack(planes[:channels], axis=-1), dtype=np.uint8)
+    channels = into.shape[2]
+    into[..., 0] = across
+    if channels > 1:
+        into[..., 1] = down
+    if channels > 2:  # noqa: PLR2004  # the third channel
+        np.bitwise_xor((x * 31 & 255).astype(np.uint8), (y * 17 & 255).astype(np.uint8), out=into[..., 2])
+    if channels > 3:  # noqa: PLR2004  # the fourth channel
+        into[..., 3] = (across + down) // 2
 
 
-def _ramp(positions: NDArray[np.int64], downsample: float, length: int) -> NDArray[np.int64]:
-    return np.minimum(255, (positions + 0.5) * downsample * 256 / length).astype(np.int64)
+def _ramp(positions: NDArray[np.int64], downsample: float, length: int) -> NDArray[np.int16]:
+    return np.minimum(255, (positions + 0.5) * downsample * 256 / length).astype(np.int16)
 
 
 class GradientReader:
     """An opened gradient. Each window asks for the file's first line, so that fetching is exercised too."""
+
+    thread_safe: Literal[True] = True
 
     def __init__(self, info: ImageInfo, line: bytes) -> None:
         self.info = info
@@ -138,22 +168,22 @@ class GradientReader:
         self._line = line
 
     def window(self, level: int, region: Rect) -> Window:
-        """One range, the first line, whatever the region."""
-        return Window(level, region, (ByteRange(0, len(self._line)),))
+        """Return a window of one range, the first line, whatever the region."""
+        return Window(level=level, region=region, ranges=(ByteRange(0, len(self._line)),))
 
     def read(self, window: Window, data: Sequence[Buffer], into: Pixels) -> None:
-        """Shade it. Raises DecodeError where the line is not the one it was opened with, or the reader is closed."""
+        """Shade the window. Raises DecodeError if the bytes are not the first line, or the reader is closed."""
         if self.closed or [bytes(buffer) for buffer in data] != [self._line]:
             raise DecodeError("not the bytes of the window")
-        into[:] = shade(window.region, self.info.levels[window.level], self.info.size, self.info.channels)
+        _shade_into(into, window.region, self.info.levels[window.level], self.info.size)
 
     def close(self) -> None:
-        """Reading fails from here on."""
+        """Let all further reads fail."""
         self.closed = True
 
 
 class GradientDecoder:
-    """Opens what `gradient()` wrote. `opened` keeps every reader, for tests that ask whether all were closed."""
+    """Opens what `gradient()` made. `opened` keeps every reader, for tests that ask whether all were closed."""
 
     name = "gradient"
     suffixes = frozenset({"gradient"})
@@ -161,9 +191,13 @@ class GradientDecoder:
     def __init__(self) -> None:
         self.opened: list[GradientReader] = []
 
+    def recognizes(self, head: bytes) -> bool:
+        """Report whether the file begins with the word."""
+        return head.startswith(_MAGIC)
+
     def open(self, blob: Blob) -> GradientReader:
-        """Parse the first line. Raises Unsupported where it is of another kind, Malformed where it is broken."""
-        head = bytes(blob.read([ByteRange(0, min(blob.size, 80))])[0])
+        """Parse the first line. Raises Unsupported if the file is of another kind, Malformed if the line is broken."""
+        head = bytes(blob.read([ByteRange(0, min(blob.size, _HEAD_BYTES))])[0])
         line = head[: head.find(b"\n") + 1]
         if not head.startswith(_MAGIC):
             raise Unsupported(f"{blob.name!r} is no gradient")
@@ -177,43 +211,42 @@ class GradientDecoder:
 
 
 def _describe(size: Size, channels: int, levels: int, tile: int) -> ImageInfo:
-    grid = Grid(0, 0, tile, tile) if tile else None
+    grid = Grid(width=tile, height=tile) if tile else None
     return ImageInfo(
         size=size,
         channels=channels,
         levels=tuple(
-            Level(Size(-(-size.width >> k), -(-size.height >> k)), float(1 << k), grid) for k in range(levels)
+            Level(size=Size(-(-size.width >> shift), -(-size.height >> shift)), downsample=float(1 << shift), grid=grid)
+            for shift in range(levels)
         ),
         tile=Size(tile, tile) if tile else None,
-        parallel=True,
     )
 
 
 class RawEncoder:
-    """A line `raw width height channels`, then the pixels. `strips` keeps the height of each strip."""
+    """Writes a line `raw width height channels`, then the pixels. `strips` keeps the height of each strip."""
 
     def __init__(self, frame: Frame) -> None:
         self.strips: list[int] = []
         self._head = b"raw %d %d %d\n" % (frame.size.width, frame.size.height, frame.channels)
 
     def write(self, strip: Pixels) -> bytes:
-        """The pixels, behind the line the first time."""
+        """Return the pixels, behind the line the first time."""
         head, self._head = self._head, b""
         self.strips.append(strip.shape[0])
         return head + strip.tobytes()
 
     def finish(self) -> bytes:
-        """Nothing: the rows say it all."""
+        """Return nothing: the rows are the whole file."""
         return b""
 
 
 class RawEncoderFactory:
-    """Makes the format `raw`."""
+    """Makes the format `raw`. `started` keeps every encoder."""
 
     format = "raw"
     media_type = "application/octet-stream"
     alpha = True
-    overhead = 3.0
     settings = ""
 
     def __init__(self, rows: int = 16) -> None:
@@ -221,9 +254,13 @@ class RawEncoderFactory:
         self.started: list[RawEncoder] = []
 
     def rows(self, frame: Frame) -> int:
-        """As it was made to say, whatever the frame."""
+        """Return the number that it was made with, whatever the frame."""
         del frame
         return self._rows
+
+    def memory(self, frame: Frame) -> int:
+        """Return the bytes of the first strip, twice: without and with the line before it."""
+        return 2 * min(self._rows, frame.size.height) * frame.size.width * frame.channels + _HEAD_BYTES
 
     def start(self, frame: Frame) -> RawEncoder:
         """Begin a picture."""
@@ -233,7 +270,7 @@ class RawEncoderFactory:
 
 
 def unraw(content: bytes) -> Pixels:
-    """The pixels of a `raw` file."""
+    """Return the pixels of a `raw` file."""
     line, _, body = content.partition(b"\n")
     width, height, channels = map(int, line.split()[1:])
     return np.frombuffer(body, np.uint8).reshape(height, width, channels)

@@ -4,23 +4,25 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
-from sidecar import Config, Section, hookimpl
-from sidecar.interfaces import Native, Source
+from sidecar.plugin import Config, Native, Section, Source, hookimpl
 from sidecar_filesystem.place import locate
 from sidecar_filesystem.settings import FilesystemSettings
 from sidecar_filesystem.source import FilesystemSource
 
 __all__ = ["FilesystemSettings", "FilesystemSource"]
 
+SIDECAR_API = 1
+"""The version of the plugin API that this was written for."""
+
 
 @hookimpl
 def register_settings() -> Iterable[type[Section]]:
-    """The table `filesystem`."""
+    """Register the table `filesystem`."""
     return [FilesystemSettings]
 
 
 @hookimpl
 def register_sources(config: Config, native: Native) -> Iterable[Source]:
-    """The folder that is set, if one is. Raises StartError where it is none."""
+    """Register the folder that is set, if one is. Raises StartError if it is no folder."""
     place = locate(config.section(FilesystemSettings))
     return [] if place is None else [FilesystemSource(place, native)]

@@ -1,4 +1,4 @@
-"""Where identifiers lead: worked out of the settings once, then from identifier to address without a way out.
+"""Where identifiers lead: a place from the settings, once; then from identifier to address, never out of the root.
 
 An address is looked up in two steps. Links are resolved first, and the result must lie below the root. Then the file
 is reached from the root folder by folder, none of them through a link (openat(2), `O_NOFOLLOW`), so that whoever
@@ -14,18 +14,18 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
-from sidecar.errors import StartError
+from sidecar.plugin import StartError
 from sidecar_filesystem.settings import FilesystemSettings
 
 # Linux: enough to pass through a folder that may be searched but not listed.
 _FOLDER: Final = os.O_DIRECTORY | os.O_CLOEXEC | getattr(os, "O_PATH", os.O_RDONLY)
-# O_NONBLOCK: to open a FIFO must not wait for a writer. It means nothing to regular files, and no others are read.
+# O_NONBLOCK: opening a FIFO must not wait for a writer. It does nothing to regular files, and no others are read.
 _FILE: Final = os.O_RDONLY | os.O_CLOEXEC | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_NOCTTY
 
 
 @dataclass(frozen=True, slots=True)
 class Address:
-    """A path below a root, free of links and dots."""
+    """A path below a root, without links and dots."""
 
     root: str
     parts: tuple[str, ...]
@@ -36,13 +36,13 @@ class Address:
         return Path(self.root, *self.parts)
 
     def status(self) -> os.stat_result:
-        """What lies there, not following a link. Raises OSError."""
+        """Return the status of what lies there, not following a link. Raises OSError."""
         with self._parent() as folder:
             return os.stat(self.parts[-1], dir_fd=folder, follow_symlinks=False)
 
     @contextmanager
     def opened(self) -> Iterator[int]:
-        """A descriptor to read from, not through a link. Raises OSError."""
+        """Open a descriptor to read from, not through a link. Raises OSError."""
         with self._parent() as folder:
             descriptor = os.open(self.parts[-1], _FILE, dir_fd=folder)
         try:
@@ -80,11 +80,11 @@ class Place:
     suffix: str
 
     def address(self, identifier: str) -> Address | None:
-        """Where an identifier leads; None where that is no plain path, or one that leaves the root.
+        """Return where an identifier leads; None if that is no plain path, or one that leaves the root.
 
         A plain path has no empty part and no dots: each file has one spelling, links aside, so that whoever guards
-        or caches by identifier knows them all. Raises OSError where there is nothing, ValueError where there cannot
-        be (NUL, lone surrogates).
+        or caches by identifier knows them all. Raises OSError if there is nothing, ValueError if there cannot be
+        (NUL, lone surrogates).
         """
         parts = f"{self.stem}{identifier}{self.suffix}".split("/")
         if not identifier or not {"", ".", ".."}.isdisjoint(parts):
@@ -96,17 +96,17 @@ class Place:
 
 
 def locate(settings: FilesystemSettings) -> Place | None:
-    """The place that is set, or None where none is. Raises StartError where it cannot be.
+    """Return the place that is set; None if none is. Raises StartError if it cannot be used.
 
-    Cantaloupe glues prefix, identifier and suffix together as texts. So does this, and the root is then the last whole
-    folder of the prefix: `/images/` in `/images/` as well as in `/images/page-`.
+    Cantaloupe joins prefix, identifier and suffix as texts. So does this, and the root is then the last whole folder of
+    the prefix: `/images/` in `/images/` as well as in `/images/page-`.
     """
     if not settings.root and not settings.path_prefix:
         return None
     head, slash, stem = settings.path_prefix.rpartition("/")
     root = Path(settings.root or head + slash)
     if not settings.root and not root.is_absolute():
-        raise StartError("SIDECAR_FILESYSTEM_ROOT: needed where path_prefix is not an absolute path")
+        raise StartError("SIDECAR_FILESYSTEM_ROOT: needed if path_prefix is not an absolute path")
     folder = root / (head + slash)
     _check_folder(root, "SIDECAR_FILESYSTEM_ROOT" if settings.root else "SIDECAR_FILESYSTEM_PATH_PREFIX")
     _check_folder(folder, "SIDECAR_FILESYSTEM_PATH_PREFIX")

@@ -12,17 +12,15 @@ from hashlib import sha256
 from pathlib import Path
 from typing import Final, NamedTuple
 
-from sidecar.errors import SourceChanged, SourceError
-from sidecar.interfaces import Native
-from sidecar.model import Buffer, ByteRange
+from sidecar.plugin import Buffer, ByteRange, Native, SourceChanged, SourceError
 from sidecar_filesystem.place import Address, Place
 
-# What the system answers to names that no file of its can have.
 _IMPOSSIBLE: Final = frozenset({ENAMETOOLONG, ELOOP, EINVAL, EILSEQ})
+"""Errors for names that no file can have."""
 
 
-class Identity(NamedTuple):
-    """What tells two states of a file apart."""
+class FileState(NamedTuple):
+    """What distinguishes two states of a file."""
 
     device: int
     inode: int
@@ -30,8 +28,8 @@ class Identity(NamedTuple):
     mtime_ns: int
 
     @classmethod
-    def of(cls, status: os.stat_result) -> Identity:
-        """That of a file whose status is known."""
+    def of(cls, status: os.stat_result) -> FileState:
+        """Take the state from a status."""
         return cls(status.st_dev, status.st_ino, status.st_size, status.st_mtime_ns)
 
 
@@ -40,7 +38,7 @@ class FileBlob:
     """A regular file, in the state it was found in."""
 
     address: Address
-    identity: Identity
+    state: FileState
     native: Native = field(repr=False)
 
     @property
@@ -51,32 +49,32 @@ class FileBlob:
     @property
     def size(self) -> int:
         """In bytes."""
-        return self.identity.size
+        return self.state.size
 
     @property
     def etag(self) -> str:
         """Of path, device, inode, size and time of change."""
-        stamp = ":".join(map(str, self.identity)).encode("ascii")
+        stamp = ":".join(map(str, self.state)).encode("ascii")
         return sha256(os.fsencode(self.path) + b"\0" + stamp).hexdigest()[:32]
 
     @property
     def last_modified(self) -> datetime | None:
         """The file's time, in whole seconds as HTTP has them (RFC 9110 §5.6.7); None for a year beyond 9999."""
         try:
-            return datetime.fromtimestamp(self.identity.mtime_ns // 10**9, tz=UTC)
+            return datetime.fromtimestamp(self.state.mtime_ns // 10**9, tz=UTC)
         except (OverflowError, ValueError):
             return None
 
     @property
     def path(self) -> Path:
-        """Where it lies, links resolved."""
+        """The file, links resolved."""
         return self.address.path
 
     def read(self, ranges: Sequence[ByteRange]) -> Sequence[Buffer]:
-        """The bytes of each range, of the file as it was found.
+        """Return the bytes of each range, of the file as it was found.
 
-        Raises SourceError where a range is none of the file or cannot be read, SourceChanged where the file is
-        another one by now.
+        Raises SourceError if a range lies outside the file or cannot be read, SourceChanged if the file has changed
+        since.
         """
         for wanted in ranges:
             if not 0 <= wanted.start <= wanted.stop <= self.size:
@@ -84,17 +82,17 @@ class FileBlob:
         return self.native(self._read, ranges)
 
     def _read(self, ranges: Sequence[ByteRange]) -> Sequence[Buffer]:
-        # One descriptor for each call, not one for each blob: nothing to give back, nothing to leak.
+        # One descriptor for each call, not one for each blob: nothing to close later, nothing to leak.
         try:
             with self.address.opened() as descriptor:
                 buffers = [_pread(descriptor, wanted) for wanted in ranges]
-                # Looked at afterwards: what was written while reading shows too.
-                found = Identity.of(os.fstat(descriptor))
+                # Checked afterwards: what was written while reading shows too.
+                found = FileState.of(os.fstat(descriptor))
         except (FileNotFoundError, NotADirectoryError) as error:
             raise SourceChanged(f"{self.name!r} is gone") from error
         except OSError as error:
             raise SourceError(f"{self.name!r}: {error.strerror}") from error
-        if found != self.identity:
+        if found != self.state:
             raise SourceChanged(f"{self.name!r} has changed")
         for wanted, buffer in zip(ranges, buffers, strict=True):
             if len(buffer) != wanted.stop - wanted.start:
@@ -103,7 +101,7 @@ class FileBlob:
 
 
 def _pread(descriptor: int, wanted: ByteRange) -> bytes:
-    """The range, or what there is of it. Linux gives at most 2 GiB in one go, and less where a signal comes between."""
+    """Return the range, or what there is of it. Linux reads at most 2 GiB at once, and less if a signal interrupts."""
     chunks: list[bytes] = []
     position = wanted.start
     while position < wanted.stop and (chunk := os.pread(descriptor, wanted.stop - position, position)):
@@ -125,7 +123,7 @@ class FilesystemSource:
         return "filesystem"
 
     def find(self, identifier: str) -> FileBlob | None:
-        """The regular file of an identifier, or None. Raises SourceError where the filesystem does not answer."""
+        """Return the regular file of an identifier, or None. Raises SourceError if the filesystem fails."""
         return self._native(self._find, identifier)
 
     def _find(self, identifier: str) -> FileBlob | None:
@@ -140,4 +138,4 @@ class FilesystemSource:
             raise SourceError(f"{identifier!r}: {error.strerror}") from error
         if address is None or status is None or not stat.S_ISREG(status.st_mode):
             return None
-        return FileBlob(address, Identity.of(status), self._native)
+        return FileBlob(address, FileState.of(status), self._native)

@@ -8,8 +8,7 @@ from time import perf_counter_ns
 from sidecar_filesystem import FilesystemSettings, FilesystemSource
 from sidecar_filesystem.place import locate
 
-from sidecar.model import ByteRange
-from sidecar.native import direct
+from sidecar.plugin import ByteRange, run_inline
 
 ROUNDS = 2000
 
@@ -18,7 +17,7 @@ def main(folder: str, identifier: str) -> None:
     """Print the least time of a look-up and of a read of 20 ranges, in microseconds, without a change of threads."""
     place = locate(FilesystemSettings(root=folder))
     assert place is not None
-    source = FilesystemSource(place, direct)
+    source = FilesystemSource(place, run_inline)
     blob = source.find(identifier)
     assert blob is not None
     ranges = [ByteRange(start, start + 500) for start in range(0, 20_000, 1000)]

@@ -8,8 +8,8 @@ import pytest
 from sidecar_filesystem import FilesystemSettings, FilesystemSource
 from sidecar_filesystem.place import locate
 
-from sidecar.native import NativePool
-from sidecar.testing.sources import SourceContract, Store
+from sidecar.limits.threads import NativePool
+from sidecar.testing.contracts.source import SourceContract, Store
 
 
 class TestFilesystem(SourceContract):

@@ -8,12 +8,9 @@ import pytest
 import sidecar_filesystem
 from sidecar_filesystem import FilesystemSettings
 
-from sidecar import Config
 from sidecar.cantaloupe import read
 from sidecar.config import load
-from sidecar.errors import StartError
-from sidecar.interfaces import Source
-from sidecar.native import direct
+from sidecar.plugin import Config, Source, StartError, run_inline
 
 
 @pytest.fixture(autouse=True)
@@ -28,7 +25,7 @@ def images(tmp_path: Path) -> Path:
 
 def sources(**settings: str) -> list[Source]:
     """What the plugin registers."""
-    return [*sidecar_filesystem.register_sources(Config.of(FilesystemSettings.model_validate(settings)), direct)]
+    return [*sidecar_filesystem.register_sources(Config.of(FilesystemSettings.model_validate(settings)), run_inline)]
 
 
 def where(source: Source, identifier: str) -> Path | None:
@@ -54,15 +51,15 @@ def test_nothing_set() -> None:
         ("images/", ".jp2", "book/1", "book/1.jp2"),
     ],
 )
-@pytest.mark.parametrize("said", ["prefix alone", "root, prefix", "root, prefix from there"])
-def test_texts_are_glued(images: Path, said: str, prefix: str, suffix: str, identifier: str, name: str) -> None:
+@pytest.mark.parametrize("form", ["prefix alone", "root, prefix", "root, prefix from there"])
+def test_texts_are_joined(images: Path, form: str, prefix: str, suffix: str, identifier: str, name: str) -> None:
     """A path is prefix + identifier + suffix as texts, as in Cantaloupe; a prefix may begin at the root."""
     whole = str(images.parent / prefix) + ("/" if prefix.endswith("/") else "")
     settings = {
         "prefix alone": {"path_prefix": whole},
         "root, prefix": {"root": str(images), "path_prefix": whole},
         "root, prefix from there": {"root": str(images.parent), "path_prefix": prefix},
-    }[said]
+    }[form]
     (source,) = sources(path_suffix=suffix, **settings)
     assert where(source, identifier) == images / name
 
@@ -76,7 +73,7 @@ def test_prefix_without_a_slash(images: Path) -> None:
 
 @pytest.mark.parametrize("prefix, suffix", [("images/.", ""), ("images/", "/../../1.jp2"), ("images/.", "/1.jp2")])
 @pytest.mark.parametrize("identifier", [".", "./1.jp2", "/1.jp2", "book", "./"])
-def test_glueing_makes_no_way_out(images: Path, prefix: str, suffix: str, identifier: str) -> None:
+def test_joining_does_not_leave_the_root(images: Path, prefix: str, suffix: str, identifier: str) -> None:
     """Dots that only come together when prefix, identifier and suffix meet do not lead out of the root."""
     (source,) = sources(root=str(images), path_prefix=f"{images.parent}/{prefix}", path_suffix=suffix)
     assert where(source, identifier) is None
@@ -115,7 +112,7 @@ def test_settings_from_variables(images: Path, monkeypatch: pytest.MonkeyPatch) 
     monkeypatch.setenv("SIDECAR_FILESYSTEM_PATH_PREFIX", "book/")
     monkeypatch.setenv("SIDECAR_FILESYSTEM_PATH_SUFFIX", ".jp2")
     config = load(sidecar_filesystem.register_settings())
-    (source,) = sidecar_filesystem.register_sources(config, direct)
+    (source,) = sidecar_filesystem.register_sources(config, run_inline)
     assert where(source, "1") == images / "book" / "1.jp2"
 
 
@@ -129,7 +126,7 @@ def test_taken_over_from_cantaloupe(images: Path, tmp_path: Path) -> None:
     )
     sections = [*sidecar_filesystem.register_settings()]
     config = load(sections, below={str(properties): read(properties, sections, {}).values})
-    (source,) = sidecar_filesystem.register_sources(config, direct)
+    (source,) = sidecar_filesystem.register_sources(config, run_inline)
     assert where(source, "1") == images / "1.jp2"
 
 

@@ -14,9 +14,7 @@ from sidecar_filesystem import FilesystemSettings, FilesystemSource
 from sidecar_filesystem.place import locate
 from sidecar_filesystem.source import FileBlob
 
-from sidecar.errors import SourceChanged, SourceError
-from sidecar.model import ByteRange
-from sidecar.native import direct
+from sidecar.plugin import ByteRange, SourceChanged, SourceError, run_inline
 
 
 @pytest.fixture
@@ -34,7 +32,7 @@ def source(root: Path) -> FilesystemSource:
     """The source of a root."""
     place = locate(FilesystemSettings(root=str(root)))
     assert place is not None
-    return FilesystemSource(place, direct)
+    return FilesystemSource(place, run_inline)
 
 
 def find(root: Path, identifier: str = "volume/page.jp2") -> FileBlob:
@@ -53,9 +51,9 @@ def test_blob_of_a_file(root: Path) -> None:
 
 
 def test_time_that_no_calendar_has(root: Path) -> None:
-    """A file from beyond the year 9999 has no time."""
+    """A file dated after the year 9999 has no time."""
     blob = find(root)
-    assert FileBlob(blob.address, blob.identity._replace(mtime_ns=10**21), direct).last_modified is None
+    assert FileBlob(blob.address, blob.state._replace(mtime_ns=10**21), run_inline).last_modified is None
 
 
 def test_links_within_the_root(root: Path) -> None:
@@ -119,7 +117,7 @@ def test_link_in_place_of_what_was_found(root: Path, tmp_path: Path, swapped: st
 
 @pytest.mark.parametrize("swapped", ["volume", "volume/page.jp2"])
 def test_link_between_steps(root: Path, tmp_path: Path, swapped: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Not even where the swap comes between resolving the path and going there."""
+    """Nor is a link that replaces it between resolving the path and opening it."""
     images = source(root)
     resolve = os.path.realpath
 
@@ -136,7 +134,7 @@ def test_link_between_steps(root: Path, tmp_path: Path, swapped: str, monkeypatc
 
 @pytest.mark.parametrize("content", [b"CONTENT", b"content and more", b"con", b""])
 def test_file_written_in_place(root: Path, content: bytes) -> None:
-    """A file that is written anew, or cut, after it was found has changed."""
+    """A file that is rewritten, or cut, after it was found has changed."""
     blob = find(root)
     blob.path.write_bytes(content)
     os.utime(blob.path, ns=(0, 1))
@@ -166,14 +164,14 @@ def test_file_removed(root: Path) -> None:
 
 
 def test_reads_in_parts(root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Where the system gives fewer bytes than asked, the rest is asked for again."""
+    """If the system returns fewer bytes than asked for, the rest is read again."""
     pread = os.pread
     monkeypatch.setattr(os, "pread", lambda descriptor, length, offset: pread(descriptor, min(length, 2), offset))
     assert find(root).read([ByteRange(0, 7), ByteRange(1, 4)]) == [b"content", b"ont"]
 
 
 def test_short_reads(root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Where the system says that a file ends before its size, that is an error, not a short buffer."""
+    """A file that ends before its size is an error, not a short buffer."""
     pread = os.pread
     monkeypatch.setattr(os, "pread", lambda descriptor, length, offset: pread(descriptor, length, offset)[: 3 - offset])
     with pytest.raises(SourceError, match="ends"):
@@ -182,7 +180,7 @@ def test_short_reads(root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 
 @pytest.mark.parametrize("number", [EACCES, EIO, ESTALE])
 def test_errors_of_the_system(root: Path, monkeypatch: pytest.MonkeyPatch, number: int) -> None:
-    """What the filesystem refuses is an error of the source, when finding and when reading; no path is told."""
+    """What the filesystem refuses is an error of the source, when finding and when reading; no path is shown."""
 
     def refuse(*_: object, **__: object) -> None:
         raise OSError(number, os.strerror(number), str(root))
@@ -198,7 +196,7 @@ def test_errors_of_the_system(root: Path, monkeypatch: pytest.MonkeyPatch, numbe
 
 
 def test_names_that_are_not_text(root: Path) -> None:
-    """A file whose name is no UTF-8 is found by its bytes, as the URL's percent-encoding gives them."""
+    """A file whose name is no UTF-8 is found by its bytes, as the URL's percent-encoding holds them."""
     (root / os.fsdecode(b"caf\xe9.jp2")).write_bytes(b"latin")
     assert find(root, "caf\udce9.jp2").read([ByteRange(0, 5)]) == [b"latin"]
     assert find(root, "caf\udce9.jp2").etag.isascii()

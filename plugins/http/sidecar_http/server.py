@@ -1,4 +1,4 @@
-"""The server that holds the files: what an identifier's URL is, and where its redirects lead."""
+"""The server that holds the files: the URL of an identifier, and where its redirects lead."""
 
 from __future__ import annotations
 
@@ -9,9 +9,9 @@ from http import HTTPStatus
 from typing import Final
 from urllib.parse import quote
 
-from sidecar.errors import SourceError
-from sidecar.remote.client import Client, Response
-from sidecar_http.places import Places
+from sidecar.plugin import SourceError
+from sidecar.plugin.remote import Client, Response
+from sidecar_http.allowed_hosts import AllowedHosts
 from sidecar_http.settings import HttpSettings
 
 _HOPS: Final = 3
@@ -26,11 +26,11 @@ _REDIRECTS: Final = (
 
 
 class Server:
-    """A `Far` whose keys are identifiers."""
+    """An `HttpOrigin` whose keys are identifiers."""
 
-    def __init__(self, client: Client, places: Places, settings: HttpSettings) -> None:
+    def __init__(self, client: Client, hosts: AllowedHosts, settings: HttpSettings) -> None:
         self._client = client
-        self._places = places
+        self._hosts = hosts
         self._prefix = settings.url_prefix
         self._suffix = settings.url_suffix
         self._credentials = _credentials(settings)
@@ -38,29 +38,29 @@ class Server:
 
     @contextmanager
     def get(self, key: str, headers: Mapping[str, str]) -> Generator[Response, None, None]:
-        """Ask for a file, and where the server sends us if we may go there.
+        """Ask for a file, and follow the server's redirects if they are allowed.
 
         Every character that could end the path is encoded: an identifier completes the prefix and does nothing else.
         """
         url = f"{self._prefix}{quote(key, safe='/')}{self._suffix}"
         for _ in range(_HOPS + 1):
-            own = self._credentials if self._places.is_own(url) else {}
+            own = self._credentials if self._hosts.is_own(url) else {}
             with self._client.get(url, {**headers, **own}) as response:
                 if response.status not in _REDIRECTS:
                     yield response
                     return
-                response.read(_SHORT)  # what is read whole leaves a connection to use again
-                url = self._places.follow(url, response.headers.get("Location", ""))
+                response.read(_SHORT)  # a body that is read whole leaves a connection that can be used again
+                url = self._hosts.follow(url, response.headers.get("Location", ""))
         raise SourceError(f"http: more than {_HOPS} redirects")
 
     def is_absent(self, status: int, code: str) -> bool:
-        """Not found, or gone; a server that forbids or fails says nothing of what there is."""
+        """Report 404 and 410; a server that forbids or fails does not show that the file is missing."""
         del code
         return status in (HTTPStatus.NOT_FOUND, HTTPStatus.GONE)
 
 
 def _credentials(settings: HttpSettings) -> Mapping[str, str]:
-    """RFC 7617, in UTF-8 (§2.1), which a server that knows ASCII only cannot tell from it."""
+    """Return the header of RFC 7617, in UTF-8 (§2.1), of which ASCII is a part."""
     if not settings.username:
         return {}
     user = f"{settings.username}:{settings.secret.get_secret_value()}"

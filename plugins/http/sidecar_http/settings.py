@@ -3,35 +3,40 @@
 from __future__ import annotations
 
 import re
-from typing import ClassVar, Final
+from typing import Annotated, ClassVar, Final
 from urllib.parse import urlsplit
 
+from pydantic import Field as Setting
 from pydantic import SecretStr, field_validator
 
-from sidecar.config import Names
-from sidecar.remote import RemoteSettings
+from sidecar.plugin import FromCantaloupe, Names, RemoteSettings
 
 _HOST: Final = re.compile(r"(\[[0-9A-Fa-f:.]+\]|[A-Za-z0-9._-]+)(:[0-9]{1,5})?")
 
 
 class HttpSettings(RemoteSettings):
-    """Which server, and who asks."""
+    """Which server, with which credentials."""
 
     table: ClassVar[str] = "http"
+    cantaloupe_source: ClassVar[str] = "HttpSource"
 
-    url_prefix: str = ""
-    """What stands before an identifier in the URL: `https://host/path/`; empty: no source."""
-    url_suffix: str = ""
-    """What stands behind an identifier in the URL."""
-    username: str = ""
+    url_prefix: Annotated[str, FromCantaloupe("HttpSource.BasicLookupStrategy.url_prefix")] = ""
+    """Put before the identifier to make the URL: `https://host/path/`; empty: no source."""
+    url_suffix: Annotated[str, FromCantaloupe("HttpSource.BasicLookupStrategy.url_suffix")] = ""
+    """Put after the identifier to make the URL."""
+    username: Annotated[str, FromCantaloupe("HttpSource.BasicLookupStrategy.auth.basic.username", "nonempty")] = ""
     """For basic authentication, at the host of `url_prefix` only."""
-    secret: SecretStr = SecretStr("")
-    """Goes with `username`."""
+    secret: Annotated[SecretStr, FromCantaloupe("HttpSource.BasicLookupStrategy.auth.basic.secret", "nonempty")] = (
+        SecretStr("")
+    )
+    """The password of `username`."""
+    timeout: Annotated[float, FromCantaloupe("HttpSource.request_timeout", "nonempty")] = Setting(15.0, gt=0)
+    """Seconds that one fetch may take, including waiting for its turn and all further attempts."""
     hosts: Names = ()
-    """Hosts that redirects may lead to besides that of `url_prefix`: `host` or `host:port`."""
+    """Hosts that redirects may lead to beside that of `url_prefix`: `host` or `host:port`."""
     allow_private: bool = False
-    """Let names that look public lead to private addresses, and redirects too."""
-    allow_insecure: bool = False
+    """Let names that look public resolve to private addresses, and redirects lead there."""
+    allow_insecure: Annotated[bool, FromCantaloupe("HttpSource.allow_insecure", "flag")] = False
     """Trust any TLS certificate."""
 
     @field_validator("hosts")
@@ -45,7 +50,7 @@ class HttpSettings(RemoteSettings):
     @field_validator("url_prefix")
     @classmethod
     def _holds_a_host(cls, prefix: str) -> str:
-        """Without a slash behind the host, an identifier would complete the host's name."""
+        """Refuse a prefix without a slash after the host: an identifier would complete the host's name."""
         if not prefix:
             return prefix
         parts = urlsplit(prefix)

@@ -4,9 +4,8 @@ from __future__ import annotations
 
 from typing import Final
 
-from sidecar.interfaces import Blob
-from sidecar.remote import RemoteObjects
-from sidecar.remote.identifiers import is_plain
+from sidecar.plugin import Blob
+from sidecar.plugin.remote import RemoteObjects, is_plain
 from sidecar_http.settings import HttpSettings
 
 _LONGEST: Final = 2048
@@ -24,7 +23,7 @@ class HttpSource:
         self.close = objects.close
 
     def find(self, identifier: str) -> Blob | None:
-        """The file that an identifier leads to. Raises SourceError, SourceTimeout."""
+        """Return the file that an identifier leads to. Raises SourceError, SourceTimeout."""
         if not is_plain(identifier, _LONGEST):
             return None
         return self._objects.find(identifier, identifier + self._suffix)

@@ -1,54 +1,61 @@
-"""One opened image."""
+"""The reader: windows of one opened image, decoded to pixels."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
-from typing import Protocol, cast
-from weakref import WeakValueDictionary
+from dataclasses import dataclass, field
+from typing import Literal, Protocol
 
-from gevent.lock import BoundedSemaphore
-
-from sidecar.errors import DecodeError, Unsupported
-from sidecar.interfaces import Blob
-from sidecar.model import Buffer, ByteRange, ImageInfo, Level, Pixels, Rect, Size, Window
-from sidecar_jp2 import memory
-from sidecar_jp2.channels import Picture, Space
-from sidecar_jp2.codestream import MainHeader
-from sidecar_jp2.color import Samples, convert
-from sidecar_jp2.geometry import Resolution, shape, spread
-from sidecar_jp2.inputs import MemoryInput, opened
-from sidecar_jp2.openjpeg import Area, Input, OpenJpeg, Plane
+from sidecar.plugin import (
+    Blob,
+    Buffer,
+    ByteRange,
+    DecodeError,
+    ImageInfo,
+    Level,
+    Pixels,
+    Rect,
+    Size,
+    Unsupported,
+    Window,
+)
+from sidecar_jp2.color.channels import ColorModel, Space
+from sidecar_jp2.color.convert import Samples, convert
+from sidecar_jp2.format.geometry import Area, Resolution, shape, spread
+from sidecar_jp2.format.main_header import MainHeader
+from sidecar_jp2.openjpeg import memory_estimate
+from sidecar_jp2.openjpeg.codec import Input, OpenJpeg, Plane
+from sidecar_jp2.openjpeg.streams import MemoryInput, open_input
 
 IRREVERSIBLE_MARGIN = 16
-"""OpenJPEG takes one wavelet coefficient too few around a window of a 9/7 image: a sample in ten thousand is off by
-one, unless it decodes some pixels more on each side (found by trial: 8 still showed it, 16 did not)."""
+"""OpenJPEG takes one wavelet coefficient too few around a window of a 9/7 image: one sample in ten thousand is off by
+one, unless it decodes some more pixels on each side (found by trial: 8 were not enough, 16 were)."""
 
 
-class Cut(Protocol):
+class Extraction(Protocol):
     """A smaller codestream that decodes to the same samples in an area."""
 
     @property
     def ranges(self) -> tuple[ByteRange, ...]:
-        """The bytes of the blob it is made of."""
+        """The byte ranges of the blob that it is built from."""
         ...
 
     @property
     def area(self) -> Area:
-        """Where it has the samples that the whole codestream has in the area it was cut for."""
+        """Its area with the same samples as the requested area of the whole codestream."""
         ...
 
     def build(self, data: Sequence[Buffer]) -> Buffer:
-        """Put it together from the bytes of `ranges`. Raises DecodeError."""
+        """Build the codestream from the bytes of `ranges`; called in a native thread. Raises DecodeError."""
         ...
 
 
-class Cutter(Protocol):
-    """Knows where the packets of a codestream lie."""
+class Extractor(Protocol):
+    """Extracts small codestreams from one blob."""
 
-    def cut(self, area: Area) -> Cut | None:
-        """What decoding an area takes; None where only the whole codestream will surely do.
+    def extract(self, area: Area) -> Extraction | None:
+        """Return what decoding an area takes; None if only the whole codestream will do.
 
         Called in a greenlet. Raises Malformed, SourceError.
         """
@@ -56,107 +63,90 @@ class Cutter(Protocol):
 
 
 @dataclass(frozen=True, slots=True)
-class Source:
-    """What is opened: a blob, where its codestream lies, and what that holds."""
+class OpenedImage:
+    """An opened blob: its codestream, and what its headers declare."""
 
     blob: Blob
     codestream: ByteRange
     header: MainHeader
     levels: int
-    """How many times it can be halved."""
-    picture: Picture
+    """How many times the image can be halved."""
+    color: ColorModel
+    indexed: bool = False
+    """Whether the packet index finds the packets of every window, so that windows of remote blobs take few bytes."""
 
 
-@dataclass(frozen=True, slots=True, weakref_slot=True, eq=False)
-class Held:
-    """A far codestream that cannot be decoded in parts, shared by all windows that are under way together."""
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Jp2Window(Window):
+    """A window and the small codestream that it is decoded from."""
 
-    data: Buffer
-
-
-@dataclass(frozen=True, slots=True)
-class Whole:
-    """A Cut that leaves nothing out, its bytes fetched already."""
-
-    held: Held
-    area: Area
-    ranges: tuple[ByteRange, ...] = ()
-
-    def build(self, data: Sequence[Buffer]) -> Buffer:
-        """All of the codestream."""
-        del data
-        return self.held.data
+    extraction: Extraction | None = field(default=None, repr=False, compare=False)
+    """None: the whole codestream is decoded."""
 
 
 LARGEST_WHOLE = 64 * 2**20
-"""A codestream that is far away and cannot be decoded in parts is fetched whole up to so many bytes."""
+"""A remote codestream that cannot be decoded in parts is fetched whole up to this many bytes."""
 
 
 class Jp2Reader:
-    """An ImageReader. It keeps no state of a decode, so any number of threads may read at once."""
+    """An ImageReader. It holds no state of a decode, so any number of threads may read at once."""
 
-    def __init__(self, source: Source, opj: OpenJpeg, cutter: Cutter | None = None) -> None:
-        self._source = source
+    thread_safe: Literal[True] = True
+
+    def __init__(self, image: OpenedImage, opj: OpenJpeg, extractor: Extractor | None = None) -> None:
+        self._image = image
         self._opj = opj
-        self._cutter = cutter
-        self._whole: WeakValueDictionary[ByteRange, Held] = WeakValueDictionary()
-        self._turn = BoundedSemaphore(1)
-        self._resolutions = _resolutions(source)
-        self.info = _info(source, self._resolutions)
+        self._extractor = extractor
+        self._resolutions = _resolutions(image)
+        self.info = _info(image, self._resolutions)
 
-    def window(self, level: int, region: Rect) -> Window:
-        """Which bytes a region takes: none of them where the file lies on this machine and is read in place.
+    def window(self, level: int, region: Rect) -> Jp2Window:
+        """Return the byte ranges of a region: none if the file is local and decoded whole, since it is read in place.
 
-        Where all bytes of a far one are needed they are fetched here, so that windows under way together share them.
-        Raises Malformed, SourceError, Unsupported.
+        Windows of a remote codestream that cannot be decoded in parts take all of it; the core reads that once for all
+        of them. Raises Malformed, SourceError, Unsupported.
         """
         area = self._resolutions[level].area(region)
-        if self._cutter and (cut := self._cutter.cut(area)):
-            return Window(level, region, cut.ranges, cut)
-        if self._source.blob.path:
-            return Window(level, region)
-        start, stop = self._source.codestream
-        if stop - start > LARGEST_WHOLE:
+        if self._extractor and (extraction := self._extractor.extract(area)):
+            return Jp2Window(level=level, region=region, ranges=extraction.ranges, extraction=extraction)
+        if self._image.blob.path:
+            return Jp2Window(level=level, region=region)
+        if self._image.codestream.length > LARGEST_WHOLE:
             raise Unsupported(
-                f"{stop - start} bytes from afar would have to be held whole: there is no sure packet index"
+                f"{self._image.codestream.length} remote bytes would have to be held whole, because there is no usable "
+                "packet index"
             )
-        return Window(level, region, recipe=Whole(self._fetched(), area))
+        return Jp2Window(level=level, region=region, ranges=(self._image.codestream,))
 
-    def _fetched(self) -> Held:
-        """The whole codestream, as long as a window holds it. Raises SourceError."""
-        span = self._source.codestream
-        with self._turn:
-            held = self._whole.get(span)
-            if held is None:
-                held = self._whole[span] = Held(*self._source.blob.read([span]))
-            return held
-
-    def read(self, window: Window, data: Sequence[Buffer], into: Pixels) -> None:
+    def read(self, window: Jp2Window, data: Sequence[Buffer], into: Pixels) -> None:
         """Decode a window into (region.height, region.width, info.channels). Raises DecodeError, SourceError."""
         resolution, region = self._resolutions[window.level], window.region
         area = resolution.area(region)
-        cut = cast("Cut | None", window.recipe)
-        with self._input(cut, data) as source, self._opj.decoded(source, cut.area if cut else area) as planes:
+        extraction = window.extraction
+        decoded = extraction.area if extraction else area
+        with self._input(extraction, data) as source, self._opj.decoded(source, decoded) as planes:
             samples = [
                 Samples(
                     channel,
                     _checked(planes, channel.index, shape(resolution, area, channel.component)),
                     *spread(resolution, area, region, channel.component),
                 )
-                for channel in self._source.picture.channels
+                for channel in self._image.color.channels
             ]
-            convert(self._source.picture, samples, into)
+            convert(self._image.color, samples, into)
 
     def close(self) -> None:
-        """Nothing is held between calls."""
+        """Do nothing: no resource is held between calls."""
 
     @contextmanager
-    def _input(self, cut: Cut | None, data: Sequence[Buffer]) -> Iterator[Input]:
-        blob = self._source.blob
-        if cut:
-            yield MemoryInput(cut.build(data))
+    def _input(self, extraction: Extraction | None, data: Sequence[Buffer]) -> Iterator[Input]:
+        blob = self._image.blob
+        if extraction:
+            yield MemoryInput(extraction.build(data))
+        elif data:
+            yield MemoryInput(data[0])
         elif blob.path:
-            with opened(blob.path, self._source.codestream, blob.size) as source:
+            with open_input(blob.path, self._image.codestream, blob.size) as source:
                 yield source
         else:
             raise DecodeError(f"{blob.name}: no bytes to decode")
@@ -164,42 +154,43 @@ class Jp2Reader:
 
 def _checked(planes: Sequence[Plane], index: int, expected: tuple[int, int]) -> Plane:
     if index >= len(planes) or planes[index].shape != expected:
-        raise DecodeError(f"OpenJPEG: component {index} is not of {expected[1]}x{expected[0]} samples")
+        raise DecodeError(f"OpenJPEG: component {index} does not have {expected[1]}x{expected[0]} samples")
     return planes[index]
 
 
-def _resolutions(source: Source) -> list[Resolution]:
-    geometry = source.header.geometry
-    margin = 0 if all(coding.reversible for coding in source.header.coding) else IRREVERSIBLE_MARGIN
+def _resolutions(image: OpenedImage) -> list[Resolution]:
+    geometry = image.header.geometry
+    margin = 0 if all(coding.reversible for coding in image.header.coding) else IRREVERSIBLE_MARGIN
     found = [Resolution(geometry, 0, margin)]
-    deepest = 0 if source.picture.indexed else source.levels
+    deepest = 0 if image.color.indexed else image.levels
     for reduce in range(1, deepest + 1):
         resolution = Resolution(geometry, reduce, margin)
-        if found[-1].size == Size(1, 1) or not resolution.whole:
+        if found[-1].size == Size(1, 1) or not resolution.complete:
             break
         found.append(resolution)
     return found
 
 
-def _info(source: Source, resolutions: Sequence[Resolution]) -> ImageInfo:
-    geometry, picture = source.header.geometry, source.picture
-    compressed = source.codestream.stop - source.codestream.start
+def _info(image: OpenedImage, resolutions: Sequence[Resolution]) -> ImageInfo:
+    geometry, color = image.header.geometry, image.color
+    compressed = image.codestream.length
+    # A window of a remote codestream without an index takes all of it, which windows in progress share.
+    held = 0 if image.indexed or image.blob.path else compressed
     levels = tuple(
         Level(
-            each.size,
-            float(each.scale),
-            each.grid,
-            memory.fixed_bytes(source.header, each.reduce, compressed),
-            memory.pixel_bytes(source.header),
-            memory.coded_bytes(source.header, each.size.area, compressed),
+            size=each.size,
+            downsample=float(each.scale),
+            grid=each.grid,
+            fixed_bytes=memory_estimate.fixed_bytes(image.header, each.reduce, compressed) + held,
+            pixel_bytes=memory_estimate.pixel_bytes(image.header),
+            coded_bytes=memory_estimate.coded_bytes(image.header, each.size.area, compressed, indexed=image.indexed),
         )
         for each in resolutions
     )
     return ImageInfo(
-        levels[0].size,
-        picture.depth,
-        levels,
-        Size(geometry.tile_width, geometry.tile_height) if resolutions[0].tiled else None,
-        None if picture.space is Space.CMYK else picture.icc,
-        parallel=True,
+        size=levels[0].size,
+        channels=color.depth,
+        levels=levels,
+        tile=Size(geometry.tile_width, geometry.tile_height) if resolutions[0].tiled else None,
+        icc=None if color.space is Space.CMYK else color.icc,
     )

@@ -1,4 +1,4 @@
-"""Files for tests: codestreams made by opj_compress, and JP2 files made around them box by box."""
+"""Files for tests: codestreams made by opj_compress, and JP2 files built around them box by box."""
 
 from __future__ import annotations
 
@@ -7,13 +7,14 @@ import subprocess
 import tempfile
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from sidecar.interfaces import Blob, ImageReader
-from sidecar.model import Pixels, Rect
+from sidecar.plugin import Blob, ImageReader, Pixels, Rect
 from sidecar.testing.reading import pixels_of
+from sidecar_jp2.format.rounding import ceil_div
 
 SIGNATURE = struct.pack(">I4s4s", 12, b"jP  ", b"\r\n\x87\n")
 Step = tuple[int, int]
@@ -21,11 +22,11 @@ Step = tuple[int, int]
 
 
 def planes(size: tuple[int, int], steps: Sequence[Step], depth: int = 8, seed: int = 0) -> list[NDArray[np.uint16]]:
-    """Samples of an image of (width, height): waves with noise, 0 to 2**depth - 1, (rows, columns) per component."""
+    """Return (rows, columns) samples from 0 to 2**depth - 1 per component of a (width, height) image: noisy waves."""
     random, most = np.random.default_rng(seed), (1 << depth) - 1
     made = []
     for index, (dx, dy) in enumerate(steps):
-        y, x = np.mgrid[: -(-size[1] // dy), : -(-size[0] // dx)]
+        y, x = np.mgrid[: ceil_div(size[1], dy), : ceil_div(size[0], dx)]
         waves = (np.sin(x / (7 + index)) + np.cos(y / (5 + index)) + 2) / 4
         made.append(np.clip((waves + random.normal(0, 0.05, x.shape)) * most, 0, most).astype(np.uint16))
     return made
@@ -39,7 +40,7 @@ def compress(
     depth: int = 8,
     signed: bool = False,
 ) -> bytes:
-    """Code planes as opj_compress does with some options; `signed` samples are given in two's complement."""
+    """Encode planes with opj_compress and some of its options; `signed` samples are in two's complement."""
     layout = ":".join(f"{dx}x{dy}" for dx, dy in steps)
     form = f"{size[0]},{size[1]},{len(samples)},{depth},{'s' if signed else 'u'}@{layout}"
     kind = ">u1" if depth <= 8 else ">u2"  # noqa: PLR2004  # bits of a byte
@@ -52,59 +53,59 @@ def compress(
 
 
 def picture(size: tuple[int, int], *options: str, steps: Sequence[Step] = ((1, 1),) * 3, depth: int = 8) -> bytes:
-    """A codestream with something in it, see `planes` and `compress`."""
+    """Return a codestream of a test image; see `planes` and `compress`."""
     return compress(planes(size, steps, depth), size, steps, *options, depth=depth)
 
 
 def box(kind: bytes, content: bytes) -> bytes:
-    """A box (ITU-T T.800 I.4)."""
+    """Return a box (ITU-T T.800 I.4)."""
     return struct.pack(">I4s", 8 + len(content), kind) + content
 
 
 def ihdr(components: int = 3, size: tuple[int, int] = (1, 1), depth: int = 8) -> bytes:
-    """An image header box of (width, height); our reader goes by SIZ, others compare them."""
+    """Return an image header box for (width, height). This plugin uses SIZ instead; other readers compare the two."""
     return box(b"ihdr", struct.pack(">IIHBBBB", size[1], size[0], components, depth - 1, 7, 0, 0))
 
 
 def colr(enumerated: int) -> bytes:
-    """A colour specification box of an enumerated colour space."""
+    """Return a colour specification box for an enumerated colour space."""
     return box(b"colr", struct.pack(">BBBI", 1, 0, 0, enumerated))
 
 
 def profile(icc: bytes) -> bytes:
-    """A colour specification box with an ICC profile."""
+    """Return a colour specification box with an ICC profile."""
     return box(b"colr", b"\x02\x00\x00" + icc)
 
 
 def cdef(*rows: tuple[int, int, int]) -> bytes:
-    """A channel definition box of (channel, type, association)."""
+    """Return a channel definition box with rows of (channel, type, association)."""
     return box(b"cdef", struct.pack(">H", len(rows)) + b"".join(struct.pack(">HHH", *row) for row in rows))
 
 
 def pclr(entries: Sequence[Sequence[int]], depths: Sequence[int]) -> bytes:
-    """A palette box of unsigned values."""
-    widths = [-(-depth // 8) for depth in depths]
+    """Return a palette box of unsigned values."""
+    widths = [ceil_div(depth, 8) for depth in depths]
     values = b"".join(value.to_bytes(width) for entry in entries for value, width in zip(entry, widths, strict=True))
     return box(b"pclr", struct.pack(">HB", len(entries), len(depths)) + bytes(depth - 1 for depth in depths) + values)
 
 
 def cmap(*rows: tuple[int, int, int]) -> bytes:
-    """A component mapping box of (component, type, column)."""
+    """Return a component mapping box with rows of (component, type, column)."""
     return box(b"cmap", b"".join(struct.pack(">HBB", *row) for row in rows))
 
 
 def ftyp(brand: bytes = b"jp2 ") -> bytes:
-    """A file type box."""
+    """Return a file type box."""
     return box(b"ftyp", brand + bytes(4) + brand)
 
 
 def jp2(codestream: bytes, *header: bytes) -> bytes:
-    """A JP2 file: the boxes given make its jp2h."""
+    """Return a JP2 file with the given boxes in its jp2h."""
     return SIGNATURE + ftyp() + box(b"jp2h", b"".join(header)) + box(b"jp2c", codestream)
 
 
-def read(reader: ImageReader, blob: Blob, level: int = 0, region: Rect | None = None) -> Pixels:
-    """What the core does for one window, on the spot; without a region the whole level."""
+def read(reader: ImageReader[Any], blob: Blob, level: int = 0, region: Rect | None = None) -> Pixels:
+    """Read one window as the core does, in this thread; without a region, the whole level."""
     size = reader.info.levels[level].size
     window = reader.window(level, region or Rect(0, 0, size.width, size.height))
     return pixels_of(reader, window, blob.read(window.ranges))

@@ -1,4 +1,4 @@
-"""The laws of every decoder, for JPEG 2000."""
+"""The contract of every decoder, for JPEG 2000."""
 
 from __future__ import annotations
 
@@ -9,12 +9,12 @@ from pathlib import Path
 from typing import ClassVar
 
 from sidecar_jp2.decoder import Jp2Decoder
-from sidecar_jp2.library import bind
-from sidecar_jp2.openjpeg import OpenJpeg
+from sidecar_jp2.openjpeg.codec import OpenJpeg
+from sidecar_jp2.openjpeg.library import bind
 from sidecar_jp2.testing import SIGNATURE, box, cdef, colr, ftyp, ihdr, jp2, picture
 
-from sidecar.interfaces import Blob
-from sidecar.testing.decoders import DecoderContract, Make
+from sidecar.plugin import Blob
+from sidecar.testing.contracts.decoder import DecoderContract, Make
 from sidecar.testing.fakes import MemoryBlob, on_disk
 
 IMAGES = Path(__file__).parents[3] / "tests" / "data" / "images"
@@ -49,7 +49,7 @@ def _patched(at: int, data: bytes) -> Make:
 
 
 class TestJp2(DecoderContract):
-    """Images with every kind of geometry and colour, and files that must be turned down."""
+    """The decoder keeps the contract for images of every geometry and colour, and refuses broken files."""
 
     decoder = Jp2Decoder(OpenJpeg(bind()))
     samples: ClassVar[Mapping[str, Make]] = {

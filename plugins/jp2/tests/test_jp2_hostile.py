@@ -1,4 +1,4 @@
-"""Broken and lying files: an error of ours, never wrong pixels from missing data, never a crash or an endless loop."""
+"""Broken and hostile files: an error of ours, never wrong pixels, a crash or an endless loop."""
 
 from __future__ import annotations
 
@@ -9,36 +9,35 @@ from pathlib import Path
 
 import pytest
 from sidecar_jp2.decoder import Jp2Decoder
-from sidecar_jp2.library import bind
-from sidecar_jp2.openjpeg import OpenJpeg
+from sidecar_jp2.openjpeg.codec import OpenJpeg
+from sidecar_jp2.openjpeg.library import bind
 from sidecar_jp2.testing import picture, read
 
-from sidecar.errors import DecodeError, Malformed, SidecarError, Unsupported
-from sidecar.model import Pixels
+from sidecar.plugin import DecodeError, Malformed, Pixels, SidecarError, Unsupported
 from sidecar.testing.fakes import MemoryBlob
 
 DECODER = Jp2Decoder(OpenJpeg(bind()))
 IMAGES = Path(__file__).parents[3] / "tests" / "data" / "images"
 SOT, SOD = b"\xff\x90\x00\x0a", b"\xff\x93"
 SIZ = 8
-"""Where Xsiz lies in a bare codestream."""
+"""The offset of Xsiz in a bare codestream."""
 
 
 def codestream(name: str) -> bytes:
-    """The codestream of a test file."""
+    """Return the codestream of a test file."""
     content = (IMAGES / f"{name}.jp2").read_bytes()
     return content[content.index(b"\xff\x4f\xff\x51") :]
 
 
 def shown(content: bytes, level: int = 0) -> Pixels:
-    """The pixels of a codestream held in memory; a level that is not there becomes the last."""
+    """Return the pixels of a codestream in memory, at `level` or the last level there is."""
     blob = MemoryBlob("a.j2k", content)
     reader = DECODER.open(blob)
     return read(reader, blob, min(level, len(reader.info.levels) - 1))
 
 
 def cuts(content: bytes) -> list[int]:
-    """Places to cut at: inside and at the edge of each part, before the end marker, and here and there."""
+    """Return offsets to cut at: inside and at the edges of the parts, before the end marker, and spread between."""
     first = content.index(SOT)
     parts = [at for at in range(len(content) - 4) if content.startswith(SOT, at)]
     data = content.index(SOD, first) + 2
@@ -52,7 +51,7 @@ def cuts(content: bytes) -> list[int]:
     "name", ["gray8", "tiled_512", "tiled_256_tlm_plt", "untiled_precincts_plt_layers", "progression_cprl_plt"]
 )
 def test_truncation_is_an_error(name: str) -> None:
-    """A codestream that ends anywhere before its end gives DecodeError or Malformed at every level, not grey areas."""
+    """A codestream truncated anywhere raises DecodeError or Malformed at every level."""
     content = codestream(name)
     for cut in cuts(content):
         for level in (0, 9):
@@ -61,7 +60,7 @@ def test_truncation_is_an_error(name: str) -> None:
 
 
 def test_truncation_without_a_length_is_an_error() -> None:
-    """Even where the tile-part says nothing of its length (Psot 0), packets that never came are missed."""
+    """Missing packets raise an error even if the tile-part has no length (Psot 0)."""
     content = bytearray(codestream("untiled_plain_lossless_lrcp"))
     at = content.index(SOT)
     content[at + 6 : at + 10] = bytes(4)
@@ -72,7 +71,7 @@ def test_truncation_without_a_length_is_an_error() -> None:
 
 
 def test_a_missing_tile_is_an_error() -> None:
-    """A tile taken out of the middle is missed by windows that touch it: OpenJPEG alone would leave it black."""
+    """A missing tile raises DecodeError for windows that touch it; OpenJPEG alone would leave it black."""
     content = codestream("tiled_512")
     parts = [at for at in range(len(content)) if content.startswith(SOT, at)]
     with pytest.raises(DecodeError, match="1 of 12 tiles are missing"):
@@ -80,7 +79,7 @@ def test_a_missing_tile_is_an_error() -> None:
 
 
 def test_the_text_is_openjpegs_own() -> None:
-    """What OpenJPEG says of the file is in the error."""
+    """The error contains OpenJPEG's own message."""
     with pytest.raises(DecodeError, match="inconsistent with stream length"):
         shown(codestream("gray8")[:-1000])
 
@@ -103,7 +102,7 @@ def test_the_text_is_openjpegs_own() -> None:
 def test_huge_claims_never_reach_openjpeg(
     at: int, layout: str, values: tuple[int, ...], kind: tuple[type[SidecarError], ...]
 ) -> None:
-    """SIZ with absurd sizes, tiles or component counts is refused while the image is opened."""
+    """Absurd sizes, tiles or component counts in SIZ raise an error when the image is opened."""
     content = bytearray(picture((64, 64), steps=((1, 1),)))
     content[SIZ + at : SIZ + at + struct.calcsize(layout)] = struct.pack(layout, *values)
     with pytest.raises(kind):
@@ -111,7 +110,7 @@ def test_huge_claims_never_reach_openjpeg(
 
 
 def test_fewer_levels_in_a_tile() -> None:
-    """A tile whose own COD has fewer levels than the main header's limits the levels of all."""
+    """A tile whose own COD has fewer levels than the main header limits the levels of the image."""
     content = picture((64, 64), "-n", "6", steps=((1, 1),))
     at = content.index(b"\xff\x52")
     cod = content[at : at + 2 + int.from_bytes(content[at + 2 : at + 4])]
@@ -129,11 +128,11 @@ import random, sys
 from pathlib import Path
 from hypothesis import given, settings, strategies as st, HealthCheck
 from sidecar.errors import SidecarError
-from sidecar.model import Rect
+from sidecar.plugin import Rect
 from sidecar.testing.fakes import MemoryBlob
 from sidecar_jp2.decoder import Jp2Decoder
-from sidecar_jp2.library import bind
-from sidecar_jp2.openjpeg import OpenJpeg
+from sidecar_jp2.openjpeg.library import bind
+from sidecar_jp2.openjpeg.codec import OpenJpeg
 from sidecar_jp2.testing import read
 decoder = Jp2Decoder(OpenJpeg(bind()))
 content = Path(sys.argv[1]).read_bytes()
@@ -163,7 +162,7 @@ flips()
 
 @pytest.mark.parametrize("name", ["tiny_60x40", "gray8", "palette", "image_offset", "odd_1023x767_tiled_300"])
 def test_flipped_bits(name: str) -> None:
-    """Bytes changed at random, most of them in headers: an error of ours or pixels, in a process that survives."""
+    """Random changes, most of them in headers, give an error of ours or pixels, and the process survives."""
     arguments = [sys.executable, "-W", "error", "-c", FLIP, str(IMAGES / f"{name}.jp2")]
     run = subprocess.run(arguments, capture_output=True, text=True, timeout=100, check=False)
     assert run.returncode == 0, run.stderr[-3000:]

@@ -4,13 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
-from sidecar import Config, Section, hookimpl
-from sidecar.interfaces import Decoder, Native
+from sidecar.plugin import Config, Decoder, Native, Section, hookimpl
 from sidecar_openslide.decoder import OpenSlideDecoder
 from sidecar_openslide.library import load
 from sidecar_openslide.settings import OpenSlideSettings
 
 __all__ = ["OpenSlideDecoder", "OpenSlideSettings"]
+
+SIDECAR_API = 1
+"""The version of the plugin API that this was written for."""
 
 
 @hookimpl

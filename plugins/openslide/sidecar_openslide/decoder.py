@@ -1,4 +1,4 @@
-"""From a blob to an opened slide, or a reason why not."""
+"""From a blob to an opened slide, or the reason why not."""
 
 from __future__ import annotations
 
@@ -8,15 +8,25 @@ from contextlib import ExitStack
 from functools import partial
 from typing import Final
 
-from sidecar.errors import Unsupported
-from sidecar.interfaces import Blob, Native
-from sidecar.model import Grid, ImageInfo, Level, Size
+from sidecar.plugin import Blob, Grid, ImageInfo, Level, Native, Size, Unsupported
 from sidecar_openslide import tiff
 from sidecar_openslide.library import Library, Slide
 from sidecar_openslide.reader import PIXEL_BYTES, SlideReader
 
-# Slides whose tiles lie in no regular grid (MIRAX, Leica, Ventana) are tiled all the same: any piece may be cut.
+# Slides without a regular grid of tiles (MIRAX, Leica, Ventana) are tiled all the same: any piece may be cut.
 _NOMINAL: Final = Size(256, 256)
+# TIFF 6.0 section 2 and BigTIFF, CZI, VMS, SQLite (what Sakura slides are).
+_SIGNATURES: Final = (
+    b"II*\0",
+    b"MM\0*",
+    b"II+\0",
+    b"MM\0+",
+    b"ZISRAWFILE",
+    b"[Virtual Microscope Specimen]",
+    b"SQLite format 3\0",
+)
+# DICOM PS3.10 section 7.1: the prefix after a preamble.
+_DICOM: Final = slice(128, 132)
 _WHITE: Final = (255, 255, 255)
 # Of a level's side: what rounding its size may make beside a pixel.
 _UNEVEN: Final = 0.01
@@ -32,16 +42,17 @@ class OpenSlideDecoder:
         self._native = native
         self.suffixes = frozenset(suffix.lower().lstrip(".") for suffix in suffixes)
 
-    @property
-    def name(self) -> str:
-        """For logs and metrics."""
-        return "openslide"
+    name: Final = "openslide"
+
+    def recognizes(self, head: bytes) -> bool:
+        """Report whether a file may be a slide: TIFF, DICOM, CZI, VMS or an SQLite database (Sakura)."""
+        return head.startswith(_SIGNATURES) or head[_DICOM] == b"DICM"
 
     def open(self, blob: Blob) -> SlideReader:
         """Open a slide.
 
-        Raises Unsupported where the blob is no local file, no slide, or one whose colours would not be surely right;
-        Malformed where it is a TIFF and its directories are broken; SourceError, SourceChanged.
+        Raises Unsupported if the blob is no local file, no slide, or one whose colours might be wrong; Malformed if it
+        is a TIFF and its directories are broken; SourceError, SourceChanged.
         """
         if blob.path is None:
             raise Unsupported("OpenSlide reads local files only")
@@ -56,22 +67,23 @@ class OpenSlideDecoder:
             structure = tiff.recognise(blob)
             if slide.properties.get("openslide.vendor") == "generic-tiff" and structure is not None:
                 _check_samples(next(structure.directories()))
-            reader = SlideReader(slide, describe(slide), _background(slide.properties))
+            again = partial(self._library.open, blob.path)
+            reader = SlideReader(slide, describe(slide), _background(slide.properties), again)
             unless_whole.pop_all()
         return reader
 
 
 def _check_structure(blob: Blob) -> None:
-    """Keep broken TIFFs from being handed over: OpenSlide turns them down in the same words as those of other kinds."""
+    """Keep broken TIFFs from being handed over: OpenSlide refuses them in the same words as those of other kinds."""
     structure = tiff.recognise(blob)
     for _ in structure.directories() if structure else ():
         pass
 
 
 def _check_samples(directory: Mapping[int, Sequence[int]]) -> None:
-    """Let only those tiled TIFFs pass that look the same in any reader: 8 bit grey, RGB and YCbCr, upright.
+    """Accept only those tiled TIFFs that look the same in any reader: 8 bit grey, RGB and YCbCr, upright.
 
-    OpenSlide makes 8 bit RGB of all others too, by libtiff's TIFFRGBAImage, which knows no profiles.
+    OpenSlide makes 8 bit RGB of all others too, by libtiff's TIFFRGBAImage, which ignores profiles.
     """
     plain = (
         {*directory.get(tiff.BITS_PER_SAMPLE, (1,))} == {8}
@@ -85,7 +97,7 @@ def _check_samples(directory: Mapping[int, Sequence[int]]) -> None:
 
 
 def describe(slide: Slide) -> ImageInfo:
-    """What a slide is. Raises Unsupported where its profile is not one of RGB, or a level shows something else."""
+    """Return what a slide is. Raises Unsupported if its profile is not one of RGB, or a level shows something else."""
     if slide.icc is not None and slide.icc[_COLOUR_SPACE] != b"RGB ":
         raise Unsupported("a slide whose ICC profile is not one of RGB")
     if not all(map(partial(_reduces, slide.sizes[0]), slide.sizes, slide.downsamples)):
@@ -100,18 +112,22 @@ def describe(slide: Slide) -> ImageInfo:
         ),
         tile=tiles[0],
         icc=slide.icc,
-        parallel=True,
     )
 
 
 def _reduces(full: Size, size: Size, downsample: float) -> bool:
-    """Whether both sides are as long as the downsample says: OpenSlide takes the mean of the two directions'."""
+    """Report whether both sides are as long as the downsample says: OpenSlide takes the mean of the two directions."""
     sides = ((size.width, full.width), (size.height, full.height))
     return all(abs(side - whole / downsample) <= 1 + _UNEVEN * side for side, whole in sides)
 
 
 def _level(size: Size, downsample: float, tile: Size) -> Level:
-    return Level(size, downsample, Grid(0, 0, tile.width, tile.height), pixel_bytes=PIXEL_BYTES)
+    return Level(
+        size=size,
+        downsample=downsample,
+        grid=Grid(width=tile.width, height=tile.height),
+        pixel_bytes=PIXEL_BYTES,
+    )
 
 
 def _tile(properties: Mapping[str, str], level: int) -> Size | None:
@@ -120,7 +136,7 @@ def _tile(properties: Mapping[str, str], level: int) -> Size | None:
 
 
 def _background(properties: Mapping[str, str]) -> tuple[int, int, int]:
-    """What the scanner says of where it did not scan; white, as glass is, where it says nothing."""
+    """Return the colour of what was not scanned, as the scanner states it; else white, as glass is."""
     color = properties.get("openslide.background-color", "")
     if not re.fullmatch("[0-9a-fA-F]{6}", color):
         return _WHITE

@@ -14,8 +14,7 @@ from typing import Any, Final, TypeAlias
 import numpy as np
 from numpy.typing import NDArray
 
-from sidecar.errors import DecodeError, SidecarError, StartError, Unsupported
-from sidecar.model import Size
+from sidecar.plugin import DecodeError, SidecarError, Size, StartError, Unsupported
 
 # 4.0.1 mends CVE-2026-48977 (a crafted Ventana file writes where it likes) and CVE-2026-54604 (pixels of memory that
 # was never written).

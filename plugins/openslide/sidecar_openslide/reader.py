@@ -1,24 +1,24 @@
 """From a window of a slide to its pixels.
 
 OpenSlide takes the place to read in pixels of level 0 and divides it by the level's downsample. Where that quotient is
-no whole number, it interpolates between pixels, so that what a pixel shows depends on where the read began. Of a level
-whose downsample is no whole number, blocks of a fixed grid are therefore read, each from its own corner, whatever the
-window: then every pixel has one value, and windows join without a seam or a step.
+no whole number, it interpolates between pixels, so that the value of a pixel depends on where the read began. If the
+downsample of a level is no whole number, blocks of a fixed grid are therefore read, each from its own corner, whatever
+the window: then every pixel has one value, and windows join without a seam or a step.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Final
 
 import numpy as np
 
-from sidecar.errors import DecodeError
-from sidecar.model import Buffer, ImageInfo, Level, Pixels, Rect, Size, Window
+from sidecar.plugin import Buffer, DecodeError, ImageInfo, Level, Pixels, Rect, Size, Unsupported, Window, thread_lock
 from sidecar_openslide.library import Scan, Slide
 
-# OpenSlide's ARGB takes 4 bytes; of a single read 4 to 5 were measured, of whole answers up to 20, by what the
+# OpenSlide's ARGB takes 4 bytes; 4 to 5 were measured in a single read, up to 20 in whole responses, by what the
 # allocator keeps between reads (`make bench ONLY=e`).
 PIXEL_BYTES: Final = 20.0
 # Interpolating costs more than four times what copying does, so little is read before a window; 64 to 192 are alike.
@@ -30,7 +30,7 @@ _OPAQUE: Final = 0xFF000000
 
 @dataclass(frozen=True, slots=True)
 class Piece:
-    """A part of a window that is read in one go."""
+    """A part of a window that is read at once."""
 
     start: tuple[int, int]
     """Where the read begins, in pixels of level 0."""
@@ -41,14 +41,14 @@ class Piece:
 
 
 def pieces(region: Rect, level: Level) -> Iterator[Piece]:
-    """Part a region so that each of its pixels comes out the same in any other region."""
+    """Split a region so that each of its pixels has the same value in any other region."""
     for x, width, start_x, margin_x in _spans(region.x, region.right, level.downsample):
         for y, height, start_y, margin_y in _spans(region.y, region.bottom, level.downsample):
             yield Piece((start_x, start_y), (margin_x, margin_y), Rect(x, y, width, height))
 
 
 def _spans(start: int, stop: int, downsample: float) -> Iterator[tuple[int, int, int, int]]:
-    """The parts of a row or column: where each begins, how long it is, where its read begins, what that has before."""
+    """Return the parts of a row or column: start, length, where its read begins, and its margin before the part."""
     if downsample.is_integer():
         yield start, stop - start, start * int(downsample), 0
         return
@@ -57,33 +57,97 @@ def _spans(start: int, stop: int, downsample: float) -> Iterator[tuple[int, int,
         yield first, min(stop, block + _BLOCK) - first, round(block * downsample), first - block
 
 
-class SlideReader:
-    """An opened slide. OpenSlide keeps no state between reads; an error, though, ends a slide for good."""
+@dataclass(eq=False, slots=True)
+class _Handle:
+    """An open slide and the reads that are under way in it."""
 
-    def __init__(self, slide: Slide, info: ImageInfo, background: tuple[int, int, int]) -> None:
+    slide: Slide
+    reads: int = 0
+    current: bool = True
+
+
+class SlideReader:
+    """An opened slide, read from any number of threads.
+
+    OpenSlide keeps no state between reads, but an error ends a slide for good (openslide.h). So after an error the file
+    is opened anew for the reads to come, and the old slide is closed when the last read in it has ended.
+    """
+
+    thread_safe: Final = True
+
+    def __init__(
+        self, slide: Slide, info: ImageInfo, background: tuple[int, int, int], reopen: Callable[[], Slide]
+    ) -> None:
         self.info = info
-        self._slide: Slide | None = slide
         self._background = background
+        self._reopen = reopen
+        self._lock = thread_lock()
+        self._handle: _Handle | None = _Handle(slide)
+        self._closed = False
 
     def window(self, level: int, region: Rect) -> Window:
-        """The window as it stands: OpenSlide reads the file itself."""
-        return Window(level, region)
+        """Return the window as it stands: OpenSlide reads the file itself."""
+        return Window(level=level, region=region)
 
     def read(self, window: Window, data: Sequence[Buffer], into: Pixels) -> None:
-        """RGB pixels, the background where nothing was scanned. Raises DecodeError."""
+        """Write RGB pixels, the background where nothing was scanned. Raises DecodeError."""
         del data
-        if self._slide is None:
-            raise DecodeError("the slide is closed")
-        for part in pieces(window.region, self.info.levels[window.level]):
-            x, y = part.region.x - window.region.x, part.region.y - window.region.y
-            place = into[y : y + part.region.height, x : x + part.region.width]
-            show(_scan(self._slide, window.level, part), self._background, place)
+        with self._open_slide() as slide:
+            for part in pieces(window.region, self.info.levels[window.level]):
+                x, y = part.region.x - window.region.x, part.region.y - window.region.y
+                place = into[y : y + part.region.height, x : x + part.region.width]
+                show(_scan(slide, window.level, part), self._background, place)
 
     def close(self) -> None:
         """Close the slide's files."""
-        if self._slide is not None:
-            self._slide.close()
-            self._slide = None
+        with self._lock:
+            handle, self._handle, self._closed = self._handle, None, True
+        if handle is not None:
+            handle.slide.close()
+
+    @contextmanager
+    def _open_slide(self) -> Iterator[Slide]:
+        handle = self._begin()
+        try:
+            yield handle.slide
+        except BaseException:
+            self._retire(handle)
+            raise
+        finally:
+            self._end(handle)
+
+    def _begin(self) -> _Handle:
+        with self._lock:
+            if self._closed:
+                raise DecodeError("the slide is closed")
+            if self._handle is None:
+                self._handle = _Handle(self._opened())
+            self._handle.reads += 1
+            return self._handle
+
+    def _opened(self) -> Slide:
+        """Open the file anew. Raises DecodeError if it is another slide by now."""
+        try:
+            slide = self._reopen()
+        except Unsupported as error:
+            raise DecodeError(f"the slide cannot be opened again: {error}") from error
+        if slide.sizes[0] != self.info.size:
+            slide.close()
+            raise DecodeError("the file is another slide than the one that was opened")
+        return slide
+
+    def _retire(self, handle: _Handle) -> None:
+        with self._lock:
+            handle.current = False
+            if self._handle is handle:
+                self._handle = None
+
+    def _end(self, handle: _Handle) -> None:
+        with self._lock:
+            handle.reads -= 1
+            unused = not handle.current and not handle.reads
+        if unused:
+            handle.slide.close()
 
 
 def _scan(slide: Slide, level: int, part: Piece) -> Scan:
@@ -92,7 +156,7 @@ def _scan(slide: Slide, level: int, part: Piece) -> Scan:
 
 
 def show(scan: Scan, background: tuple[int, int, int], into: Pixels) -> None:
-    """Put what was scanned on a background colour: (rows, columns, 3)."""
+    """Blend what was scanned with a background colour, shape (rows, columns, 3)."""
     for top in range(0, len(scan), _ROWS):
         _show_rows(scan[top : top + _ROWS], background, into[top : top + _ROWS])
 

@@ -15,7 +15,7 @@ import typer
 from numpy.typing import NDArray
 from PIL import Image
 
-from sidecar.model import Pixels, Size
+from sidecar.plugin import Pixels, Size
 
 _GLASS: Final = np.array([243, 243, 246], np.float32)
 _EOSIN: Final = np.array([0.15, 0.75, 0.35], np.float32)

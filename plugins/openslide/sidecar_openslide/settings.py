@@ -6,8 +6,7 @@ from typing import ClassVar, Final
 
 from pydantic import Field as Setting
 
-from sidecar import Section
-from sidecar.config import Names
+from sidecar.plugin import Names, Section
 
 # What the formats of OpenSlide 4.0.1 are usually named, https://openslide.org/formats/
 SUFFIXES: Final = (

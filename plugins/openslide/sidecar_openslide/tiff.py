@@ -12,9 +12,7 @@ from dataclasses import dataclass
 from types import MappingProxyType
 from typing import Final
 
-from sidecar.errors import Malformed
-from sidecar.interfaces import Blob
-from sidecar.model import ByteRange
+from sidecar.plugin import Blob, ByteRange, Malformed
 
 BITS_PER_SAMPLE: Final = 258
 PHOTOMETRIC: Final = 262

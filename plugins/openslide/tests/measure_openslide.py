@@ -14,9 +14,8 @@ from sidecar_openslide import OpenSlideDecoder
 from sidecar_openslide.library import load
 from sidecar_openslide.sample import make
 
-from sidecar.model import Rect
-from sidecar.native import direct
-from sidecar.testing.decoders import read
+from sidecar.plugin import Rect, run_inline
+from sidecar.testing.contracts.decoder import read
 from sidecar.testing.fakes import on_disk
 
 ROUNDS = 15
@@ -41,7 +40,7 @@ def say(line: str) -> None:
 def measure_times(path: Path, cache_bytes: int) -> None:
     """Print what opening and reading 512 by 512 pixels take."""
     blob = on_disk(path)
-    decoder = OpenSlideDecoder(load(cache_bytes), ["svs"], direct)
+    decoder = OpenSlideDecoder(load(cache_bytes), ["svs"], run_inline)
     say(f"{path.name}, cache of {cache_bytes} bytes: open {least(lambda: decoder.open(blob).close()):.1f} ms")
     reader = decoder.open(blob)
     for level in (0, 1):
@@ -54,7 +53,7 @@ def measure_times(path: Path, cache_bytes: int) -> None:
 def measure_memory(path: Path, side: int) -> None:
     """Print the peak of resident memory that one read takes beside its pixels; in a process of its own."""
     blob = on_disk(path)
-    reader = OpenSlideDecoder(load(0), ["svs"], direct).open(blob)
+    reader = OpenSlideDecoder(load(0), ["svs"], run_inline).open(blob)
     read(reader, blob, 0, Rect(0, 0, 16, 16))
     pixels = np.ones((side, side, 3), np.uint8)
     Path("/proc/self/clear_refs").write_text("5", encoding="ascii")

@@ -15,9 +15,8 @@ from sidecar_openslide import OpenSlideDecoder, OpenSlideSettings
 from sidecar_openslide.library import load
 from sidecar_openslide.sample import Tile, pyramid, tissue, write_svs, write_tiff
 
-from sidecar.model import Pixels, Size
-from sidecar.native import direct
-from sidecar.testing.decoders import DecoderContract
+from sidecar.plugin import Decoder, Native, Pixels, Size
+from sidecar.testing.contracts.decoder import DecoderContract
 from sidecar.testing.fakes import MemoryBlob, on_disk
 
 _SRGB = ImageCms.ImageCmsProfile(ImageCms.createProfile("sRGB")).tobytes()
@@ -94,7 +93,11 @@ def _picture(folder: Path, name: str, kind: str) -> MemoryBlob:
 class TestOpenSlide(DecoderContract):
     """Aperio slides and tiled TIFFs."""
 
-    decoder = OpenSlideDecoder(load(2**20), OpenSlideSettings().suffixes, direct)
+    @classmethod
+    def make(cls, native: Native) -> Decoder:
+        """Make the decoder with some native threads."""
+        return OpenSlideDecoder(load(2**20), OpenSlideSettings().suffixes, native)
+
     samples: ClassVar = {
         "levels at whole ratios": _whole_ratios,
         "levels at odd ratios, ICC": _odd_ratios,

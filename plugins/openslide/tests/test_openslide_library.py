@@ -13,10 +13,8 @@ from sidecar_openslide.library import load
 from sidecar_openslide.sample import make
 from sidecar_openslide.settings import SUFFIXES
 
-from sidecar import Config
 from sidecar.config import load as load_settings
-from sidecar.errors import DecodeError, StartError, Unsupported
-from sidecar.native import direct
+from sidecar.plugin import Config, DecodeError, StartError, Unsupported, run_inline
 
 APERIO = Path(__file__).parents[3] / "tests" / "data" / "images" / "slide.svs"
 
@@ -71,7 +69,7 @@ def test_not_a_slide(tmp_path: Path) -> None:
 def test_registered_as_set() -> None:
     """The plugin registers one decoder, for the suffixes that are set."""
     config = Config.of(OpenSlideSettings(cache_bytes=0, suffixes=(".SVS", "ndpi")))
-    (decoder,) = sidecar_openslide.register_decoders(config, direct)
+    (decoder,) = sidecar_openslide.register_decoders(config, run_inline)
     assert decoder.suffixes == {"svs", "ndpi"}
 
 

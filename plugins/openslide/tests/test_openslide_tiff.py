@@ -13,7 +13,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from sidecar_openslide import tiff
 
-from sidecar.errors import Malformed
+from sidecar.plugin import Malformed
 from sidecar.testing.fakes import MemoryBlob
 
 

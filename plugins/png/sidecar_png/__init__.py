@@ -4,12 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
-from sidecar import Config, Section, hookimpl
-from sidecar.interfaces import EncoderFactory
+from sidecar.plugin import Config, EncoderFactory, Section, hookimpl
 from sidecar_png.encoder import PngFactory
 from sidecar_png.settings import PngSettings
 
 __all__ = ["PngFactory", "PngSettings"]
+
+SIDECAR_API = 1
+"""The version of the plugin API that this was written for."""
 
 
 @hookimpl

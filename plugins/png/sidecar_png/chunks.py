@@ -5,7 +5,7 @@ from __future__ import annotations
 import struct
 import zlib
 
-from sidecar.model import Frame
+from sidecar.plugin import Frame
 
 _SIGNATURE = b"\x89PNG\r\n\x1a\n"
 _COLOUR_TYPES = {1: 0, 2: 4, 3: 2, 4: 6}

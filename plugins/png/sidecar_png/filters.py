@@ -7,7 +7,7 @@ from typing import TypeAlias
 import numpy as np
 from numpy.typing import NDArray
 
-from sidecar.model import Pixels
+from sidecar.plugin import Pixels
 
 Lines: TypeAlias = NDArray[np.uint8]
 """Shape (rows, 1 + bytes of a row): each row's filter type, then its filtered bytes."""

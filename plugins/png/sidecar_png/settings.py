@@ -6,7 +6,7 @@ from typing import ClassVar, Literal
 
 from pydantic import Field as Setting
 
-from sidecar import Section
+from sidecar.plugin import Section
 
 
 class PngSettings(Section):

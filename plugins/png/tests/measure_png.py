@@ -15,8 +15,8 @@ import numpy as np
 from PIL import Image
 from sidecar_png import PngFactory, PngSettings
 
-from sidecar.model import Frame, Pixels, Size
-from sidecar.testing.encoders import encode
+from sidecar.plugin import Frame, Pixels, Size
+from sidecar.testing.contracts.encoder import encode
 
 CHOICES = [("rle", 6), *(("default", level) for level in (1, 3, 6, 9))]
 
@@ -24,7 +24,7 @@ CHOICES = [("rle", 6), *(("default", level) for level in (1, 3, 6, 9))]
 def by_plugin(factory: PngFactory, picture: Pixels) -> int:
     """Bytes of the file."""
     height, width, channels = picture.shape
-    return len(encode(factory, Frame(Size(width, height), channels), picture))
+    return len(encode(factory, Frame(size=Size(width, height), channels=channels), picture))
 
 
 def by_pillow(picture: Pixels) -> int:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from sidecar_png import PngFactory, PngSettings
 
-from sidecar.testing.encoders import EncoderContract
+from sidecar.testing.contracts.encoder import EncoderContract
 
 
 class TestPng(EncoderContract):

@@ -15,10 +15,7 @@ from hypothesis import strategies as st
 from PIL import Image
 from sidecar_png import PngFactory, PngSettings
 
-from sidecar import Config
-from sidecar.errors import EncodeError
-from sidecar.model import Frame, Pixels, Size
-from sidecar.native import direct
+from sidecar.plugin import Config, EncodeError, Frame, Pixels, Size, run_inline
 from sidecar.registry import Plugins
 
 FACTORY = PngFactory(PngSettings())
@@ -70,7 +67,7 @@ def test_any_partition(width: int, heights: list[int], channels: int, chosen: tu
     factory = PngFactory(PngSettings.model_validate({"strategy": strategy, "level": level}))
     pixels = picture(width, sum(heights), channels, seed)
     parts = np.split(pixels, np.cumsum(heights)[:-1])
-    made = encode(Frame(Size(width, sum(heights)), channels), parts, factory)
+    made = encode(Frame(size=Size(width, sum(heights)), channels=channels), parts, factory)
     assert np.array_equal(decoded(made), pixels)
 
 
@@ -80,7 +77,7 @@ def test_black_and_white(width: int, height: int, cut: int, seed: int) -> None:
     """A bitonal frame is a file of 1 bit a pixel, whatever its width and parts."""
     pixels = np.random.default_rng(seed).choice(np.array([0, 255], np.uint8), (height, width, 1))
     parts = [part for part in (pixels[:cut], pixels[cut:]) if len(part)]
-    made = encode(Frame(Size(width, height), 1, bitonal=True), parts)
+    made = encode(Frame(size=Size(width, height), channels=1, bitonal=True), parts)
     with Image.open(io.BytesIO(made)) as image:
         assert image.mode == "1"
     assert np.array_equal(decoded(made), pixels)
@@ -92,13 +89,15 @@ def test_strips_of_any_layout(cut: tuple[slice, slice], bitonal: bool) -> None: 
     """Strips cut from larger pictures, mirrored or thinned out, are read as they look."""
     view = np.where(picture(60, 50, 1, 3) >= 128, np.uint8(255), np.uint8(0))[cut]
     height, width, channels = view.shape
-    assert np.array_equal(decoded(encode(Frame(Size(width, height), channels, bitonal=bitonal), [view])), view)
+    assert np.array_equal(
+        decoded(encode(Frame(size=Size(width, height), channels=channels, bitonal=bitonal), [view])), view
+    )
 
 
 def test_chunks() -> None:
     """IHDR, iCCP, IDAT and IEND stand in the order of W3C PNG section 5.6, and the profile has a name."""
     pixels = picture(400, 900, 3, 1)
-    made = [*chunks(encode(Frame(Size(400, 900), 3, b"a profile"), [pixels[:500], pixels[500:]]))]
+    made = [*chunks(encode(Frame(size=Size(400, 900), channels=3, icc=b"a profile"), [pixels[:500], pixels[500:]]))]
     kinds = [kind for kind, _ in made]
     assert kinds[:2] == [b"IHDR", b"iCCP"]
     assert kinds[-1] == b"IEND"
@@ -115,7 +114,7 @@ def test_chunks() -> None:
 def test_pixels_leave_as_they_come() -> None:
     """The file does not wait for its end: most of the bytes of a strip are given with it."""
     pixels = picture(1000, 1000, 3, 0)
-    encoder = FACTORY.start(Frame(Size(1000, 1000), 3))
+    encoder = FACTORY.start(Frame(size=Size(1000, 1000), channels=3))
     parts = [len(encoder.write(strip)) for strip in np.split(pixels, 4)]
     assert min(parts) > 0.8 * max(parts)
     assert len(encoder.finish()) < 0.2 * max(parts)
@@ -127,7 +126,7 @@ def test_photographs_are_smaller_than_raw_zlib() -> None:
     waves = 128 + 60 * np.sin(x / 40) + 50 * np.cos(y / 60)
     noise = np.random.default_rng(0).normal(0, 2, (500, 500, 3))
     pixels = (waves[:, :, np.newaxis] + noise).astype(np.uint8)
-    assert len(encode(Frame(Size(500, 500), 3), [pixels])) < 0.8 * len(zlib.compress(pixels.tobytes(), 9))
+    assert len(encode(Frame(size=Size(500, 500), channels=3), [pixels])) < 0.8 * len(zlib.compress(pixels.tobytes(), 9))
 
 
 def test_settings_decide_the_bytes() -> None:
@@ -137,7 +136,7 @@ def test_settings_decide_the_bytes() -> None:
         PngFactory(PngSettings.model_validate({"strategy": strategy, "level": level}))
         for strategy, level in (("rle", 6), ("default", 1), ("default", 9))
     ]
-    assert len({encode(Frame(Size(200, 200), 3), [pixels], factory) for factory in factories}) == 3
+    assert len({encode(Frame(size=Size(200, 200), channels=3), [pixels], factory) for factory in factories}) == 3
     assert len({factory.settings for factory in factories}) == 3
 
 
@@ -147,7 +146,7 @@ def test_zlib_fails(monkeypatch: pytest.MonkeyPatch) -> None:
     def fail(*_: object) -> None:
         raise MemoryError
 
-    encoder = FACTORY.start(Frame(Size(5, 5), 1))
+    encoder = FACTORY.start(Frame(size=Size(5, 5), channels=1))
     monkeypatch.setattr("sidecar_png.encoder.Paeth.__call__", fail)
     with pytest.raises(EncodeError):
         encoder.write(np.zeros((5, 5, 1), np.uint8))
@@ -156,6 +155,6 @@ def test_zlib_fails(monkeypatch: pytest.MonkeyPatch) -> None:
 def test_registered() -> None:
     """The plugin registers one encoder, told by the table `png`, that says in `settings` what decides its bytes."""
     config = Config.of(PngSettings(strategy="default", level=9))
-    factory = Plugins([sidecar_png], installed=False).load(config, direct).encoders["png"]
+    factory = Plugins([sidecar_png], installed=False).load(config, run_inline).encoders["png"]
     assert factory.media_type == "image/png"
     assert factory.settings.startswith("strategy=default level=9 ")

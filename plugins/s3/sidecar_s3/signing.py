@@ -12,23 +12,23 @@ from botocore.credentials import Credentials  # type: ignore[import-untyped]
 from botocore.exceptions import BotoCoreError  # type: ignore[import-untyped]
 from botocore.session import Session  # type: ignore[import-untyped]
 
-from sidecar.errors import SourceError, StartError
+from sidecar.plugin import SourceError, StartError
 from sidecar_s3.settings import S3Settings
 
 Sign: TypeAlias = Callable[[str, Mapping[str, str]], Mapping[str, str]]
-"""The URL and headers of a GET → the headers with its signature. Raises SourceError."""
+"""The URL and headers of a GET → the headers with a signature. Raises SourceError."""
 
 _REGION = "us-east-1"
 
 
 def unsigned(url: str, headers: Mapping[str, str]) -> Mapping[str, str]:
-    """The headers as they are."""
+    """Return the headers as they are."""
     del url
     return headers
 
 
 class Account:
-    """Who asks, and where: found once, at start. Raises StartError where there are no credentials."""
+    """The credentials and the region, found once, at start. Raises StartError if there are no credentials."""
 
     def __init__(self, settings: S3Settings) -> None:
         session = Session()
@@ -63,7 +63,7 @@ def _credentials(settings: S3Settings, session: Any) -> Any:
     found = session.get_credentials()
     if found is None:
         raise StartError(
-            "SIDECAR_S3_BUCKET is set, but the AWS chain holds no credentials: give a role, a profile or "
+            "SIDECAR_S3_BUCKET is set, but the AWS chain holds no credentials: provide a role, a profile or "
             "SIDECAR_S3_ACCESS_KEY_ID and SIDECAR_S3_SECRET_KEY, or set SIDECAR_S3_ANONYMOUS for public buckets"
         )
     return found

@@ -4,9 +4,8 @@ from __future__ import annotations
 
 from typing import Final
 
-from sidecar.interfaces import Blob
-from sidecar.remote import RemoteObjects
-from sidecar.remote.identifiers import is_plain
+from sidecar.plugin import Blob
+from sidecar.plugin.remote import RemoteObjects, is_plain
 from sidecar_s3.settings import S3Settings
 
 _LONGEST_KEY: Final = 1024
@@ -25,7 +24,7 @@ class S3Source:
         self.close = objects.close
 
     def find(self, identifier: str) -> Blob | None:
-        """The object that an identifier leads to. Raises SourceError, SourceTimeout."""
+        """Return the object that an identifier leads to. Raises SourceError, SourceTimeout."""
         place = self._place(identifier) if is_plain(identifier, _LONGEST_KEY) else None
         if place is None:
             return None

@@ -4,13 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
-from sidecar import Config, Section, hookimpl
-from sidecar.interfaces import EncoderFactory
+from sidecar.plugin import Config, EncoderFactory, Section, hookimpl
 from sidecar_turbojpeg.encoder import JpegFactory
 from sidecar_turbojpeg.library import load
 from sidecar_turbojpeg.settings import JpegSettings
 
 __all__ = ["JpegFactory", "JpegSettings"]
+
+SIDECAR_API = 1
+"""The version of the plugin API that this was written for."""
 
 
 @hookimpl

@@ -8,9 +8,7 @@ from __future__ import annotations
 
 import turbojpeg
 
-from sidecar.errors import EncodeError
-from sidecar.model import Frame, Pixels
-from sidecar.rowcount import RowCount
+from sidecar.plugin import EncodeError, Frame, Pixels, RowGuard
 from sidecar_turbojpeg.library import Compressor, Options
 from sidecar_turbojpeg.segments import EOI, RST7, profile_segments, split, with_height, with_profile
 from sidecar_turbojpeg.settings import JpegSettings
@@ -18,6 +16,8 @@ from sidecar_turbojpeg.settings import JpegSettings
 LARGEST_SIDE = 65500
 """JPEG_MAX_DIMENSION of libjpeg, which is what most decoders accept; ITU-T T.81 B.2.2 has 65535."""
 
+_LEAST_BYTES = 1 << 17
+"""Of libjpeg's structures, however small the strip."""
 _STRIP_PIXELS = 1 << 18
 """Below this, the 50 µs that a call costs show."""
 _SUBSAMPLING = {
@@ -25,7 +25,7 @@ _SUBSAMPLING = {
     "4:2:2": (turbojpeg.TJSAMP_422, 8),
     "4:4:4": (turbojpeg.TJSAMP_444, 8),
 }
-"""TJSAMP_* and the height of an MCU."""
+"""TJSAMP_* and the height of an MCU, in pixels."""
 _GREY = (turbojpeg.TJSAMP_GRAY, 8)
 _PIXEL_FORMATS = {1: turbojpeg.TJPF_GRAY, 3: turbojpeg.TJPF_RGB}
 
@@ -36,8 +36,6 @@ class JpegFactory:
     format = "jpg"
     media_type = "image/jpeg"
     alpha = False
-    overhead = 3.0
-    """1.4 times the strip by tracemalloc, for noise, and TurboJPEG's own buffers."""
 
     def __init__(self, settings: JpegSettings, compress: Compressor) -> None:
         self._quality = settings.quality
@@ -46,13 +44,18 @@ class JpegFactory:
         self.settings = f"quality={settings.quality} subsampling={settings.subsampling} turbojpeg={compress.major}"
 
     def rows(self, frame: Frame) -> int:
-        """A multiple of eight MCU rows; more than eight where those have less than a quarter of a megapixel."""
+        """Return a multiple of eight MCU rows; more than eight if those have less than a quarter of a megapixel."""
         _, mcu_height = self._sampling(frame)
         eight = 8 * mcu_height
         return eight * max(1, _STRIP_PIXELS // (eight * frame.size.width))
 
+    def memory(self, frame: Frame) -> int:
+        """Count three strips: 1.4 by tracemalloc, for noise, and TurboJPEG's buffers; and the profile, written once."""
+        strip = min(self.rows(frame), frame.size.height) * frame.size.width * frame.channels
+        return 3 * strip + 3 * len(frame.icc or b"") + _LEAST_BYTES
+
     def start(self, frame: Frame) -> JpegEncoder:
-        """Begin a picture of 1 or 3 channels. Raises EncodeError where it has others, or a side above 65500."""
+        """Begin a picture of 1 or 3 channels. Raises EncodeError if it has others, or a side above 65500."""
         if frame.channels not in _PIXEL_FORMATS:
             raise EncodeError(f"JPEG has no pictures of {frame.channels} channels")
         if not (0 < frame.size.width <= LARGEST_SIDE and 0 < frame.size.height <= LARGEST_SIDE):
@@ -73,7 +76,7 @@ class JpegEncoder:
         self._rows = rows
         self._options = options
         self._compress = compress
-        self._count = RowCount(frame)
+        self._count = RowGuard(frame)
         self._profile = profile_segments(frame.icc or b"")
         self._header = b""
 
@@ -81,12 +84,12 @@ class JpegEncoder:
         """The strip's part of the file. Raises EncodeError."""
         pixels = self._count.take(strip)
         if self._count.left and len(pixels) != self._rows:
-            raise EncodeError(f"a strip of {len(pixels)} rows came amid strips of {self._rows}")
+            raise EncodeError(f"a strip of {len(pixels)} rows came among strips of {self._rows}")
         header, scan = split(self._compress(pixels, self._options))
         return b"".join((self._join(with_height(header, self._height)), scan))
 
     def _join(self, header: bytes) -> bytes:
-        """What goes before a strip's scan: the file's header, later the marker that parts it from the one before."""
+        """Return what goes before a strip's scan: the file's header, later the marker between two strips."""
         if not self._header:
             self._header = header
             return with_profile(header, self._profile)
@@ -95,6 +98,6 @@ class JpegEncoder:
         return RST7
 
     def finish(self) -> bytes:
-        """The end of the image. Raises EncodeError where rows are missing."""
+        """Return the end of the image. Raises EncodeError if rows are missing."""
         self._count.end()
         return EOI

@@ -21,8 +21,7 @@ from typing import ClassVar, Protocol
 import numpy as np
 import turbojpeg
 
-from sidecar.errors import EncodeError, StartError
-from sidecar.model import Pixels
+from sidecar.plugin import EncodeError, Pixels, StartError
 from sidecar_turbojpeg.segments import DRI, SOF0, segment
 
 _REMEDY = "install the package libturbojpeg0 (Debian, Ubuntu), or set SIDECAR_JPEG_LIBRARY to its path"

@@ -5,7 +5,7 @@ from __future__ import annotations
 import struct
 from collections.abc import Iterator
 
-from sidecar.errors import EncodeError
+from sidecar.plugin import EncodeError
 
 RST7 = b"\xff\xd7"
 EOI = b"\xff\xd9"

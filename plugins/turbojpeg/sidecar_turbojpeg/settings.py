@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from typing import ClassVar, Literal
+from typing import Annotated, ClassVar, Literal
 
 from pydantic import Field as Setting
 
-from sidecar import Section
+from sidecar.plugin import FromCantaloupe, Section
 
 
 class JpegSettings(Section):
@@ -14,7 +14,7 @@ class JpegSettings(Section):
 
     table: ClassVar[str] = "jpeg"
 
-    quality: int = Setting(80, ge=1, le=100)
+    quality: Annotated[int, FromCantaloupe("processor.jpg.quality", "whole", 80)] = Setting(80, ge=1, le=100)
     """Quality from 1 to 100, as `processor.jpg.quality`."""
     subsampling: Literal["4:2:0", "4:2:2", "4:4:4"] = "4:4:4"
     """Chroma subsampling of colour pictures."""

@@ -15,8 +15,8 @@ from sidecar_turbojpeg import JpegFactory, JpegSettings
 from sidecar_turbojpeg.encoder import JpegEncoder
 from sidecar_turbojpeg.library import Compressor, Options, load
 
-from sidecar.model import Frame, Pixels, Size
-from sidecar.testing.encoders import encode
+from sidecar.plugin import Frame, Pixels, Size
+from sidecar.testing.contracts.encoder import encode
 
 SIZES = (Size(512, 512), Size(1024, 1024), Size(4000, 3000), Size(16000, 1500))
 HEIGHTS = (128, 256, 512, 1024)
@@ -44,7 +44,7 @@ def speed(size: Size, make: Callable[[], object]) -> str:
 def strips(compress: Compressor, picture: Pixels, rows: int) -> bytes:
     """The file by strips of a height of our choice."""
     height, width, channels = picture.shape
-    encoder = JpegEncoder(Frame(Size(width, height), channels), rows, AS_SET, compress)
+    encoder = JpegEncoder(Frame(size=Size(width, height), channels=channels), rows, AS_SET, compress)
     parts = [encoder.write(picture[at : at + rows]) for at in range(0, height, rows)]
     return b"".join((*parts, encoder.finish()))
 
@@ -58,7 +58,7 @@ def main() -> None:
         picture = photograph(size)
         makers = (
             partial(compress, picture, AS_SET),
-            partial(encode, factory, Frame(size, 3), picture),
+            partial(encode, factory, Frame(size=size, channels=3), picture),
             *(partial(strips, compress, picture, rows) for rows in HEIGHTS),
         )
         sys.stdout.write(f"{size.width:>5} x {size.height:<4}" + "".join(speed(size, make) for make in makers) + "\n")

@@ -5,7 +5,7 @@ from __future__ import annotations
 from sidecar_turbojpeg import JpegFactory, JpegSettings
 from sidecar_turbojpeg.library import load
 
-from sidecar.testing.encoders import EncoderContract
+from sidecar.testing.contracts.encoder import EncoderContract
 
 
 class TestJpeg(EncoderContract):

@@ -16,12 +16,9 @@ from PIL import Image
 from sidecar_turbojpeg import JpegFactory, JpegSettings
 from sidecar_turbojpeg.library import Compressor, Options, load
 
-from sidecar import Config
-from sidecar.errors import EncodeError, StartError
-from sidecar.model import Frame, Pixels, Size
-from sidecar.native import direct
+from sidecar.plugin import Config, EncodeError, Frame, Pixels, Size, StartError, run_inline
 from sidecar.registry import Plugins
-from sidecar.testing.encoders import encode
+from sidecar.testing.contracts.encoder import encode
 
 # Further libraries to hold to the same laws, libjpeg-turbo 3 beside 2: paths with colons between.
 PATHS = ["", *filter(None, os.environ.get("SIDECAR_TEST_TURBOJPEG", "").split(":"))]
@@ -48,7 +45,7 @@ def whole(compress: Compressor, picture: Pixels, given_settings: JpegSettings) -
 def in_strips(compress: Compressor, picture: Pixels, given_settings: JpegSettings) -> bytes:
     """The picture as the core has it made."""
     height, width, channels = picture.shape
-    return encode(JpegFactory(given_settings, compress), Frame(Size(width, height), channels), picture)
+    return encode(JpegFactory(given_settings, compress), Frame(size=Size(width, height), channels=channels), picture)
 
 
 @pytest.mark.parametrize("compress", LIBRARIES)
@@ -101,7 +98,7 @@ def test_strips_of_any_layout(compress: Compressor, cut: tuple[slice, slice]) ->
 
 def test_short_strip_amid_others() -> None:
     """A strip that ends where no RST7 stands cannot be joined, and is refused."""
-    frame = Frame(Size(300, 5000), 3)
+    frame = Frame(size=Size(300, 5000), channels=3)
     factory = JpegFactory(JpegSettings(), LIBRARIES[0])
     with pytest.raises(EncodeError):
         factory.start(frame).write(np.zeros((factory.rows(frame) - 1, 300, 3), np.uint8))
@@ -110,15 +107,17 @@ def test_short_strip_amid_others() -> None:
 def test_profile_too_long() -> None:
     """A profile that 255 segments do not hold is refused before the first pixel."""
     factory = JpegFactory(JpegSettings(), LIBRARIES[0])
-    factory.start(Frame(Size(8, 8), 3, bytes(255 * 65519)))
+    factory.start(Frame(size=Size(8, 8), channels=3, icc=bytes(255 * 65519)))
     with pytest.raises(EncodeError):
-        factory.start(Frame(Size(8, 8), 3, bytes(255 * 65519 + 1)))
+        factory.start(Frame(size=Size(8, 8), channels=3, icc=bytes(255 * 65519 + 1)))
 
 
 def test_profile_leaves_the_rest_alone() -> None:
     """The file without its APP2 segment is the file made without a profile."""
     picture, factory = noise(40, 40, 3, 4), JpegFactory(JpegSettings(), LIBRARIES[0])
-    plain, described = (encode(factory, Frame(Size(40, 40), 3, icc), picture) for icc in (None, b"profile"))
+    plain, described = (
+        encode(factory, Frame(size=Size(40, 40), channels=3, icc=icc), picture) for icc in (None, b"profile")
+    )
     segment = b"\xff\xe2\x00\x17ICC_PROFILE\0\x01\x01profile"
     assert described.replace(segment, b"", 1) == plain
     assert described.index(segment) == 20  # after SOI and the 18 bytes of JFIF
@@ -160,6 +159,6 @@ def test_environment_cannot_spoil_the_joints() -> None:
 def test_registered() -> None:
     """The plugin registers one encoder, told by the table `jpeg`, that says in `settings` what decides its bytes."""
     config = Config.of(JpegSettings(quality=55, subsampling="4:2:2"))
-    factory = Plugins([sidecar_turbojpeg], installed=False).load(config, direct).encoders["jpg"]
+    factory = Plugins([sidecar_turbojpeg], installed=False).load(config, run_inline).encoders["jpg"]
     assert factory.media_type == "image/jpeg"
     assert factory.settings == f"quality=55 subsampling=4:2:2 turbojpeg={LIBRARIES[0].major}"

@@ -1,0 +1,95 @@
+"""Extraction of small codestreams with the help of packet indexes.
+
+ITU-T T.800 lets a packet be empty, an image have fewer tiles and a component fewer resolutions. So the data that a
+window does not need can be left out of a codestream without changing the samples that it does need.
+"""
+
+from __future__ import annotations
+
+from sidecar.plugin import Blob
+from sidecar_jp2.extract.reduced_header import can_reduce, is_reducible, reduced_main_header
+from sidecar_jp2.extract.small_codestream import SOP, Pieces, SmallCodestream, join_packets, join_tile_parts
+from sidecar_jp2.format.geometry import Area
+from sidecar_jp2.format.main_header import MainHeader
+from sidecar_jp2.index.index_cache import IndexCache
+from sidecar_jp2.index.packet_index import PacketIndex, WindowPackets
+from sidecar_jp2.index.packet_selection import LevelWindow
+
+EMPTY, EMPTY_EPH = SOP + b"\x00", SOP + b"\x00\xff\x92"
+"""An empty packet (T.800 B.10.3), and one in a codestream with EPH (A.8.2)."""
+MAX_SHARE = 0.98
+"""If a window needs more of the bytes than this, decoding the whole codestream is as good."""
+SMALL_FILE = 1 << 20
+"""A local file up to this size is decoded faster than it is found out what can be left out."""
+MAX_BYTES = 1 << 31
+"""Psot has 32 bits, and no window should hold that much memory."""
+
+
+class IndexedExtractor:
+    """An Extractor for one blob, which finds packets by a packet index out of a cache."""
+
+    def __init__(self, cache: IndexCache, blob: Blob, header: MainHeader, stop: int) -> None:
+        """`stop` is the end of the codestream in the blob."""
+        self._cache = cache
+        self._blob = blob
+        self._etag = blob.etag
+        self._header = header
+        self._stop = stop
+
+    def extract(self, area: Area) -> SmallCodestream | None:
+        """Return the small codestream for an area; None if only the whole codestream will do.
+
+        Called in a greenlet; may read headers of tile-parts. Raises Malformed, SourceError.
+        """
+        with self._cache.lease(self._etag, self._header, self._stop) as index:
+            return extract(index, area, self._blob)
+
+
+def extract(index: PacketIndex, area: Area, blob: Blob) -> SmallCodestream | None:
+    """Return the small codestream for an area of the image; None if the whole codestream has to be decoded.
+
+    That is so if it uses POC, PPM or Part 2, if the index finds no packets for the area, or if nothing can be left out.
+    Called in a greenlet; may read headers of tile-parts. Raises Malformed, SourceError.
+    """
+    header = index.header
+    window = LevelWindow.of(header.geometry, area)
+    length = index.tile_parts.stop - header.stop
+    if not (is_reducible(header) and index.unambiguous and _is_part(header, window)):
+        return None
+    if blob.path and length < SMALL_FILE:
+        return None
+    run = index.runner(window)
+    packets = index.find(window, blob)
+    if packets is None:
+        return None
+    small = run(_build, header, area, window, packets)
+    taken = sum(part.stop - part.start for part in small.ranges)
+    return small if taken < min(MAX_BYTES, MAX_SHARE * length) else None
+
+
+def _is_part(header: MainHeader, window: LevelWindow) -> bool:
+    """Whether a window is a proper part of the image: neither all of it at full size nor nothing."""
+    geometry = header.geometry
+    if window.level > header.levels or window.across[0] >= window.across[1] or window.down[0] >= window.down[1]:
+        return False
+    everything = ((geometry.x0, geometry.x1), (geometry.y0, geometry.y1))
+    return window.level > 0 or (window.across, window.down) != everything
+
+
+def _build(header: MainHeader, area: Area, window: LevelWindow, packets: WindowPackets) -> SmallCodestream:
+    edges = area.left, area.top, area.right, area.bottom
+    tiles, selections = packets.tiles, packets.selections
+    if not packets.located:
+        head = reduced_main_header(header, 0, window.x, window.y, marked=False)
+        return join_tile_parts(head, tiles, Area(*edges, area.reduce, window.tiles))
+    empty = EMPTY_EPH if header.eph else EMPTY
+    x, y = window.x.reduced(window.level), window.y.reduced(window.level)
+    if x and y and can_reduce(header, window.level, window.x, window.y):
+        left, right, top, bottom = *window.across, *window.down
+        head = reduced_main_header(header, window.level, x, y, marked=True)
+        reduced = Area(left, top, right, bottom, 0, window.tiles, marked=True)
+        return join_packets(head, Pieces.of(tiles, selections), empty, reduced, marked=header.sop)
+    # All resolutions stay, the finest ones with empty packets, and OpenJPEG skips them.
+    pieces = Pieces.of(tiles, [selection.padded for selection in selections])
+    head = reduced_main_header(header, 0, window.x, window.y, marked=True)
+    return join_packets(head, pieces, empty, Area(*edges, area.reduce, window.tiles, marked=True), marked=header.sop)

@@ -1,0 +1,59 @@
+"""Reading headers in blocks: boxes and marker segments lie close together, so one request fetches several of them."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from datetime import datetime
+from pathlib import Path
+
+from sidecar.plugin import Blob, Buffer, ByteRange
+from sidecar_jp2.format.rounding import ceil_div
+
+BLOCK = 1 << 15
+
+
+class BlockCachedBlob:
+    """A Blob that reads another one in blocks and keeps every block. For headers only: it never frees a block."""
+
+    def __init__(self, blob: Blob) -> None:
+        self._blob = blob
+        self._blocks: dict[int, bytes] = {}
+
+    @property
+    def name(self) -> str:
+        return self._blob.name
+
+    @property
+    def size(self) -> int:
+        return self._blob.size
+
+    @property
+    def etag(self) -> str:
+        return self._blob.etag
+
+    @property
+    def last_modified(self) -> datetime | None:
+        return self._blob.last_modified
+
+    @property
+    def path(self) -> Path | None:
+        return self._blob.path
+
+    def read(self, ranges: Sequence[ByteRange]) -> Sequence[Buffer]:
+        """Return the bytes of each range. Raises SourceError."""
+        return [self.slice(start, stop) for start, stop in ranges]
+
+    def slice(self, start: int, stop: int) -> bytes:
+        """Return the bytes from `start` to `stop`, fewer if the blob ends before. Raises SourceError."""
+        stop = min(stop, self.size)
+        wanted = range(start // BLOCK, ceil_div(stop, BLOCK))
+        if missing := [index for index in wanted if index not in self._blocks]:
+            self._fetch(missing[0], missing[-1] + 1)
+        first = start - wanted.start * BLOCK
+        return b"".join(self._blocks[index] for index in wanted)[first : first + max(stop - start, 0)]
+
+    def _fetch(self, first: int, last: int) -> None:
+        (data,) = self._blob.read([ByteRange(first * BLOCK, min(last * BLOCK, self.size))])
+        for index in range(first, last):
+            at = (index - first) * BLOCK
+            self._blocks[index] = bytes(data[at : at + BLOCK])

@@ -1,0 +1,130 @@
+"""Tile-part headers and packet lengths: SOT, TLM and PLT (ITU-T T.800 A.4.2, A.7.1, A.7.3)."""
+
+from __future__ import annotations
+
+import struct
+from collections.abc import Iterable, Iterator, Sequence
+from typing import NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from sidecar.plugin import Buffer, Malformed
+from sidecar_jp2.format.markers import Incomplete, Marker, Segment, segments_before
+
+SOT_BYTES = 12
+MIN_TILE_PART_BYTES = SOT_BYTES + 2
+"""A tile-part has at least SOT and SOD."""
+MAX_TLM_BYTES = 1 << 20
+"""Real files have far fewer tile-parts than this can list."""
+_NEUTRAL = frozenset({Marker.PLT, Marker.COM})
+"""Segments of a tile-part header that do not change how its packets are read."""
+
+PacketLengths = NDArray[np.uint16] | NDArray[np.uint32]
+
+
+class TilePartStart(NamedTuple):
+    """The SOT segment (T.800 A.4.2)."""
+
+    tile: int
+    length: int
+    """Psot: the bytes of the whole tile-part; 0 if it is the last one and reaches to the end of the codestream."""
+    part: int
+    """TPsot: how many tile-parts of the same tile come before."""
+    total: int
+    """TNsot: how many tile-parts the tile has; 0 if the encoder did not write it."""
+
+
+class TilePartContents(NamedTuple):
+    """The header length and the packet lengths of a tile-part."""
+
+    header: int
+    """Bytes of the header; the packets follow."""
+    lengths: PacketLengths | None
+    """Bytes of each packet, SOP and EPH included; None if they are not known for certain."""
+
+
+def parse_start(data: Buffer, at: int, tiles: int) -> TilePartStart:
+    """Parse the SOT segment at `at`. Raises Malformed if there is none, or if its tile is not in the image."""
+    marker, size, tile, length, part, total = struct.unpack_from(">HHHIBB", data, at)
+    if marker != Marker.SOT or size != SOT_BYTES - 2:
+        raise Malformed("SOT: no tile-part begins where the one before ends")
+    if tile >= tiles or 0 < length < MIN_TILE_PART_BYTES:
+        raise Malformed(f"SOT: tile {tile} of {tiles}, {length} bytes")
+    return TilePartStart(tile, length, part, total)
+
+
+def parse_contents(data: Buffer, at: int, length: int) -> TilePartContents:
+    """Parse the header after SOT of the tile-part that begins at `at` and has `length` bytes.
+
+    Raises Incomplete if `data` ends inside the header, and Malformed if the tile-part does.
+    """
+    try:
+        segments = [*segments_before(Marker.SOD, data, at + SOT_BYTES)]
+    except Incomplete as more:
+        if more.needed > at + length:
+            raise Malformed("SOD: a tile-part ends inside its header") from more
+        raise
+    header = (segments[-1].stop if segments else at + SOT_BYTES) + 2 - at
+    if header > length:
+        raise Malformed("SOD: a tile-part ends inside its header")
+    if any(segment.marker not in _NEUTRAL for segment in segments):
+        return TilePartContents(header, None)
+    return TilePartContents(header, _packet_lengths(segments, length - header))
+
+
+def _packet_lengths(segments: Iterable[Segment], body: int) -> PacketLengths | None:
+    parts = sorted((segment.data[:1], segment.data[1:]) for segment in segments if segment.marker == Marker.PLT)
+    # Zplt has 8 bits (T.800 A.7.3): there are no more than 256 segments in a header.
+    if b"".join(number for number, _ in parts) != bytes(range(256))[: len(parts)]:
+        return None
+    lengths = _variable_lengths(b"".join(data for _, data in parts))
+    if lengths is None or int(lengths.sum()) != body or not lengths.all():
+        return None
+    return compact(lengths)
+
+
+def compact(lengths: NDArray[np.integer]) -> PacketLengths:
+    """Return the same numbers in the smaller of the two types that holds them."""
+    return lengths.astype(np.uint16) if int(lengths.max(initial=0)) < 1 << 16 else lengths.astype(np.uint32)
+
+
+def _variable_lengths(data: bytes) -> NDArray[np.int64] | None:
+    """Parse Iplt (T.800 table A.38): seven bits in each byte; the highest bit is set if more bytes follow."""
+    septets = np.frombuffer(data, np.uint8)
+    last = np.flatnonzero(septets < 0x80)  # noqa: PLR2004  # the highest bit
+    if septets.size and (not last.size or last[-1] != septets.size - 1):
+        return None
+    first = np.concatenate([[0], last[:-1] + 1]) if last.size else last
+    widths = last - first + 1
+    if last.size and int(widths.max()) > 5:  # noqa: PLR2004  # 32 bits (T.800 A.7.3)
+        return None
+    values = np.zeros(last.size, np.int64)
+    for place in range(int(widths.max(initial=0))):
+        more = widths > place
+        values[more] = values[more] << 7 | septets[first[more] + place] & 0x7F
+    return values
+
+
+def parse_tlm(segments: Sequence[Segment], tiles: int) -> list[tuple[int, int]] | None:
+    """Return (tile, length) of every tile-part in order from the TLM segments; None if they are inconsistent."""
+    found = sorted((segment.data[:1], segment.data[1:]) for segment in segments if segment.marker == Marker.TLM)
+    parts: list[tuple[int, int]] = []
+    if sum(len(data) for _, data in found) > MAX_TLM_BYTES:
+        return None
+    for number, (position, data) in enumerate(found):
+        if position != bytes([number & 0xFF]) or not data:
+            return None
+        parts += _tlm_entries(data, len(parts))
+    if any(tile >= tiles or length < MIN_TILE_PART_BYTES for tile, length in parts):
+        return None
+    return parts
+
+
+def _tlm_entries(data: bytes, before: int) -> Iterator[tuple[int, int]]:
+    # Stlm (T.800 table A.34): ST in bits 4 and 5 is the size of Ttlm; Ptlm has 32 bits if SP in bit 6 is set.
+    size = (data[0] >> 4) & 3
+    format_ = ">" + ("", "B", "H", "")[size] + ("I" if data[0] & 0x40 else "H")
+    body = data[1 : len(data) - (len(data) - 1) % struct.calcsize(format_)]
+    for number, entry in enumerate(struct.iter_unpack(format_, body)):
+        yield (entry[0] if len(entry) > 1 else before + number), entry[-1]

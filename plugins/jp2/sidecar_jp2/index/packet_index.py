@@ -1,0 +1,79 @@
+"""The packet index of a codestream: the tiles of a window, and which of their packets it needs."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+from gevent.lock import BoundedSemaphore
+
+from sidecar.plugin import Blob, Native, run_inline
+from sidecar_jp2.format.main_header import MainHeader
+from sidecar_jp2.index.packet_selection import LevelWindow, PacketSelector, Selection, TooManyPackets
+from sidecar_jp2.index.tile_part_index import Tile, TilePartIndex, TlmMismatch, TooManyTileParts
+
+MANY_TILES = 16
+"""Windows of more tiles are handled in a native thread, so that other greenlets go on; so are tiles with many
+packets."""
+
+
+@dataclass(frozen=True, slots=True)
+class WindowPackets:
+    """The tiles of a window, row by row, and the packets of each that the window needs, at least one."""
+
+    tiles: Sequence[Tile]
+    selections: Sequence[Selection]
+
+    @property
+    def located(self) -> bool:
+        """Whether the packet lengths of all tiles are known, so that single packets can be taken."""
+        return all(tile.lengths is not None for tile in self.tiles)
+
+
+class PacketIndex:
+    """The index of one codestream of one blob. It grows as windows are looked up."""
+
+    def __init__(self, header: MainHeader, stop: int, native: Native) -> None:
+        """`stop` is the end of the codestream in the blob; `native` runs what takes long."""
+        self.header = header
+        self.tile_parts = TilePartIndex(header, stop)
+        self._native = native
+        self._selector = PacketSelector(header)
+        self._turn = BoundedSemaphore(1)
+
+    @property
+    def nbytes(self) -> int:
+        """The approximate memory in bytes."""
+        return self.tile_parts.nbytes + self._selector.nbytes
+
+    @property
+    def unambiguous(self) -> bool:
+        """Whether every decoder agrees on the order of the packets."""
+        return self._selector.unambiguous
+
+    def runner(self, window: LevelWindow) -> Native:
+        """Return what should run the computations for a window: a native thread, or the caller if they are short."""
+        return self._native if window.tiles > MANY_TILES or self._selector.slow else run_inline
+
+    def find(self, window: LevelWindow, blob: Blob) -> WindowPackets | None:
+        """Return the packets that a window needs; None if tiles are missing, inconsistent or too large to index.
+
+        Called in a greenlet; it may read tile-part headers, several at once. Raises Malformed if tile-parts break the
+        standard, and SourceError.
+        """
+        try:
+            selections = self.runner(window)(self._selector.select, window)
+            tiles = self._find_tiles(blob, {tile: selection.total for tile, selection in selections.items()})
+        except (TooManyPackets, TooManyTileParts):
+            return None
+        if tiles is None or not all(len(selection.wanted) for selection in selections.values()):
+            return None
+        return WindowPackets(tiles, [*selections.values()])
+
+    def _find_tiles(self, blob: Blob, packets: Mapping[int, int]) -> Sequence[Tile] | None:
+        with self._turn:  # one greenlet reads, and the others find what it has read
+            try:
+                return self.tile_parts.find(blob, packets)
+            except TlmMismatch:
+                self.tile_parts.forget()
+                return self.tile_parts.find(blob, packets)

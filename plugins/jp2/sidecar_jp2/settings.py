@@ -1,0 +1,29 @@
+"""The settings of the plugin, read from the table `jp2` or from SIDECAR_JP2_* variables."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import ClassVar, Literal
+
+from pydantic import Field as Setting
+
+from sidecar.plugin import Section
+
+
+class Jp2Settings(Section):
+    """The settings in the table `jp2`."""
+
+    table: ClassVar[str] = "jp2"
+    renamed: ClassVar[Mapping[str, str]] = {"index_memory": "index_memory_bytes", "index_disk": "index_disk_bytes"}
+
+    library: str = ""
+    """Path of the OpenJPEG library to use; empty: the newer of the system's and the one in Pillow's wheel."""
+    alpha: Literal["keep", "drop"] = "keep"
+    """Whether opacity channels are kept. Cantaloupe's OpenJpegProcessor drops them."""
+    index_memory_bytes: int = Setting(32 * 2**20, ge=0)
+    """Bytes of packet indexes that a worker keeps in memory; an image of 80 MP takes some 50 to 100 KB."""
+    index_folder: Path | None = None
+    """Folder on a local disk for packet indexes, shared by workers and kept over restarts; empty: none."""
+    index_disk_bytes: int = Setting(256 * 2**20, ge=0)
+    """Bytes of packet indexes kept in that folder."""

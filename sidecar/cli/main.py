@@ -1,0 +1,117 @@
+"""The command `sidecar`: runs the server, and shows what is loaded and what is set."""
+
+from __future__ import annotations
+
+import os
+import sys
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+import sidecar
+from sidecar import startup
+from sidecar.errors import StartError
+from sidecar.limits.memory_limit import ALLOCATOR
+from sidecar.plugin import API_VERSION, run_inline
+from sidecar.registry import Plugins, Registry
+
+TomlFile = Annotated[
+    Path | None, typer.Option("--config", envvar=startup.TOML, metavar="FILE", help="Settings, as TOML.")
+]
+CantaloupeFile = Annotated[
+    Path | None,
+    typer.Option(envvar=startup.CANTALOUPE, metavar="FILE", help="A Cantaloupe's own settings, below all others."),
+]
+
+
+def _show_version(value: bool) -> None:  # noqa: FBT001  # Typer passes the flag
+    if value:
+        typer.echo(f"iiif-sidecar {sidecar.__version__} (plugin API {API_VERSION})")
+        raise typer.Exit
+
+
+def common(
+    _version: Annotated[  # noqa: FBT002  # Typer makes an option of it
+        bool, typer.Option("--version", callback=_show_version, is_eager=True, help="Show the version and exit.")
+    ] = False,
+) -> None:
+    """Run an image sidecar for Cantaloupe, and see what is loaded and what is set."""
+
+
+def serve(config: TomlFile = None, cantaloupe_config: CantaloupeFile = None) -> None:
+    """Run the sidecar until it is stopped. Wrong settings or libraries are reported before anything starts."""
+    registry = _load(_setup(config, cantaloupe_config))
+    if not registry.sources:
+        typer.echo("warning: no source is set up, so no image will be found; see `sidecar config`", err=True)
+    registry.close()
+    # A new process image: the allocator reads its environment, in which the operator's own values stay, and gunicorn
+    # forks while no native library is loaded.
+    arguments = [sys.executable, "-m", "gunicorn", "--config", "python:sidecar.server.gunicorn_conf"]
+    os.execve(sys.executable, arguments, {**ALLOCATOR, **os.environ})  # noqa: S606  # no shell is wanted
+
+
+def show_plugins(config: TomlFile = None, cantaloupe_config: CantaloupeFile = None) -> None:
+    """List the plugins that are loaded and what each adds."""
+    found = _setup(config, cantaloupe_config)
+    registry = _load(found)
+    for plugin in found.plugins.found:
+        typer.echo(f"{plugin.name:<12} {plugin.version:<10} {plugin.package}")
+    typer.echo("\nsources   " + (" ".join(source.name for source in registry.sources) or "none is set up"))
+    for decoder in registry.decoders:
+        typer.echo(f"decodes   {decoder.name}: {' '.join(sorted(decoder.suffixes))}")
+    for factory in registry.encoders.values():
+        typer.echo(f"encodes   {factory.format}: {factory.media_type}")
+    registry.close()
+
+
+def show_config(config: TomlFile = None, cantaloupe_config: CantaloupeFile = None) -> None:
+    """List every setting of the core and of the plugins: its value, its origin, its meaning."""
+    found = _setup(config, cantaloupe_config).config
+    for kind, section in found.sections.items():
+        for name, field in kind.model_fields.items():
+            origin = found.origins.get((kind.table, name), "default")
+            typer.echo(f"{kind.variable(name)}={_written(getattr(section, name))}  ({origin})")
+            typer.echo(f"    {' '.join((field.description or '').split())}")
+
+
+def make_cli(plugins: Plugins) -> typer.Typer:
+    """Return the command line: the core's subcommands, and those that plugins register."""
+    cli = typer.Typer(no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False)
+    cli.callback()(common)
+    cli.command()(serve)
+    cli.command("plugins")(show_plugins)
+    cli.command("config")(show_config)
+    for command in plugins.commands():
+        cli.command()(command)
+    return cli
+
+
+def _setup(config: Path | None, cantaloupe_config: Path | None) -> startup.Setup:
+    for variable, path in ((startup.TOML, config), (startup.CANTALOUPE, cantaloupe_config)):
+        if path is not None:
+            # Workers find it here, whatever their working directory.
+            os.environ[variable] = str(path.resolve())
+    found = startup.setup()
+    for warning in found.warnings:
+        typer.echo(f"warning: {warning}", err=True)
+    return found
+
+
+def _load(found: startup.Setup) -> Registry:
+    return found.plugins.load(found.config, run_inline)
+
+
+def _written(value: object) -> str:
+    """Return a value as it is written in its variable."""
+    if isinstance(value, tuple):
+        return ", ".join(map(str, value))
+    return str(value).lower() if isinstance(value, bool) else str(value)
+
+
+def main() -> None:
+    """Run the command. An error raised on purpose ends it with status 1 and no traceback."""
+    try:
+        make_cli(Plugins())()
+    except StartError as error:
+        sys.exit("\n".join(f"sidecar: {line}" for line in str(error).splitlines()))

@@ -1,1 +1,0 @@
-"""`sidecar compare`: asks a Cantaloupe and the sidecar the same, and reports where the answers differ."""

@@ -1,0 +1,48 @@
+"""Routes and middleware, each in one list."""
+
+from __future__ import annotations
+
+from urllib.parse import unquote
+
+import falcon
+
+from sidecar.errors import NotFound, SidecarError
+from sidecar.http.admin import HealthResource, MetricsResource, ReadyResource
+from sidecar.http.error_responder import ErrorResponder
+from sidecar.http.handover import Handover
+from sidecar.http.image import ImageResource
+from sidecar.http.info import InfoResource, RedirectResource
+from sidecar.http.middleware import Kind, Observed, RawPath, ReadOnly, Timed, Wsgi
+from sidecar.http.readiness import Readiness
+from sidecar.http.site import Site
+from sidecar.observability.metrics import Gauges
+from sidecar.render.service import ImageService
+
+_IMAGE = "/iiif/{version:int(1)}/{identifier}"
+
+
+def make_app(service: ImageService, readiness: Readiness, gauges: Gauges) -> Wsgi:
+    """Return the WSGI application around an image service."""
+    site, settings = Site(service), service.settings
+    app: falcon.App[falcon.Request, falcon.Response] = falcon.App(middleware=[RawPath(), ReadOnly(), Kind()])
+    app.req_options.strip_url_path_trailing_slash = False
+    routes = {
+        _IMAGE: RedirectResource(site),
+        _IMAGE + "/info.json": InfoResource(site),
+        _IMAGE + "/{region}/{size}/{rotation}/{quality_format}": ImageResource(site),
+        "/sidecar/health": HealthResource(),
+        "/sidecar/ready": ReadyResource(readiness),
+        "/sidecar/metrics": MetricsResource(gauges),
+    }
+    for path, resource in routes.items():
+        app.add_route(path, resource)
+    app.add_sink(_not_found)
+    errors = ErrorResponder(site, Handover(settings.cantaloupe_url))
+    app.add_error_handler(Exception, errors.unforeseen)
+    app.add_error_handler(SidecarError, errors.expected)
+    return Observed(Timed(app, settings.first_byte_timeout, settings.total_timeout))
+
+
+def _not_found(req: falcon.Request, resp: falcon.Response, **_: str) -> None:
+    del resp
+    raise NotFound(f"{unquote(req.path)!r} is not a path of the IIIF Image API")

@@ -1,0 +1,51 @@
+"""What is known of the client, and of what stands between it and the sidecar."""
+
+from __future__ import annotations
+
+import errno
+import select
+from typing import Final
+
+import falcon
+from gevent.monkey import get_original
+
+from sidecar.errors import ClientGone
+from sidecar.render.renderer import Client
+
+BEHIND: Final = "X-Sidecar-Handover"
+"""The request header by which the nginx site says that it stands in front."""
+
+
+def client_of(req: falcon.Request) -> Client:
+    """Return who waits for the response."""
+    return Client(_name(req), lambda: check_connected(req))
+
+
+def behind_nginx(req: falcon.Request) -> bool:
+    """Report whether the nginx site stands in front, and so a Cantaloupe behind."""
+    return bool(req.get_header(BEHIND) == "nginx")
+
+
+def raw_target(req: falcon.Request) -> str:
+    """Return path and query as they stood on the request line, if gunicorn keeps that: percent-encoded."""
+    raw = str(req.env.get("RAW_URI", req.relative_uri))
+    # RFC 9112 §3.2.2: the absolute form is for proxies, but must be understood.
+    return raw if raw.startswith("/") else "/" + raw.partition("://")[2].partition("/")[2]
+
+
+def check_connected(req: falcon.Request) -> None:
+    """Raise ClientGone if the connection was closed while the request waited."""
+    connection = req.env.get("gunicorn.socket")
+    if connection is None:
+        return
+    # gevent's own recv and poll would wait. POLLRDHUP: the peer has closed its side, whatever it sent before.
+    poll = get_original("select", "poll")()
+    poll.register(connection.fileno(), select.POLLRDHUP)
+    if poll.poll(0):
+        raise ClientGone(errno.ECONNRESET, "the client has disconnected")
+
+
+def _name(req: falcon.Request) -> str:
+    """Return the client's address: behind the nginx site, the last of X-Forwarded-For, which nginx adds."""
+    forwarded = req.get_header("X-Forwarded-For") or ""
+    return forwarded.rpartition(",")[2].strip() if forwarded and behind_nginx(req) else req.remote_addr

@@ -1,0 +1,103 @@
+"""From errors to responses: what may be handed over goes to Cantaloupe, the client gets a problem text for the rest."""
+
+from __future__ import annotations
+
+from http import HTTPStatus
+from typing import Final
+
+import falcon
+
+from sidecar.errors import (
+    BadRequest,
+    HandOver,
+    InternalError,
+    Malformed,
+    NotAllowed,
+    Overloaded,
+    SidecarError,
+    Unsupported,
+    UnsupportedFormat,
+)
+from sidecar.http.handover import Handover, allow
+from sidecar.http.site import Site
+from sidecar.limits import deadline
+from sidecar.observability.event import event_of
+from sidecar.observability.logging import log
+from sidecar.observability.metrics import HANDOVERS
+
+_LOOKED_AT: Final = ("image", "info")
+"""The kinds of requests for which Cantaloupe would open the image."""
+
+
+class ErrorResponder:
+    """Falcon's error handlers."""
+
+    def __init__(self, site: Site, handover: Handover) -> None:
+        self._site = site
+        self._handover = handover
+
+    def expected(
+        self, req: falcon.Request, resp: falcon.Response, error: SidecarError, params: dict[str, object]
+    ) -> None:
+        """Answer for all of `SidecarError`."""
+        error = self._refusal(req, error, params) or error
+        # Cantaloupe has its own time to begin.
+        deadline.begin_response(req.env)
+        event = event_of(req.env)
+        event.reason = error.reason
+        event.details["problem"] = str(error)
+        _clear(resp)
+        if isinstance(error, HandOver):
+            HANDOVERS.labels(error.reason).inc()
+            if self._handover.take(req, resp):
+                event.kind = "handover"
+                return
+        if req.method == "OPTIONS" and isinstance(error, HandOver):
+            allow(resp)
+        else:
+            explain(resp, error)
+
+    def unforeseen(
+        self, req: falcon.Request, resp: falcon.Response, error: Exception, params: dict[str, object]
+    ) -> None:
+        """Answer for any other exception: it is logged with its traceback, and the request is handed over."""
+        log.error("a request failed unexpectedly", path=req.path, exc_info=error)
+        event = event_of(req.env)
+        if event.body is not None:
+            event.body.close()
+        self.expected(req, resp, InternalError("the sidecar failed; its log has the details"), params)
+
+    def _refusal(self, req: falcon.Request, error: SidecarError, params: dict[str, object]) -> Malformed | None:
+        """Return the reason not to hand a request over: the image is malformed, whatever is asked of it."""
+        if not isinstance(error, BadRequest | Unsupported | UnsupportedFormat):
+            return None
+        if event_of(req.env).kind not in _LOOKED_AT:
+            return None
+        try:
+            self._site.service.refuse_malformed(self._site.syntax.name(str(params["identifier"])))
+        except Malformed as malformed:
+            return malformed
+        except SidecarError:
+            return None
+        return None
+
+
+def _clear(resp: falcon.Response) -> None:
+    """Remove what was set for a response that is not sent: its validators and how long to keep it."""
+    resp.text = resp.data = resp.stream = None
+    for name in [*resp.headers]:
+        resp.delete_header(name)
+
+
+def explain(resp: falcon.Response, error: SidecarError) -> None:
+    """Answer with a problem text and the right status, as plain as Cantaloupe's own error pages."""
+    status = HTTPStatus(error.status)
+    resp.status = falcon.code_to_http_status(status)
+    resp.content_type = "text/plain;charset=utf-8"
+    resp.text = f"{status.value} {status.phrase}\n\n{error}\n"
+    resp.set_header("Cache-Control", "no-cache, must-revalidate")
+    resp.set_header("Access-Control-Allow-Origin", "*")
+    if isinstance(error, Overloaded):
+        resp.set_header("Retry-After", "5")
+    if isinstance(error, NotAllowed):
+        resp.set_header("Allow", "GET, HEAD, OPTIONS")

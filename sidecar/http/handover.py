@@ -1,0 +1,39 @@
+"""Gives a request to Cantaloupe.
+
+Behind the nginx site an `X-Accel-Redirect` to a named location does it: method, headers, query and percent-encoding
+stay as they came and no byte passes through Python. Elsewhere the response is streamed from SIDECAR_CANTALOUPE_URL. If
+there is no Cantaloupe at all, the sidecar answers itself.
+"""
+
+from __future__ import annotations
+
+import falcon
+
+from sidecar.http.client import behind_nginx
+from sidecar.http.proxy import CantaloupeProxy
+
+
+class Handover:
+    """The ways to Cantaloupe."""
+
+    def __init__(self, cantaloupe_url: str) -> None:
+        self._proxy = CantaloupeProxy(cantaloupe_url) if cantaloupe_url else None
+
+    def take(self, req: falcon.Request, resp: falcon.Response) -> bool:
+        """Hand the request over; report whether there was somebody to give it to."""
+        if behind_nginx(req):
+            resp.status = falcon.HTTP_200
+            resp.set_header("X-Accel-Redirect", "@cantaloupe")
+            return True
+        if self._proxy is not None:
+            self._proxy.answer(req, resp)
+            return True
+        return False
+
+
+def allow(resp: falcon.Response) -> None:
+    """Answer OPTIONS if no Cantaloupe does."""
+    resp.status = falcon.HTTP_204
+    resp.set_header("Allow", "GET, HEAD, OPTIONS")
+    resp.set_header("Access-Control-Allow-Origin", "*")
+    resp.set_header("Access-Control-Allow-Headers", "Authorization")

@@ -1,0 +1,188 @@
+"""What stands around the resources: within Falcon the route and the method, around it deadlines and accounts.
+
+`Observed` is outermost, since a response's true end is seen only there: the last chunk taken, or the client gone.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterable, Iterator
+from typing import Any
+
+import falcon
+
+from sidecar.errors import NotAllowed
+from sidecar.http.client import raw_target
+from sidecar.limits import deadline
+from sidecar.limits.deadline import Deadline
+from sidecar.observability.event import event_of
+from sidecar.observability.logging import log
+from sidecar.observability.metrics import BROKEN, FIRST, IN_FLIGHT, REQUESTS, SECONDS, SENT
+
+StartResponse = Callable[..., Any]
+Wsgi = Callable[[dict[str, Any], StartResponse], Iterable[bytes]]
+
+
+class RawPath:
+    """Routes by the path as it came: percent-encoded, so that `%2F` inside an identifier stays inside."""
+
+    def process_request(self, req: falcon.Request, _resp: falcon.Response) -> None:
+        """Take the path from RAW_URI, which gunicorn keeps as it was on the request line."""
+        if "RAW_URI" in req.env:
+            req.path = raw_target(req).partition("?")[0]
+
+
+class ReadOnly:
+    """Lets GET and HEAD in; other methods are Cantaloupe's."""
+
+    def process_request(self, req: falcon.Request, _resp: falcon.Response) -> None:
+        """Raise NotAllowed for other methods."""
+        if req.method not in ("GET", "HEAD"):
+            event_of(req.env).kind = "method"
+            raise NotAllowed(f"{req.method} is not supported; GET and HEAD are")
+
+
+class Kind:
+    """Names the kind of a request in its log line and metrics, by the resource that answers."""
+
+    def process_resource(
+        self, req: falcon.Request, _resp: falcon.Response, resource: object, _params: dict[str, Any]
+    ) -> None:
+        """Take the kind from the resource."""
+        event_of(req.env).kind = getattr(resource, "kind", "other")
+
+
+class ClosingIterator:
+    """The chunks of a response; `close` closes them and then does what else there is to do."""
+
+    def __init__(self, chunks: Iterable[bytes], closed: Callable[[], None]) -> None:
+        self._chunks, self._closed = chunks, closed
+        self._rest = iter(chunks)
+
+    def __iter__(self) -> Iterator[bytes]:
+        return self
+
+    def __next__(self) -> bytes:
+        return next(self._rest)
+
+    def close(self) -> None:
+        close = getattr(self._chunks, "close", None)
+        try:
+            if close is not None:
+                close()
+        finally:
+            self._closed()
+
+
+class Timed:
+    """A WSGI application around another that gives each request its deadline."""
+
+    def __init__(self, app: Wsgi, first_byte: float, total: float) -> None:
+        self._app = app
+        self._seconds = first_byte, total
+
+    def __call__(self, environ: dict[str, Any], start_response: StartResponse) -> Iterable[bytes]:
+        """Answer as the inner application does, which makes the first byte before it returns."""
+        time_left = environ[deadline.KEY] = Deadline(*self._seconds)
+        try:
+            chunks = self._app(environ, start_response)
+            time_left.begin_response()
+        except BaseException:
+            time_left.close()
+            raise
+        return ClosingIterator(chunks, time_left.close)
+
+
+class Observed:
+    """A WSGI application around another that counts and logs each request when it is really over."""
+
+    def __init__(self, app: Wsgi) -> None:
+        self._app = app
+
+    def __call__(self, environ: dict[str, Any], start_response: StartResponse) -> Iterable[bytes]:
+        """Answer as the inner application does."""
+        account = _Account(environ)
+
+        def started(status: str, headers: list[tuple[str, str]], *rest: Any) -> Any:
+            account.status = int(status[:3])
+            return start_response(status, headers, *rest)
+
+        IN_FLIGHT.inc()
+        try:
+            return _Counted(self._app(environ, started), account)
+        except BaseException:
+            # Made, but never handed out to be closed: a server may refuse a header in start_response.
+            if account.event.body is not None:
+                account.event.body.close()
+            account.settle("crash")
+            raise
+
+
+class _Account:
+    """One request's times and sizes."""
+
+    def __init__(self, environ: dict[str, Any]) -> None:
+        self._began = time.monotonic()
+        self._environ = environ
+        self.event = event_of(environ)
+        self._open = True
+        self.status = 0
+        self.sent = 0
+        self.complete = False
+
+    def count(self, chunk: bytes) -> None:
+        if not self.sent:
+            FIRST.labels(self.event.kind).observe(time.monotonic() - self._began)
+        self.sent += len(chunk)
+
+    def close(self) -> None:
+        self.settle("" if self.complete else "client-gone")
+
+    def settle(self, broken: str = "") -> None:
+        """Count and log what became of the request, once."""
+        if not self._open:
+            return
+        self._open = False
+        # It leads back to the request, and would keep both from being freed.
+        self.event.body = None
+        seconds, kind = time.monotonic() - self._began, self.event.kind
+        IN_FLIGHT.dec()
+        REQUESTS.labels(kind, str(self.status)).inc()
+        SECONDS.labels(kind).observe(seconds)
+        SENT.labels(kind).inc(self.sent)
+        if broken:
+            BROKEN.labels(broken).inc()
+        log.info(
+            "request",
+            method=self._environ.get("REQUEST_METHOD"),
+            path=self._environ.get("RAW_URI", self._environ.get("PATH_INFO")),
+            status=self.status,
+            kind=kind,
+            reason=broken or self.event.reason,
+            milliseconds=round(seconds * 1000, 1),
+            bytes=self.sent,
+            **self.event.details,
+        )
+
+
+class _Counted(ClosingIterator):
+    """The chunks of a response, counted. `close` is the end, however it came."""
+
+    def __init__(self, chunks: Iterable[bytes], account: _Account) -> None:
+        # The account's own method: one of this object would make a cycle, which only the collector could free.
+        super().__init__(chunks, account.close)
+        self._account = account
+
+    def __next__(self) -> bytes:
+        try:
+            chunk = next(self._rest)
+        except StopIteration:
+            self._account.complete = True
+            raise
+        except Exception as error:
+            self._account.settle(getattr(error, "reason", "crash"))
+            if not isinstance(error, ConnectionError):
+                log.warning("response broke off", error=str(error), kind=type(error).__name__)
+            raise
+        self._account.count(chunk)
+        return chunk

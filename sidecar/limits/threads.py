@@ -1,0 +1,214 @@
+"""Native threads: where blocking and computing calls run while greenlets go on.
+
+A native call cannot be stopped. The thread of one that takes too long counts as lost until the call returns, and the
+pool gets another in its place.
+"""
+
+from __future__ import annotations
+
+import os
+import threading
+import time
+from collections.abc import Callable
+from contextlib import AbstractContextManager, nullcontext
+from contextvars import copy_context
+from dataclasses import dataclass
+from typing import Generic, NoReturn, ParamSpec, Protocol, TypeVar, cast
+
+from gevent import GreenletExit
+from gevent.event import AsyncResult, Event
+from gevent.threadpool import ThreadPool
+
+P = ParamSpec("P")
+T = TypeVar("T")
+Outcome = Callable[[], T]
+"""The result of a call: called, it returns the value or raises. gevent prints a traceback for every task that raises,
+so tasks never raise themselves."""
+Note = Callable[[str], AbstractContextManager[object]]
+"""Records an image while native code works on it; see sidecar.server.crash_journal."""
+
+
+@dataclass(eq=False, slots=True)
+class _Call:
+    """What event loop and thread know of a call."""
+
+    image: str
+    wanted: bool = True
+    began: float = 0.0
+    lost: bool = False
+
+
+class Pending(Generic[T]):
+    """A call under way in a native thread."""
+
+    def __init__(self, result: AsyncResult[Outcome[T]], call: _Call) -> None:
+        self._result, self._call = result, call
+
+    def then(self, call: Callable[[], None]) -> None:
+        """Call something in the event loop when this call is over."""
+        self._result.rawlink(lambda _: call())
+
+    def get(self) -> T:
+        """Wait in this greenlet for the call, and return its value or raise what it raised.
+
+        If the waiting greenlet is cancelled, a call that has not started yet is skipped.
+        """
+        try:
+            result = cast("Outcome[T]", self._result.get())
+        except BaseException:
+            self._call.wanted = False
+            raise
+        return result()
+
+    def wait(self) -> None:
+        """Wait until the call is over, whatever its result."""
+        self._result.wait()
+
+
+class Pool(Protocol):
+    """Runs calls in native threads; also a `Native`."""
+
+    def spawn(self, call: Callable[P, T], /, *args: P.args, **kwargs: P.kwargs) -> Pending[T]:
+        """Begin a call; the calling greenlet waits while every thread is busy."""
+        ...
+
+    def __call__(self, call: Callable[P, T], /, *args: P.args, **kwargs: P.kwargs) -> T:
+        """Run a call and wait for it in this greenlet."""
+        ...
+
+
+class NativePool:
+    """A bounded pool of native threads; an instance is a `Pool`.
+
+    With `nice` above 0 its threads leave the processor to other threads first: on Linux each thread has a priority
+    of its own (setpriority(2), "C library/kernel differences"). `share` returns, before each call, how many of the
+    threads may be used at the moment.
+    """
+
+    def __init__(
+        self, threads: int, nice: int = 0, note: Note = nullcontext, share: Callable[[], int] | None = None
+    ) -> None:
+        self.threads = threads
+        self.note = note
+        self.lost = 0
+        """Threads that count as lost."""
+        self._nice = nice
+        self._share = share or (lambda: threads)
+        self._niced = threading.local()
+        self._pool = ThreadPool(threads)
+        # Threads add and remove their calls: single operations of a set, which the GIL keeps whole.
+        self._under_way: set[_Call] = set()
+
+    def spawn(self, call: Callable[P, T], /, *args: P.args, **kwargs: P.kwargs) -> Pending[T]:
+        """Begin a call; the calling greenlet waits while every thread is busy."""
+        return self.spawn_for("", call, *args, **kwargs)
+
+    def spawn_for(self, image: str, call: Callable[P, T], /, *args: P.args, **kwargs: P.kwargs) -> Pending[T]:
+        """Begin a call that works on an image (its etag; '' for none)."""
+        known = _Call(image)
+        # The caller's context goes along, so that spans in native code belong to its request.
+        context = copy_context()
+
+        def task() -> Outcome[T]:
+            if not known.wanted:
+                return _raiser(GreenletExit())
+            self._lower_priority()
+            known.began = time.monotonic()
+            self._under_way.add(known)
+            try:
+                with self.note(image):
+                    return outcome(lambda: context.run(call, *args, **kwargs))
+            finally:
+                self._under_way.discard(known)
+
+        self._adjust()
+        return Pending(self._pool.spawn(task), known)
+
+    def __call__(self, call: Callable[P, T], /, *args: P.args, **kwargs: P.kwargs) -> T:
+        """Run a call and wait for it in this greenlet."""
+        return self.spawn(call, *args, **kwargs).get()
+
+    @property
+    def busy(self) -> int:
+        """Threads that are in a call, lost ones included."""
+        return len(self._under_way)
+
+    def count_lost(self, seconds: float) -> list[str]:
+        """Count the threads of calls longer than `seconds` as lost, and no longer those that have returned.
+
+        Returns the images of those newly lost.
+        """
+        before = time.monotonic() - seconds
+        under_way = list(self._under_way)
+        stuck = [call for call in under_way if not call.lost and call.began < before]
+        for call in stuck:
+            call.lost = True
+        self.lost = sum(call.lost for call in under_way)
+        self._adjust()
+        return [call.image for call in stuck]
+
+    def close(self) -> None:
+        """Wait for what is under way and end the threads."""
+        self._pool.join()
+        self._pool.kill()
+
+    def _adjust(self) -> None:
+        size = min(self.threads, self._share()) + self.lost
+        if size != self._pool.maxsize:
+            self._pool.maxsize = size
+
+    def _lower_priority(self) -> None:
+        if self._nice and not getattr(self._niced, "done", False):
+            os.setpriority(os.PRIO_PROCESS, threading.get_native_id(), self._nice)
+            self._niced.done = True
+
+
+class Calls:
+    """The native calls made for one image by one request, as a `Pool`. Closing it waits until the last has returned."""
+
+    def __init__(self, pool: NativePool, image: str) -> None:
+        self._pool, self._image = pool, image
+        self._under_way = 0
+        self._none = Event()
+        self._none.set()
+
+    def spawn(self, call: Callable[P, T], /, *args: P.args, **kwargs: P.kwargs) -> Pending[T]:
+        """Begin a call; the calling greenlet waits while every thread is busy."""
+        pending = self._pool.spawn_for(self._image, call, *args, **kwargs)
+        # Counted and not kept: a call's value may be many megabytes of pixels.
+        self._under_way += 1
+        self._none.clear()
+        pending.then(self._returned)
+        return pending
+
+    def __call__(self, call: Callable[P, T], /, *args: P.args, **kwargs: P.kwargs) -> T:
+        """Run a call and wait for it in this greenlet."""
+        return self.spawn(call, *args, **kwargs).get()
+
+    def close(self) -> None:
+        """Wait until nothing is under way."""
+        self._none.wait()
+
+    def _returned(self) -> None:
+        self._under_way -= 1
+        if not self._under_way:
+            self._none.set()
+
+
+def outcome(call: Callable[P, T], /, *args: P.args, **kwargs: P.kwargs) -> Outcome[T]:
+    """Run a call in this thread and keep its result."""
+    try:
+        value = call(*args, **kwargs)
+    except BaseException as error:  # noqa: BLE001  # raised again where the value is awaited
+        return _raiser(error)
+    return lambda: value
+
+
+def _raiser(error: BaseException) -> Callable[[], NoReturn]:
+    """Return an outcome that raises, once: a kept error and the frames of its traceback would refer to each other."""
+    kept = [error]
+
+    def fail() -> NoReturn:
+        raise kept.pop()
+
+    return fail

@@ -1,0 +1,81 @@
+"""Prometheus metrics of a worker, and their sum over all workers."""
+
+from __future__ import annotations
+
+import os
+import struct
+import time
+from collections.abc import Callable, Mapping
+from contextlib import suppress
+from typing import Final
+
+from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, generate_latest
+from prometheus_client.multiprocess import MultiProcessCollector
+
+_ATTEMPTS: Final = 5
+_BUCKETS: Final = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60)
+
+REQUESTS: Final = Counter("sidecar_requests", "Requests answered.", ["kind", "status"])
+HANDOVERS: Final = Counter(
+    "sidecar_handovers", "Requests given to Cantaloupe, or refused if there is none.", ["reason"]
+)
+BROKEN: Final = Counter("sidecar_broken_answers", "Responses that broke off after the first byte.", ["reason"])
+PLUGIN_FAILURES: Final = Counter(
+    "sidecar_plugin_failures", "Exceptions of a plugin that it should not raise.", ["plugin"]
+)
+SECONDS: Final = Histogram("sidecar_request_seconds", "From the request to its last byte.", ["kind"], buckets=_BUCKETS)
+FIRST: Final = Histogram(
+    "sidecar_first_byte_seconds", "From the request to the first byte.", ["kind"], buckets=_BUCKETS
+)
+STAGES: Final = Histogram(
+    "sidecar_stage_seconds",
+    "Time in one stage of a request: queue, open, fetch, decode, encode. Stages overlap, and some run several times.",
+    ["stage"],
+    buckets=_BUCKETS,
+)
+SENT: Final = Counter("sidecar_sent_bytes", "Bytes of responses.", ["kind"])
+IN_FLIGHT: Final = Gauge("sidecar_requests_in_flight", "Requests under way.", multiprocess_mode="livesum")
+PERMITS: Final = Gauge(
+    "sidecar_permits_bytes_in_use", "Bytes of memory promised to responses.", multiprocess_mode="livesum"
+)
+WAITING: Final = Gauge("sidecar_permits_waiting", "Requests waiting for memory.", multiprocess_mode="livesum")
+LEASED: Final = Gauge("sidecar_readers_leased", "Opened images in use.", multiprocess_mode="livesum")
+IDLE: Final = Gauge("sidecar_readers_idle", "Opened images kept for the next request.", multiprocess_mode="livesum")
+LOST: Final = Gauge("sidecar_native_threads_lost", "Threads stuck in native calls.", multiprocess_mode="livesum")
+LATE: Final = Histogram(
+    "sidecar_loop_late_seconds",
+    "How late the event loop ran what was due.",
+    buckets=(0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.25, 0.5, 1, 5),
+)
+LONGEST: Final = Gauge(
+    "sidecar_loop_longest_late_seconds", "The longest delay of the last minute.", multiprocess_mode="livemax"
+)
+
+
+class Gauges:
+    """Gauges and the functions that read their values. They are set now and then, and before they are shown.
+
+    `Gauge.set_function` would do, but does not work with several processes.
+    """
+
+    def __init__(self, values: Mapping[Gauge, Callable[[], float]]) -> None:
+        self._values = values
+
+    def update(self) -> None:
+        """Set each gauge to its present value."""
+        for gauge, value in self._values.items():
+            gauge.set(value())
+
+
+def exposition() -> bytes:
+    """Return all metrics in Prometheus' text format: of all workers, if they share PROMETHEUS_MULTIPROC_DIR."""
+    if "PROMETHEUS_MULTIPROC_DIR" not in os.environ:
+        return generate_latest()
+    every = CollectorRegistry()
+    MultiProcessCollector(every)  # type: ignore[no-untyped-call]  # its constructor is not annotated
+    for _ in range(_ATTEMPTS):
+        with suppress(struct.error):
+            return generate_latest(every)
+        # A worker that is just starting has made its file and not yet filled it.
+        time.sleep(0.05)
+    return generate_latest(every)

@@ -1,0 +1,88 @@
+"""The public API of the sidecar: everything that a plugin may import, and nothing else is public.
+
+`sidecar.plugin.remote` adds what sources need whose bytes come over a network, `sidecar.testing` the contract suites.
+"""
+
+from __future__ import annotations
+
+from typing import Final
+
+from sidecar.errors import (
+    DecodeError,
+    EncodeError,
+    Malformed,
+    SidecarError,
+    SourceChanged,
+    SourceError,
+    SourceTimeout,
+    StartError,
+    Unsupported,
+)
+from sidecar.plugin.decoder import (
+    SIGNATURE_BYTES,
+    Decoder,
+    EncodedTile,
+    Grid,
+    ImageInfo,
+    ImageReader,
+    Level,
+    SupportsEncodedTiles,
+    SupportsThreads,
+    SupportsTolerance,
+    Window,
+)
+from sidecar.plugin.encoder import Encoder, EncoderFactory, Frame, HidesErrors, RowGuard
+from sidecar.plugin.geometry import Buffer, ByteRange, Pixels, Rect, Size
+from sidecar.plugin.hooks import hookimpl
+from sidecar.plugin.settings import Config, FromCantaloupe, Names, RemoteSettings, Section
+from sidecar.plugin.source import Blob, Closing, Source
+from sidecar.plugin.threads import Native, run_inline, thread_lock
+
+API_VERSION: Final = 1
+"""The version of this API. A plugin declares the one it was written for: `SIDECAR_API = 1`."""
+
+__all__ = [
+    "API_VERSION",
+    "SIGNATURE_BYTES",
+    "Blob",
+    "Buffer",
+    "ByteRange",
+    "Closing",
+    "Config",
+    "DecodeError",
+    "Decoder",
+    "EncodeError",
+    "EncodedTile",
+    "Encoder",
+    "EncoderFactory",
+    "Frame",
+    "FromCantaloupe",
+    "Grid",
+    "HidesErrors",
+    "ImageInfo",
+    "ImageReader",
+    "Level",
+    "Malformed",
+    "Names",
+    "Native",
+    "Pixels",
+    "Rect",
+    "RemoteSettings",
+    "RowGuard",
+    "Section",
+    "SidecarError",
+    "Size",
+    "Source",
+    "SourceChanged",
+    "SourceError",
+    "SourceTimeout",
+    "StartError",
+    "SupportsEncodedTiles",
+    "SupportsThreads",
+    "SupportsTolerance",
+    "Unsupported",
+    "Window",
+    "hookimpl",
+    "run_inline",
+    "thread_lock",
+]

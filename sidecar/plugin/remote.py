@@ -1,0 +1,32 @@
+"""For sources whose bytes come over a network: finding, kept blocks, joined ranges, retries, deadlines.
+
+A source brings an `HttpOrigin` (how to ask for an object, and which responses mean that there is none) and settings
+made from `RemoteSettings`; `RemoteObjects` over a `RangedTransport` does the rest. A storage that does not speak HTTP
+brings a `Transport` of its own. Import it only if a source is set up: urllib3 takes time and memory.
+"""
+
+from __future__ import annotations
+
+from sidecar.plugin.settings import RemoteSettings
+from sidecar.remote.http_client import Client, Response
+from sidecar.remote.http_ranges import HttpOrigin, RangedTransport
+from sidecar.remote.identifiers import is_plain
+from sidecar.remote.objects import RemoteObjects
+from sidecar.remote.private_addresses import is_private, names_private
+from sidecar.remote.transport import Opening, Transient, Transport, Version
+
+__all__ = [
+    "Client",
+    "HttpOrigin",
+    "Opening",
+    "RangedTransport",
+    "RemoteObjects",
+    "RemoteSettings",
+    "Response",
+    "Transient",
+    "Transport",
+    "Version",
+    "is_plain",
+    "is_private",
+    "names_private",
+]

@@ -1,0 +1,71 @@
+"""What a source plugin implements: from an identifier to bytes."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from datetime import datetime
+from pathlib import Path
+from typing import Protocol, runtime_checkable
+
+from sidecar.plugin.geometry import Buffer, ByteRange
+
+
+class Blob(Protocol):
+    """The bytes behind an identifier, at one moment. Any number of greenlets may read it at once."""
+
+    @property
+    def name(self) -> str:
+        """File name or object key; its suffix says which decoders to ask first."""
+        ...
+
+    @property
+    def size(self) -> int:
+        """The length in bytes."""
+        ...
+
+    @property
+    def etag(self) -> str:
+        """A text that differs between any two blobs and whenever the content changes; without quotes."""
+        ...
+
+    @property
+    def last_modified(self) -> datetime | None:
+        """The time of the last change, aware and in whole seconds; None if unknown."""
+        ...
+
+    @property
+    def path(self) -> Path | None:
+        """The file on this machine, for libraries that insist on one; None if there is none."""
+        ...
+
+    def read(self, ranges: Sequence[ByteRange]) -> Sequence[Buffer]:
+        """Return the bytes of each range, whole and in order. Called in a greenlet.
+
+        Raises SourceError if they cannot be read, SourceChanged if the content is no longer that of `etag`.
+        """
+        ...
+
+
+class Source(Protocol):
+    """Finds blobs by identifier."""
+
+    @property
+    def name(self) -> str:
+        """A short name for logs, metrics and SIDECAR_SOURCES."""
+        ...
+
+    def find(self, identifier: str) -> Blob | None:
+        """Return the blob of a decoded identifier (any text, NUL and `../` included), or None. Called in a greenlet.
+
+        Never returns a blob outside what the source is set to serve. Raises SourceError if the storage does not answer.
+        """
+        ...
+
+
+@runtime_checkable
+class Closing(Protocol):
+    """An optional power of a source or decoder: it has connections or caches to close when the worker stops."""
+
+    def close(self) -> None:
+        """Release everything. Called once, in a greenlet."""
+        ...

@@ -1,0 +1,49 @@
+"""The chunks of a response, and what they own."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+
+from sidecar.limits.release import UninterruptibleStack
+
+
+class Body:
+    """The chunks of a response. It owns permit and reader from the start, read or not; `close` releases them.
+
+    An object and not a generator: closing a generator that was never started runs none of its `finally`.
+    """
+
+    def __init__(
+        self,
+        first: bytes,
+        rest: Iterator[bytes],
+        owned: UninterruptibleStack,
+        check_alive: Callable[[], None] = lambda: None,
+    ) -> None:
+        self._first: bytes | None = first
+        self._rest = rest
+        self._owned = owned
+        self._check_alive = check_alive
+
+    def __iter__(self) -> Iterator[bytes]:
+        """Return the chunks, once."""
+        return self
+
+    def __next__(self) -> bytes:
+        """Return the next chunk. An error here can only break the connection."""
+        first, self._first = self._first, None
+        if first is not None:
+            return first
+        self._check_alive()
+        try:
+            return next(self._rest)
+        except StopIteration:
+            raise
+        except BaseException as error:
+            # The reader cache learns of the failure, and does not keep the reader.
+            self._owned.__exit__(type(error), error, error.__traceback__)
+            raise
+
+    def close(self) -> None:
+        """Wait for the decode in flight, release the reader, then the permit; see UninterruptibleStack."""
+        self._owned.close()

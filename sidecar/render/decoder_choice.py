@@ -1,0 +1,50 @@
+"""Which decoder opens a blob: by the suffix of its name, and by its first bytes if nobody claims the suffix."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+from sidecar.errors import Unsupported
+from sidecar.observability.tracing import span
+from sidecar.plugin import SIGNATURE_BYTES, Blob, ByteRange, Decoder, ImageReader
+from sidecar.render.plugin_calls import plugin_call
+
+
+class DecoderChoice:
+    """The decoders, in the order in which they are asked."""
+
+    def __init__(self, decoders: Sequence[Decoder]) -> None:
+        self._decoders = decoders
+
+    def candidates(self, blob: Blob) -> Sequence[Decoder]:
+        """Return the decoders that may open a blob, in order. Raises SourceError; Unsupported if there is none."""
+        suffix = blob.name.rpartition(".")[2].lower()
+        claiming = [decoder for decoder in self._decoders if suffix in decoder.suffixes]
+        if claiming:
+            return claiming
+        with plugin_call("source", blob.name):
+            head = b"".join(map(bytes, blob.read([ByteRange(0, min(blob.size, SIGNATURE_BYTES))])))
+        recognizing = [decoder for decoder in self._decoders if self._recognizes(decoder, blob, head)]
+        if not recognizing:
+            raise Unsupported(f"no decoder claims {blob.name!r}, by its suffix or its first bytes")
+        return recognizing
+
+    def open(self, blob: Blob) -> tuple[Decoder, ImageReader[Any]]:
+        """Open a blob by the first decoder that does not raise Unsupported. Called in a greenlet.
+
+        Raises as Decoder.open; if every candidate raises Unsupported, the error of the first.
+        """
+        refused: list[Unsupported] = []
+        for decoder in self.candidates(blob):
+            try:
+                with span("open"), plugin_call(decoder.name, blob.name):
+                    return decoder, decoder.open(blob)
+            except Unsupported as error:
+                refused.append(error)
+        raise refused[0]
+
+    @staticmethod
+    def _recognizes(decoder: Decoder, blob: Blob, head: bytes) -> bool:
+        with plugin_call(decoder.name, blob.name):
+            return decoder.recognizes(head)

@@ -1,0 +1,185 @@
+"""Every decision of a request, made once from small integers; nothing after it decides anything."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass, field, replace
+from math import ceil
+from typing import Final
+
+from sidecar.errors import TooLarge
+from sidecar.iiif.geometry import Geometry, Orientation
+from sidecar.plugin import EncoderFactory, Frame, HidesErrors, ImageInfo, Level, Rect, Size
+from sidecar.render.lookahead import Lookahead
+from sidecar.render.memory_estimate import Output, Work, peak_bytes
+from sidecar.render.steps.alpha import Flatten
+from sidecar.render.steps.color import ToSrgb
+from sidecar.render.steps.resample import Resample, shift
+from sidecar.render.steps.step import Step
+from sidecar.render.steps.tone import Binarize, FirstChannel, ToGray
+from sidecar.render.tiling import SMALL, Band, BandBudget, split
+
+# A window of more pixels is large even if it cannot be split.
+_LARGE: Final = 4 * SMALL
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Plan:
+    """What to decode, in which order, and what becomes of it. A value: it belongs to no request."""
+
+    level: int
+    crop: Rect
+    """In pixels of the level."""
+    bands: tuple[Band, ...]
+    """All of `crop`, in the order in which the response's rows need them."""
+    orientation: Orientation
+    steps: tuple[Step, ...]
+    """From the oriented crop to what the encoder receives, in order."""
+    binarize: Binarize | None
+    """What follows the steps if the response is black and white."""
+    frame: Frame
+    rows: int
+    """The encoder's strip height."""
+    max_error: float
+    """Grey levels by which samples may be off, since the encoder hides that; 0: exact."""
+    lookahead: Lookahead
+    peak_bytes: int
+    """What fetching, decoding, the steps and encoding hold at once, at most."""
+
+    @property
+    def large(self) -> bool:
+        """Whether it takes longer than a tile: made in the background threads, and sent while it is made."""
+        return _is_large(self.bands)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PlanLimits:
+    """What a plan may use, and the settings that show in pictures."""
+
+    cores: int
+    request_memory: int
+    """Bytes that a response should keep to if thinner bands make that possible."""
+    memory: int
+    """Bytes that no response may exceed."""
+    filter: str
+    background: tuple[int, int, int]
+    srgb: bool = False
+    """Whether colours described by a profile are converted to sRGB."""
+    lookahead: Lookahead = field(default_factory=Lookahead)
+
+
+def make_plan(geometry: Geometry, quality: str, info: ImageInfo, factory: EncoderFactory, limits: PlanLimits) -> Plan:
+    """Decide how a response is made. Raises TooLarge if it cannot be made within the memory allowed."""
+    index = choose_level(info, geometry.region, geometry.size)
+    level = info.levels[index]
+    crop = project(geometry.region, level)
+    turned = geometry.orientation.quarter_turns % 2 == 1
+    source = crop.size.turned if turned else crop.size
+    target = geometry.size.turned if turned else geometry.size
+    frame = _frame(target, quality, info, factory)
+    rows = min(factory.rows(frame), target.height)
+    resample = None if source == target else Resample(source, target, limits.filter, shift(geometry.orientation))
+    lookahead = limits.lookahead
+    bands = split(
+        level,
+        crop,
+        geometry.orientation,
+        BandBudget(limits.request_memory, info.channels, lookahead.held, limits.cores),
+    )
+    frame_sent = replace(frame, icc=None) if limits.srgb else frame
+    output = Output(
+        frame=frame_sent,
+        rows=rows,
+        steps=tuple(_steps(resample, quality, info, frame, limits)),
+        binarize=Binarize() if quality == "bitonal" else None,
+        encoder_bytes=factory.memory(frame_sent),
+    )
+    peak = peak_bytes(level, _work(bands, source, info.channels, limits, across=turned), output)
+    if peak > limits.memory:
+        raise TooLarge(peak, limits.memory)
+    return Plan(
+        level=index,
+        crop=crop,
+        bands=bands,
+        orientation=geometry.orientation,
+        steps=tuple(output.steps),
+        binarize=output.binarize,
+        frame=frame_sent,
+        rows=rows,
+        max_error=factory.tolerance(frame_sent) if isinstance(factory, HidesErrors) else 0.0,
+        lookahead=lookahead,
+        peak_bytes=peak,
+    )
+
+
+def choose_level(info: ImageInfo, region: Rect, size: Size) -> int:
+    """Return the coarsest level that still has every pixel wanted.
+
+    One pixel may be missing in each direction: levels of slides are rounded down, and a level four times finer for
+    the sake of one column would cost sixteen times the work.
+    """
+    for index in range(len(info.levels) - 1, 0, -1):
+        have = project(region, info.levels[index])
+        slack = 1 if min(have.width, have.height) > 64 else 0  # noqa: PLR2004  # under 2 % of the side
+        if have.width + slack >= size.width and have.height + slack >= size.height:
+            return index
+    return 0
+
+
+def project(region: Rect, level: Level) -> Rect:
+    """Return a full-resolution region in pixels of a level; neighbouring regions meet without gap or overlap.
+
+    Both edges are rounded up, as the samples of JPEG 2000 levels lie (ITU-T T.800 B-14).
+    """
+    x, width = _span(region.x, region.right, level.downsample, level.size.width)
+    y, height = _span(region.y, region.bottom, level.downsample, level.size.height)
+    return Rect(x, y, width, height)
+
+
+def _span(start: int, stop: int, downsample: float, limit: int) -> tuple[int, int]:
+    first = min(ceil(start / downsample), limit - 1)
+    return first, max(1, min(ceil(stop / downsample), limit) - first)
+
+
+def _frame(target: Size, quality: str, info: ImageInfo, factory: EncoderFactory) -> Frame:
+    color = 3 if info.channels >= 3 else 1  # noqa: PLR2004
+    alpha = info.channels in (2, 4) and factory.alpha and quality != "bitonal"
+    grayed = quality in ("gray", "bitonal")
+    channels = (1 if grayed else color) + alpha
+    # An RGB profile does not describe grey pixels (ICC.1 §7.2.8, "data colour space").
+    icc = info.icc if not grayed or color == 1 else None
+    return Frame(size=target, channels=channels, icc=icc, bitonal=quality == "bitonal")
+
+
+def _steps(
+    resample: Resample | None, quality: str, info: ImageInfo, frame: Frame, limits: PlanLimits
+) -> Iterator[Step]:
+    if resample:
+        yield resample
+    if limits.srgb and info.icc is not None:
+        yield ToSrgb(info.icc)
+    if quality == "gray" and info.channels > 2:  # noqa: PLR2004  # grey stays as it is
+        yield ToGray()
+    if info.channels in (2, 4) and not frame.alpha:
+        yield Flatten(limits.background)
+    if quality == "bitonal":
+        yield FirstChannel()
+
+
+def _work(bands: tuple[Band, ...], source: Size, channels: int, limits: PlanLimits, *, across: bool) -> Work:
+    pieces = sorted((piece.size.area for band in bands for piece in band.pieces), reverse=True)
+    # Of a small response all pieces are in native threads at once, of a large one as many as there are cores.
+    together = limits.cores if _is_large(bands) else max(limits.cores, len(pieces))
+    largest = sorted((band.region.size.area for band in bands), reverse=True)
+    return Work(
+        source=source,
+        channels=channels,
+        thickest=max(band.region.width if across else band.region.height for band in bands),
+        decoding=pieces[:together],
+        fetched=sum(largest[: limits.lookahead.fetched]) + sum(pieces[:together]),
+        lookahead=limits.lookahead,
+    )
+
+
+def _is_large(bands: tuple[Band, ...]) -> bool:
+    return len(bands) > 1 or bands[0].region.size.area > _LARGE

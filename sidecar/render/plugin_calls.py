@@ -1,0 +1,29 @@
+"""The border to plugins: an exception that nobody foresaw becomes an error of ours, counted and logged."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+from sidecar.errors import Overloaded, PluginFailure, SidecarError
+from sidecar.observability.logging import log
+from sidecar.observability.metrics import PLUGIN_FAILURES
+
+
+@contextmanager
+def plugin_call(plugin: str, image: str) -> Iterator[None]:
+    """Run code of a plugin (its source's, decoder's or encoder's name) for an image (its name, for the log).
+
+    Errors of the tree in `sidecar.errors` pass. Raises Overloaded if memory runs out, PluginFailure for anything else.
+    Safe in any thread.
+    """
+    try:
+        yield
+    except SidecarError:
+        raise
+    except MemoryError as error:
+        raise Overloaded("there is no memory for this response; try again later") from error
+    except Exception as error:
+        PLUGIN_FAILURES.labels(plugin).inc()
+        log.exception("a plugin failed unexpectedly", plugin=plugin, image=image)
+        raise PluginFailure(f"the plugin {plugin} failed: {type(error).__name__}") from error

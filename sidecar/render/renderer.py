@@ -1,0 +1,75 @@
+"""From a plan to the chunks of a response: bands are decoded ahead while strips are scaled, encoded and sent.
+
+Pulled by the socket: it asks `Body` for a chunk, which asks the encoder, which asks for a strip, which asks for a band.
+Nothing is queued, so a slow client costs the bands in memory and nothing else.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from contextlib import closing
+from dataclasses import dataclass, field
+
+from sidecar.limits.admission import Admission
+from sidecar.limits.cpu_share import CpuShare
+from sidecar.limits.release import UninterruptibleStack
+from sidecar.limits.threads import Calls, NativePool
+from sidecar.plugin import Blob, EncoderFactory
+from sidecar.render.bands import Bands
+from sidecar.render.body import Body
+from sidecar.render.fetch import Fetcher
+from sidecar.render.plan import Plan
+from sidecar.render.plugin_calls import plugin_call
+from sidecar.render.reader_cache import ReaderCache
+from sidecar.render.strips import encode, strips
+
+
+@dataclass(frozen=True, slots=True)
+class Client:
+    """Who waits for a response."""
+
+    name: str = ""
+    """Whose turn it is when memory becomes free."""
+    check_alive: Callable[[], None] = lambda: None
+    """Raises ClientGone if nobody waits any more."""
+
+
+@dataclass(frozen=True)
+class Renderer:
+    """What responses are made with; one a worker."""
+
+    readers: ReaderCache
+    admission: Admission
+    pool: NativePool
+    """For small responses and for strips."""
+    bulk: NativePool
+    """For the bands of large responses: it gives way to `pool`."""
+    cpu_share: CpuShare = field(default_factory=CpuShare)
+    fetcher: Fetcher = field(default_factory=Fetcher)
+
+    def start(self, plan: Plan, blob: Blob, factory: EncoderFactory, client: Client) -> Body:
+        """Begin a response and make its first chunk, so that an early failure still has a status.
+
+        `client.check_alive` is called while the permit is waited for, once it is granted, and before each further
+        chunk. Raises what fetching, decoding and encoding raise.
+        """
+        owned = UninterruptibleStack()
+        try:
+            permit = self.admission.take(
+                plan.peak_bytes, large=plan.large, client=client.name, check_alive=client.check_alive
+            )
+            if plan.large:
+                owned.enter_context(self.cpu_share.used())
+            owned.enter_context(permit)
+            client.check_alive()
+            image = owned.enter_context(self.readers.lease(blob))
+            reading = owned.enter_context(closing(Calls(self.bulk if plan.large else self.pool, blob.etag)))
+            writing = owned.enter_context(closing(Calls(self.pool, blob.etag)))
+            bands = owned.enter_context(closing(Bands(plan, blob, image, reading, self.fetcher)))
+            with plugin_call(factory.format, blob.name):
+                encoder = factory.start(plan.frame)
+            chunks = encode(plan, strips(plan, bands), encoder, writing, blob.name, factory.format)
+            return Body(next(chunks), chunks, owned, client.check_alive)
+        except BaseException as error:
+            owned.__exit__(type(error), error, error.__traceback__)
+            raise

@@ -1,0 +1,134 @@
+"""A request's story without HTTP: find, plan, render."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from contextlib import suppress
+from dataclasses import dataclass
+
+from sidecar.config import Extent, Settings
+from sidecar.errors import HandOver, NotFound
+from sidecar.iiif import geometry
+from sidecar.iiif import info as info_json
+from sidecar.iiif.geometry import Geometry
+from sidecar.iiif.info import Profile
+from sidecar.iiif.request import ImageRequest
+from sidecar.limits.access_policy import AccessPolicy
+from sidecar.plugin import Blob, EncoderFactory, ImageInfo, Source
+from sidecar.render.body import Body
+from sidecar.render.etag import etag
+from sidecar.render.plan import Plan, PlanLimits, make_plan
+from sidecar.render.plugin_calls import plugin_call
+from sidecar.render.renderer import Client, Renderer
+
+
+@dataclass(frozen=True, slots=True)
+class Found:
+    """A request, the bytes behind it, and the validator of its response. Nothing is opened yet."""
+
+    request: ImageRequest
+    blob: Blob
+    factory: EncoderFactory
+    etag: str
+
+
+@dataclass(frozen=True, slots=True)
+class Planned:
+    """How a request is answered."""
+
+    found: Found
+    geometry: Geometry
+    plan: Plan
+
+
+@dataclass(frozen=True)
+class ImageService:
+    """Answers parsed requests. HTTP, `explain`, the benchmarks and the tests stand around it."""
+
+    settings: Settings
+    sources: Sequence[Source]
+    encoders: Mapping[str, EncoderFactory]
+    """By IIIF format."""
+    renderer: Renderer
+    limits: PlanLimits
+    policy: AccessPolicy
+
+    @property
+    def profile(self) -> Profile:
+        """The limits that every image has."""
+        settings = self.settings
+        return Profile(settings.max_scale, settings.max_pixels, settings.min_size, settings.min_tile_size)
+
+    def find(self, request: ImageRequest) -> Found:
+        """Find the image, without opening it. Raises NotFound, SourceError."""
+        blob = self.blob(request.identifier.name)
+        parameters = request.parameters
+        factory = self.encoders[parameters.format]
+        tag = etag(blob, parameters, request.identifier.scale, factory.settings, self._shown)
+        return Found(request, blob, factory, tag)
+
+    def plan(self, found: Found) -> Planned:
+        """Measure the request against the image and plan the response. Called in a greenlet; reads the header once.
+
+        Raises what opening the image raises, BadRequest, Forbidden, TooLarge, Unsupported.
+        """
+        image = self.info(found.blob)
+        measured = self._measure(found.request, image)
+        quality = found.request.parameters.quality
+        return Planned(found, measured, make_plan(measured, quality, image, found.factory, self.limits))
+
+    def render(self, planned: Planned, client: Client) -> Body:
+        """Begin the response and make its first chunk. Raises what fetching, decoding and encoding raise."""
+        return self.renderer.start(planned.plan, planned.found.blob, planned.found.factory, client)
+
+    def blob(self, name: str) -> Blob:
+        """Return the blob of the first source that knows the name. Raises NotFound, SourceError."""
+        for source in self.sources:
+            with plugin_call(source.name, name):
+                blob = source.find(name)
+            if blob is not None:
+                return blob
+        raise NotFound(f"no image has the identifier {name!r}")
+
+    def info(self, blob: Blob) -> ImageInfo:
+        """Return what an image is. Raises what opening it raises."""
+        return self.renderer.readers.info(blob)
+
+    def refuse_malformed(self, name: str) -> None:
+        """Raise Malformed if the image is; return if it is not, is unknown, or cannot be opened for another reason.
+
+        Called before a request is handed over. Guarded images are not looked at.
+        """
+        if not self.policy.guarded_by:
+            with suppress(HandOver):
+                self.info(self.blob(name))
+
+    @property
+    def _shown(self) -> tuple[object, ...]:
+        """The settings that show in pictures."""
+        settings = self.settings
+        limits = (
+            settings.max_scale,
+            settings.max_pixels,
+            settings.restrict_to_sizes,
+            settings.min_size,
+            settings.hand_over,
+        )
+        return (settings.downscale_filter, settings.background_color, settings.color, *limits)
+
+    def _measure(self, request: ImageRequest, image: ImageInfo) -> Geometry:
+        settings, constraint = self.settings, request.identifier.scale
+        measured = geometry.measure(
+            request.parameters,
+            image.size,
+            max_scale=settings.max_scale,
+            max_pixels=settings.max_pixels,
+            sizes=info_json.sizes(image.size, self.profile, constraint) if settings.restrict_to_sizes else None,
+            constraint=constraint,
+        )
+        region, size = measured.region.size, measured.size
+        if size != region:
+            larger = size.width > region.width or size.height > region.height
+            extent: Extent = "enlarged" if larger else "scaled"
+            self.policy.check(extent)
+        return measured

@@ -1,0 +1,86 @@
+"""Wiring only: settings and plugins become the application of one worker."""
+
+from __future__ import annotations
+
+import os
+from contextlib import nullcontext
+
+from sidecar import startup
+from sidecar.config import Settings, core
+from sidecar.http.app import make_app
+from sidecar.http.readiness import Readiness
+from sidecar.limits import memory_limit
+from sidecar.limits.access_policy import AccessPolicy
+from sidecar.limits.admission import Admission
+from sidecar.limits.cpu_share import CpuShare
+from sidecar.limits.quarantine import Quarantine
+from sidecar.limits.threads import NativePool
+from sidecar.observability import logging, metrics
+from sidecar.plugin import Config
+from sidecar.registry import Registry
+from sidecar.render.decoder_choice import DecoderChoice
+from sidecar.render.plan import PlanLimits
+from sidecar.render.reader_cache import ReaderCache
+from sidecar.render.renderer import Renderer
+from sidecar.render.service import ImageService
+from sidecar.server import shared_dir
+from sidecar.server.crash_journal import CrashJournal
+from sidecar.server.lifecycle import WorkerLifecycle, WorkerParts
+
+
+def make_service(settings: Settings, registry: Registry, small: NativePool, quarantine: Quarantine) -> ImageService:
+    """Return the image service of one worker: also what benchmarks, `explain` and tests use without HTTP."""
+    cpu_share = CpuShare(len(os.sched_getaffinity(0)), shared_dir.shared())
+    budget = memory_limit.budget(settings.memory_bytes, settings.workers)
+    large = settings.large_concurrency or max(1, cpu_share.count // settings.workers)
+    admission = Admission(budget, settings.queue_size, settings.queue_timeout, large)
+    renderer = Renderer(
+        readers=ReaderCache(DecoderChoice(registry.decoders), settings.reader_cache_size, quarantine, small.note),
+        admission=admission,
+        pool=small,
+        bulk=NativePool(cpu_share.count, nice=5, note=small.note, share=cpu_share.share),
+        cpu_share=cpu_share,
+    )
+    limits = PlanLimits(
+        cores=cpu_share.count,
+        request_memory=settings.request_memory_bytes,
+        memory=admission.largest(large=True),
+        filter=settings.downscale_filter,
+        background=settings.background,
+        srgb=settings.color == "srgb",
+    )
+    policy = AccessPolicy.of(settings)
+    return ImageService(settings, registry.sources, registry.encoders, renderer, limits, policy)
+
+
+def create_app(
+    config: Config, registry: Registry, pool: NativePool | None = None, journal: CrashJournal | None = None
+) -> WorkerLifecycle:
+    """Return the WSGI application of one worker."""
+    settings = core(config)
+    quarantine = Quarantine(shared_dir.shared(), settings.quarantine)
+    service = make_service(settings, registry, pool or NativePool(settings.threads), quarantine)
+    renderer = service.renderer
+    readiness = Readiness(renderer.admission)
+    gauges = metrics.Gauges(
+        {
+            metrics.PERMITS: lambda: renderer.admission.held,
+            metrics.WAITING: lambda: renderer.admission.waiting,
+            metrics.LEASED: lambda: renderer.readers.leased,
+            metrics.IDLE: lambda: renderer.readers.idle,
+            metrics.LOST: lambda: renderer.pool.lost + renderer.bulk.lost,
+        }
+    )
+    parts = WorkerParts(settings, registry, renderer, readiness, gauges, quarantine, journal)
+    return WorkerLifecycle(make_app(service, readiness, gauges), parts)
+
+
+def get_app() -> WorkerLifecycle:
+    """Return the application as gunicorn runs it: settings from the environment, plugins as installed."""
+    found = startup.setup()
+    settings = core(found.config)
+    logging.configure(settings.log_level)
+    shared = shared_dir.shared()
+    journal = CrashJournal(shared, os.getpid()) if shared else None
+    pool = NativePool(settings.threads, note=journal.recorded if journal else nullcontext)
+    return create_app(found.config, found.plugins.load(found.config, pool), pool, journal)

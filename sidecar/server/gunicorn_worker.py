@@ -1,0 +1,84 @@
+"""gunicorn's gevent worker, with three changes.
+
+The head of a response and its first bytes leave together. gunicorn sends the head by itself. If the worker were killed
+just then, nginx would have a head without a body, and could not ask Cantaloupe any more. Sent as one, the kernel has
+all of a small response or nothing of it.
+
+A worker that finds a setting or a library wrong, which `sidecar serve` has found right, is started again. To gunicorn
+it would be a reason to end everything: after a slip in the settings file, the next reload or crash would stop the
+workers that serve, and nothing would come back when the slip is fixed.
+
+A worker that has more large responses under way than another closes its connections. nginx keeps those it has, and uses
+them again and again; on new ones any worker may take the request.
+"""
+
+from __future__ import annotations
+
+import socket
+import sys
+import time
+from typing import Any, Final
+
+from gunicorn.workers.ggevent import GeventWorker  # type: ignore[import-untyped]  # it has no annotations
+
+from sidecar.errors import StartError
+
+_PAUSE: Final = 2.0
+"""Seconds until another attempt, which takes a second of a processor."""
+
+
+class Worker(GeventWorker):  # type: ignore[misc]  # as above
+    """The worker class of sidecar.server.gunicorn_conf."""
+
+    def load_wsgi(self) -> None:
+        """Load the application; if that fails, log why and end after a while, so that the master tries again."""
+        try:
+            super().load_wsgi()
+        except (StartError, OSError) as error:  # the latter of a disk that is full
+            self.log.error("This worker cannot start: %s", error)  # noqa: TRY400  # the text is enough
+            time.sleep(_PAUSE)
+            sys.exit(1)
+
+    def handle_request(self, listener_name: Any, req: Any, sock: socket.socket, addr: Any) -> Any:
+        """Answer one request. Raises what gunicorn's own does: StopIteration if the connection is to be closed."""
+        joined = Joined(sock)
+        if self.wsgi.crowded:
+            req.force_close()
+        try:
+            return super().handle_request(listener_name, req, joined, addr)
+        finally:
+            joined.flush()
+
+
+class Joined:
+    """A connection for one response, which keeps what is sent first until there is more, or no more to come."""
+
+    def __init__(self, connection: socket.socket) -> None:
+        self._connection = connection
+        self._head: bytes | None = b""
+        """What is kept; empty before anything came, None once all goes straight through."""
+
+    def __getattr__(self, name: str) -> Any:
+        """Take everything else from the connection."""
+        return getattr(self._connection, name)
+
+    def sendall(self, data: bytes) -> None:
+        """Send the data, or keep it if it is the first."""
+        if self._head == b"":
+            self._head = data
+        elif self._head is None:
+            self._connection.sendall(data)
+        else:
+            head, self._head = self._head, None
+            self._connection.sendall(head + data)
+
+    def flush(self) -> None:
+        """Send what is kept: there is no more to come."""
+        head, self._head = self._head, None
+        if head:
+            self._connection.sendall(head)
+
+    def shutdown(self, how: int) -> None:
+        """Drop what is kept: the response has failed."""
+        self._head = None
+        self._connection.shutdown(how)

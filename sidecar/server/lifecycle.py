@@ -1,0 +1,110 @@
+"""Worker lifecycle: start, periodic self-checks, drain, shutdown."""
+
+from __future__ import annotations
+
+import logging
+import os
+import signal
+import sys
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+from typing import Any, Final
+
+import gevent
+
+from sidecar.config import Settings
+from sidecar.http.middleware import StartResponse, Wsgi
+from sidecar.http.readiness import Readiness
+from sidecar.limits.quarantine import Quarantine, digest
+from sidecar.observability.logging import log
+from sidecar.observability.metrics import LONGEST, Gauges
+from sidecar.registry import Registry
+from sidecar.render.renderer import Renderer
+from sidecar.server.crash_journal import CrashJournal
+from sidecar.server.event_loop import Lateness, tune_interpreter
+
+_CHECK_EVERY: Final = 1.0
+"""Seconds between two self-checks."""
+
+
+@dataclass(frozen=True, slots=True)
+class WorkerParts:
+    """What a worker is made of, and has to shut down."""
+
+    settings: Settings
+    registry: Registry
+    renderer: Renderer
+    readiness: Readiness
+    gauges: Gauges
+    quarantine: Quarantine
+    journal: CrashJournal | None
+
+
+class WorkerLifecycle:
+    """The WSGI application of a worker, and what gunicorn's hooks call."""
+
+    def __init__(self, app: Wsgi, parts: WorkerParts) -> None:
+        self._app = app
+        self._parts = parts
+        self._lateness = Lateness()
+        self._greenlets: list[gevent.Greenlet[[], Any]] = []
+
+    def __call__(self, environ: dict[str, Any], start_response: StartResponse) -> Iterable[bytes]:
+        """Answer a request."""
+        return self._app(environ, start_response)
+
+    @property
+    def crowded(self) -> bool:
+        """Whether requests would better go to another worker; see CpuShare."""
+        return self._parts.renderer.cpu_share.crowded
+
+    def start(self, stop: Callable[[], None]) -> None:
+        """Begin the self-checks. `stop` makes the worker accept no more, finish what is under way, and end."""
+        if self._parts.journal is not None:
+            self._parts.journal.watch_faults()
+        signal.signal(signal.SIGTERM, lambda *_: self.drain(stop))
+        signal.siginterrupt(signal.SIGTERM, False)  # noqa: FBT003  # its only parameter
+        self._greenlets = [gevent.spawn(self._lateness.run), gevent.spawn(self._check_for_ever)]
+        tune_interpreter()
+
+    def drain(self, stop: Callable[[], None]) -> None:
+        """Become unready, and stop when balancers have had the time to notice."""
+        self._parts.readiness.draining = True
+        gevent.spawn_later(self._parts.settings.drain_time, stop)
+
+    def close(self) -> None:
+        """Release everything; a worker whose native calls are still under way ends at once."""
+        for greenlet in self._greenlets:
+            greenlet.kill()
+        parts = self._parts
+        if parts.journal is not None:
+            parts.journal.close()
+        if parts.renderer.pool.busy or parts.renderer.bulk.busy:
+            # Libraries taken down under a running call crash; nobody waits for it any more.
+            logging.shutdown()
+            sys.stderr.flush()
+            os._exit(0)
+        parts.renderer.readers.close()
+        parts.registry.close()
+        parts.renderer.pool.close()
+        parts.renderer.bulk.close()
+
+    def _check_for_ever(self) -> None:
+        while True:
+            gevent.sleep(_CHECK_EVERY)
+            self._parts.gauges.update()
+            LONGEST.set(self._lateness.longest)
+            self.check_stuck_calls()
+
+    def check_stuck_calls(self) -> None:
+        """Quarantine the images of stuck native calls; with too many of these, ask for a replacement of the worker."""
+        parts = self._parts
+        pools = (parts.renderer.pool, parts.renderer.bulk)
+        for image in (image for pool in pools for image in pool.count_lost(parts.settings.first_byte_timeout)):
+            log.error("a native call is stuck", image=image)
+            if image:
+                parts.quarantine.add(digest(image))
+        lost = sum(pool.lost for pool in pools)
+        if lost >= parts.settings.stuck_calls and not parts.readiness.draining:
+            log.error("too many native calls are stuck; this worker is replaced", stuck=lost)
+            os.kill(os.getpid(), signal.SIGTERM)

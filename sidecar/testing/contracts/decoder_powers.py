@@ -1,0 +1,91 @@
+"""The part of a decoder's contract about optional powers of readers; skipped for readers that do not have them."""
+# ruff: noqa: S101  # these are tests, though they are shipped
+
+from __future__ import annotations
+
+import io
+from collections.abc import Iterator
+from dataclasses import replace
+from typing import Final
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from sidecar.plugin import Blob, EncodedTile, Pixels, Rect, SupportsEncodedTiles, SupportsTolerance
+from sidecar.testing.contracts.decoder_case import DecoderCase, Reader, quarters
+from sidecar.testing.reading import fetched, pixels_of, read
+
+_MODES: Final = {1: "L", 2: "LA", 3: "RGB", 4: "RGBA"}
+_MAX_ERROR: Final = 4.0
+_ABOUT: Final = 2.0
+"""How many times the error that was asked for may be exceeded: it is an estimate."""
+
+
+class DecoderPowers(DecoderCase):
+    """Encoded tiles, and windows with small errors."""
+
+    def test_encoded_tiles(self, reader: Reader, blob: Blob) -> None:
+        """A stored tile, decoded by Pillow, shows the pixels of the same window: size, channels, colours."""
+        if not isinstance(reader, SupportsEncodedTiles):
+            pytest.skip("it passes on no tiles")
+        stored = [(index, tile) for index, region in _tiles(reader) if (tile := reader.encoded_tile(index, region))]
+        if not stored:
+            pytest.skip("no tile of this sample can be passed on")
+        for index, tile in stored:
+            wanted = read(reader, blob, index, tile.region)
+            found = _decoded(blob, tile, reader.info.channels)
+            assert found.shape == wanted.shape
+            error = float(np.sqrt(np.mean((found.astype(float) - wanted) ** 2)))
+            assert error <= self.tile_tolerance, f"level {index}, {tile.region}"
+
+    def test_regions_that_are_no_tile(self, reader: Reader) -> None:
+        """A region that no stored tile shows exactly has no encoded tile; any other tile has the region asked for."""
+        if not isinstance(reader, SupportsEncodedTiles):
+            pytest.skip("it passes on no tiles")
+        for index, region in _tiles(reader):
+            tile = reader.encoded_tile(index, region)
+            assert tile is None or tile.region == region
+            for other in (replace(region, width=region.width - 1), replace(region, x=region.x + 1)):
+                assert not other.width or reader.encoded_tile(index, other) is None
+
+    def test_tolerance_of_nothing(self, reader: Reader) -> None:
+        """A window that tolerates no error is the window."""
+        if not isinstance(reader, SupportsTolerance):
+            pytest.skip("it decodes exactly only")
+        for index, region in quarters(reader):
+            assert reader.tolerant_window(index, region, max_error=0) == reader.window(index, region)
+
+    def test_tolerance(self, reader: Reader, blob: Blob) -> None:
+        """The error of a tolerant window is about the one that was asked for at most."""
+        if not isinstance(reader, SupportsTolerance):
+            pytest.skip("it decodes exactly only")
+        for index, region in quarters(reader):
+            window = reader.tolerant_window(index, region, max_error=_MAX_ERROR)
+            found, wanted = pixels_of(reader, window, fetched(blob, window)), read(reader, blob, index, region)
+            error = float(np.sqrt(np.mean((found.astype(float) - wanted) ** 2)))
+            assert error <= _MAX_ERROR * _ABOUT, f"level {index}, {region}"
+
+
+def _tiles(reader: Reader) -> Iterator[tuple[int, Rect]]:
+    """Return the first, a middle and the last piece of each level's grid, cut to the level."""
+    for index, level in enumerate(reader.info.levels):
+        if level.grid is None:
+            continue
+        columns = [0, *level.grid.columns(0, level.size.width), level.size.width]
+        rows = [0, *level.grid.rows(0, level.size.height), level.size.height]
+        for column, row in {
+            (0, 0),
+            ((len(columns) - 1) // 2, (len(rows) - 1) // 2),
+            (len(columns) - 2, len(rows) - 2),
+        }:
+            (left, right), (top, bottom) = columns[column : column + 2], rows[row : row + 2]
+            yield index, Rect(left, top, right - left, bottom - top)
+
+
+def _decoded(blob: Blob, tile: EncodedTile, channels: int) -> Pixels:
+    file = b"".join((tile.prefix, *blob.read(tile.ranges)))
+    with Image.open(io.BytesIO(file)) as image:
+        assert image.get_format_mimetype() == tile.media_type
+        pixels = np.asarray(image.convert(_MODES[channels]))
+    return pixels.reshape(*pixels.shape[:2], -1)

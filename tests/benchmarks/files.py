@@ -1,0 +1,123 @@
+"""The pictures that are measured with: made once, kept in `.bench/files`; or others of the same names elsewhere."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from sidecar.plugin import Size
+from tests.benchmarks import mosaic, photograph
+
+BENCH = Path(__file__).parents[2] / ".bench"
+FILES = Path(os.environ.get("BENCH_FILES") or BENCH / "files").resolve()
+LARGE = os.environ.get("BENCH_LARGE", "") not in ("", "0")
+"""Whether pictures of 1 GP in tiles and of 400 MP in one are measured too."""
+
+SINGLE, TILED = "single_lossy.jp2", "tiled1024_lossy.jp2"
+SINGLE_LARGE, TILED_LARGE = "single_400mp.jp2", "tiled1024_1gp.jp2"
+SLIDE = "slide.svs"
+IN_TILES = frozenset({TILED, TILED_LARGE})
+LABELS = {
+    SINGLE: "80 MP, one tile",
+    TILED: "80 MP, tiles",
+    SINGLE_LARGE: "400 MP, one tile",
+    TILED_LARGE: "1 GP, tiles",
+    SLIDE: "50 MP, slide",
+}
+
+EIGHTY = Size(10_000, 8_000)
+FOUR_HUNDRED = Size(20_000, 20_000)
+LOSSY = ("-I", "-r", "8", "-p", "RPCL", "-PLT", "-c", "[256,256],[256,256],[128,128]")
+"""24 bits a pixel to 3, as cultural heritage's access copies are made."""
+ONE_TILE = (*LOSSY, "-n", "7", "-SOP", "-EPH", "-TP", "R")
+TILES = (*LOSSY, "-n", "7", "-t", "1024,1024", "-TLM")
+REPEAT = Size(4, 4)
+"""9 by 7 whole tiles of 1024, four times each way: 36864 by 28672 pixels."""
+SLIDE_SIZE = Size(8192, 6144)
+
+
+def pictures() -> list[Path]:
+    """The pictures in JPEG 2000, the usual two or with the large ones."""
+    found = [single(), tiled()]
+    if LARGE:
+        found += [_ready(SINGLE_LARGE, lambda to: _encode(to, FOUR_HUNDRED, ONE_TILE)), _ready(TILED_LARGE, _repeat)]
+    return found
+
+
+def single() -> Path:
+    """80 MP in one tile: precincts, RPCL, PLT, SOP, EPH, tile-parts by resolution, 3 bits a pixel."""
+    return _ready(SINGLE, lambda to: _encode(to, EIGHTY, ONE_TILE))
+
+
+def tiled() -> Path:
+    """80 MP in tiles of 1024: RPCL, PLT, TLM, 3 bits a pixel."""
+    return _ready(TILED, lambda to: _encode(to, EIGHTY, TILES))
+
+
+def slide() -> Path:
+    """50 MP as a whole-slide scan, tiles in JPEG."""
+    return _ready(SLIDE, _slide)
+
+
+def label(path: Path) -> str:
+    """What a picture is, in few words."""
+    return LABELS[path.name]
+
+
+def say(text: str) -> None:
+    """Tell what goes on, at once."""
+    sys.stderr.write(text + "\n")
+    sys.stderr.flush()
+
+
+def _ready(name: str, make: Callable[[Path], None]) -> Path:
+    path = FILES / name
+    if not path.exists():
+        FILES.mkdir(parents=True, exist_ok=True)
+        # What is left of a making that was stopped is no picture. opj_compress goes by the suffix.
+        half = path.with_name(f"part-{name}")
+        say(f"Making {path}, once")
+        make(half)
+        half.rename(path)
+    return path
+
+
+def _encode(path: Path, size: Size, options: tuple[str, ...]) -> None:
+    with _drawn(size) as picture:
+        megapixels = size.area // 10**6
+        say(f"  encoding {megapixels} MP; about {megapixels // 2} s and {megapixels * 30 // 1000} GB of memory")
+        command = ["opj_compress", "-i", str(picture), "-o", str(path), *options]
+        with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as encoder:
+            for line in encoder.stdout or ():
+                if "tile number" in line:
+                    sys.stderr.write(f"\r  {line.strip()}")
+        say("")
+    if encoder.returncode:
+        raise subprocess.CalledProcessError(encoder.returncode, command)
+
+
+@contextmanager
+def _drawn(size: Size) -> Iterator[Path]:
+    """The picture before it is encoded."""
+    path = FILES / f"picture-{size.width}x{size.height}.ppm"
+    say(f"  drawing {size.width} by {size.height} pixels")
+    photograph.write(path, size)
+    try:
+        yield path
+    finally:
+        path.unlink()
+
+
+def _repeat(path: Path) -> None:
+    tiles = mosaic.take_apart(tiled().read_bytes())
+    with path.open("wb") as file:
+        mosaic.write(file, tiles, REPEAT)
+
+
+def _slide(path: Path) -> None:
+    size = ("--width", str(SLIDE_SIZE.width), "--height", str(SLIDE_SIZE.height))
+    subprocess.run([sys.executable, "-m", "sidecar_openslide.sample", str(path), *size], check=True)

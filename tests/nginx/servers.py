@@ -1,0 +1,192 @@
+"""Real servers under test: the sidecar as `sidecar serve` runs it, nginx with the site's own files."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import signal
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Mapping
+from contextlib import suppress
+from pathlib import Path
+from string import Template
+from typing import Self
+
+from tests.nginx.peers import HOST, PATIENCE, ask
+
+CONFIGURATION = """
+$USER
+daemon off; worker_processes 1; pid nginx.pid; error_log stderr warn;
+events { worker_connections 256; }
+http {
+    access_log off;
+    client_body_temp_path body; proxy_temp_path proxy; fastcgi_temp_path f; uwsgi_temp_path u; scgi_temp_path s;
+    include sidecar/sidecar.conf;
+    $HTTP
+    server {
+        listen 127.0.0.1:$PORT;
+        include sidecar/sidecar-locations.conf;
+        location @cantaloupe { proxy_pass http://$CANTALOUPE; include sidecar/sidecar-headers.conf; }
+        location / { proxy_pass http://$CANTALOUPE; include sidecar/sidecar-headers.conf; }
+        $SERVER
+    }
+}
+"""
+REPOSITORY = Path(__file__).parents[2]
+SITE = REPOSITORY / "nginx"
+
+
+def free_port() -> int:
+    """A port that nobody listens on."""
+    with socket.create_server((HOST, 0)) as probe:
+        return int(probe.getsockname()[1])
+
+
+def wait_for(condition: Callable[[], bool], what: str) -> None:
+    """Wait until something is so."""
+    deadline = time.monotonic() + PATIENCE
+    while not condition():
+        if time.monotonic() > deadline:
+            raise AssertionError(f"not within {PATIENCE:.0f} seconds: {what}")
+        time.sleep(0.02)
+
+
+def listening(port: int) -> bool:
+    """Whether connections are taken."""
+    with socket.socket() as probe:
+        return probe.connect_ex((HOST, port)) == 0
+
+
+class Process:
+    """A server in a process group of its own, with its output in a file."""
+
+    def __init__(self, command: list[str], log: Path, environment: Mapping[str, str] | None = None) -> None:
+        self.log = log
+        with log.open("ab") as output:
+            self._process = subprocess.Popen(
+                command, stdin=subprocess.DEVNULL, stdout=output, stderr=output, env=environment, start_new_session=True
+            )
+
+    @property
+    def running(self) -> bool:
+        """Whether it has not ended."""
+        return self._process.poll() is None
+
+    @property
+    def pid(self) -> int:
+        """Of the master."""
+        return self._process.pid
+
+    def stop(self, number: signal.Signals) -> None:
+        """End it and all it has started."""
+        self._process.send_signal(number)
+        with suppress(subprocess.TimeoutExpired):
+            self._process.wait(PATIENCE)
+        with suppress(ProcessLookupError):
+            os.killpg(self._process.pid, signal.SIGKILL)
+        self._process.wait()
+
+
+class Nginx:
+    """nginx with the site's files in front of two ports."""
+
+    def __init__(
+        self,
+        folder: Path,
+        sidecar: int,
+        cantaloupe: int,
+        edits: Mapping[tuple[str, str], str] | None = None,
+        include: Mapping[str, str] | None = None,
+    ) -> None:
+        """`edits`: (file, old text) -> new text, as an operator would; `include`: `http` or `server` -> more lines."""
+        self.folder, self.port = folder, free_port()
+        shutil.copytree(SITE, folder / "sidecar", ignore=shutil.ignore_patterns("*.py", "__pycache__"))
+        upstream = {("sidecar.conf", "127.0.0.1:8183"): f"{HOST}:{sidecar}"}
+        for (name, old), new in {**upstream, **(edits or {})}.items():
+            path = folder / "sidecar" / name
+            text = path.read_text()
+            assert old in text, f"{old!r} in {name}"
+            path.write_text(text.replace(old, new))
+        values = {
+            "USER": "user root;" if os.geteuid() == 0 else "",
+            "PORT": str(self.port),
+            "CANTALOUPE": f"{HOST}:{cantaloupe}",
+            **{name.upper(): lines for name, lines in {"http": "", "server": "", **(include or {})}.items()},
+        }
+        (folder / "nginx.conf").write_text(Template(CONFIGURATION).substitute(values))
+
+    def __enter__(self) -> Self:
+        """Start, and wait until it listens."""
+        found = shutil.which("nginx", path=f"{os.environ.get('PATH', '')}:/usr/sbin")
+        assert found, "nginx is not installed"
+        command = [found, "-p", str(self.folder), "-c", str(self.folder / "nginx.conf"), "-e", "stderr"]
+        self.process = Process(command, self.folder / "nginx.log")
+        wait_for(lambda: listening(self.port) or not self.process.running, "nginx listens")
+        assert self.process.running, self.process.log.read_text()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        """Stop at once."""
+        self.process.stop(signal.SIGTERM)
+
+    def reload(self) -> None:
+        """Read the configuration again, as after an edit."""
+        os.kill(self.process.pid, signal.SIGHUP)
+
+
+class Sidecar:
+    """The sidecar, with the settings of a TOML file."""
+
+    def __init__(self, folder: Path, toml: str) -> None:
+        self.port = free_port()
+        self._folder = folder
+        (folder / "sidecar.toml").write_text(f'bind = "{HOST}:{self.port}"\n{toml}')
+        self.start()
+
+    def start(self) -> None:
+        """Start, and wait until it answers."""
+        self.launch()
+        wait_for(lambda: self.healthy or not self.process.running, "the sidecar answers")
+        assert self.process.running, self.process.log.read_text()
+
+    def launch(self) -> None:
+        """Start, and wait for nothing."""
+        environment = {name: value for name, value in os.environ.items() if not name.startswith("SIDECAR_")}
+        command = [sys.executable, "-m", "sidecar", "serve", "--config", str(self._folder / "sidecar.toml")]
+        self.process = Process(command, self._folder / "sidecar.log", environment)
+
+    @property
+    def healthy(self) -> bool:
+        """Whether it says that it can serve."""
+        with suppress(OSError):
+            return ask(self.port, "/sidecar/health").status == 200
+        return False
+
+    def stop(self) -> None:
+        """Stop at once, or do nothing where it is stopped."""
+        if self.process.running:
+            self.process.stop(signal.SIGINT)
+
+    def metric(self, name: str) -> float:
+        """A metric's value, summed over its labels."""
+        answer = ask(self.port, "/sidecar/metrics")
+        assert answer.status == 200
+        lines = answer.text.splitlines()
+        samples = [line.rpartition(" ") for line in lines if line.startswith((f"{name} ", f"{name}{{"))]
+        return sum(float(value) for _, _, value in samples)
+
+    @property
+    def idle(self) -> bool:
+        """Whether everything that requests take has been given back; the question itself is one request."""
+        held = [
+            self.metric(f"sidecar_{name}") for name in ("permits_bytes_in_use", "readers_leased", "permits_waiting")
+        ]
+        return held == [0.0] * len(held) and self.metric("sidecar_requests_in_flight") == 1
+
+    def workers(self) -> list[int]:
+        """The process ids of its workers."""
+        children = Path(f"/proc/{self.process.pid}/task/{self.process.pid}/children").read_text()
+        return [int(child) for child in children.split()]

@@ -1,0 +1,84 @@
+"""Settings and warnings that are found before anything is served."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import ClassVar
+
+import pytest
+
+from sidecar import startup
+from sidecar.config import Settings, core, renamed_keys
+from sidecar.plugin import Section
+
+
+class Extra(Section):
+    """A plugin's settings."""
+
+    table: ClassVar[str] = "extra"
+    renamed: ClassVar[Mapping[str, str]] = {"base": "root"}
+    root: str = ""
+
+
+@pytest.mark.parametrize(
+    "name, nearest",
+    [
+        ("SIDECAR_WORKER", "SIDECAR_WORKERS"),
+        ("SIDECAR_EXTRA_ROOTS", "SIDECAR_EXTRA_ROOT"),
+        ("sidecar_cantaloup_url", "SIDECAR_CANTALOUPE_URL"),
+    ],
+)
+def test_a_misspelt_variable_is_reported_with_the_nearest_setting(name: str, nearest: str) -> None:
+    """A variable that is no setting is reported with the setting that it is most like."""
+    (line,) = startup.unknown_variables([Settings, Extra], {name: "x"})
+    assert line == f"{name} is not a setting; did you mean {nearest}?"
+
+
+def test_a_variable_like_no_setting_is_reported_alone() -> None:
+    """If no setting is like it, none is proposed."""
+    (line,) = startup.unknown_variables([Settings], {"SIDECAR_ZZZZZZZZZZZZZZZZZZZZ": "x"})
+    assert line == "SIDECAR_ZZZZZZZZZZZZZZZZZZZZ is not a setting"
+
+
+def test_settings_and_other_variables_are_not_reported() -> None:
+    """Settings of every section, the variables of the files and variables that are not ours are not reported."""
+    known = {kind.variable(name): "x" for kind in (Settings, Extra) for name in kind.model_fields}
+    known |= {"SIDECAR_CONFIG": "x", "SIDECAR_CANTALOUPE_CONFIG": "x", "HOME": "x", "SIDECARS": "x"}
+    assert [*startup.unknown_variables([Settings, Extra], known)] == []
+
+
+def test_cantaloupes_settings_lie_below_the_toml_file(tmp_path: Path) -> None:
+    """A value of Cantaloupe counts unless the TOML file has one; each value knows where it came from."""
+    properties, toml = tmp_path / "cantaloupe.properties", tmp_path / "sidecar.toml"
+    properties.write_text("max_pixels = 1234\nendpoint.iiif.min_size = 32\n")
+    toml.write_text("min_size = 128\n")
+    found = startup.setup({startup.CANTALOUPE: str(properties), startup.TOML: str(toml)})
+    settings, origins = core(found.config), found.config.origins
+    assert (settings.max_pixels, origins["", "max_pixels"]) == (1234, str(properties))
+    assert (settings.min_size, origins["", "min_size"]) == (128, str(toml))
+
+
+def test_former_names_are_reported() -> None:
+    """A variable of a former name is reported with the present one, of the core and of a plugin alike."""
+    names = {"SIDECAR_PATIENCE": "9", "sidecar_extra_base": "x"}
+    assert [*startup.unknown_variables([Settings, Extra], names)] == [
+        "SIDECAR_PATIENCE is now called SIDECAR_QUEUE_TIMEOUT",
+        "sidecar_extra_base is now called SIDECAR_EXTRA_ROOT",
+    ]
+
+
+def test_former_names_in_a_file_are_read_and_reported(tmp_path: Path) -> None:
+    """A key of a former name in the TOML file counts, and a warning names the present one."""
+    toml = tmp_path / "sidecar.toml"
+    toml.write_text("patience = 9\nworkers = 3\n")
+    found = startup.setup({startup.TOML: str(toml)})
+    assert core(found.config).queue_timeout == 9
+    assert [*found.warnings] == [f"{toml}: patience is now called queue_timeout"]
+
+
+def test_former_names_in_a_table_of_a_file_are_reported(tmp_path: Path) -> None:
+    """A key in the table of a plugin is reported with its table."""
+    toml = tmp_path / "sidecar.toml"
+    toml.write_text('[extra]\nbase = "x"\nroot = "y"\n')
+    assert [*renamed_keys([Settings, Extra], toml)] == [f"{toml}: extra.base is now called extra.root"]

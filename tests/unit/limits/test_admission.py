@@ -1,0 +1,202 @@
+"""Admission: the memory budget is kept, in order, and comes back whatever happens."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import gevent
+import pytest
+from gevent.event import Event
+from hypothesis import given
+from hypothesis import strategies as st
+
+from sidecar.errors import Overloaded, TooLarge
+from sidecar.limits.admission import Admission
+
+
+@pytest.fixture
+def admission() -> Iterator[Admission]:
+    """Yield a budget of 100 bytes, of which large responses may hold 75; everything is returned in the end."""
+    made = Admission(100, queue=2, timeout=5)
+    yield made
+    assert made.held == 0
+    assert made.waiting == 0
+
+
+def hold(admission: Admission, size: int, until: Event, *, large: bool = False) -> gevent.Greenlet[..., None]:
+    """Start a greenlet that holds a permit until an event."""
+
+    def work() -> None:
+        with admission.take(size, large=large):
+            until.wait()
+
+    greenlet = gevent.spawn(work)
+    gevent.sleep(0)
+    return greenlet
+
+
+def test_large_responses_leave_room_for_small(admission: Admission) -> None:
+    """A second large response waits while a tile is still admitted."""
+    done = Event()
+    first = hold(admission, 75, done, large=True)
+    second = hold(admission, 10, done, large=True)
+    tile = hold(admission, 25, done)
+    assert admission.held == 100
+    assert admission.waiting == 1
+    done.set()
+    gevent.joinall([first, second, tile], raise_error=True)
+
+
+def test_first_come_first_served(admission: Admission) -> None:
+    """A request that would fit does not overtake one of its lane that came before it."""
+    done, order = Event(), []
+    hold(admission, 80, done)
+
+    def work(name: str, size: int) -> None:
+        with admission.take(size, large=False):
+            order.append(name)
+
+    greenlets = [gevent.spawn(work, "wide", 50), gevent.spawn(work, "thin", 10)]
+    gevent.sleep(0)
+    assert order == []
+    done.set()
+    gevent.joinall(greenlets, raise_error=True)
+    assert order == ["wide", "thin"]
+
+
+def test_large_responses_take_turns_however_much_memory_there_is() -> None:
+    """No more large responses run at once than may; small ones do not wait for them."""
+    admission = Admission(100, queue=5, timeout=5, large=1)
+    done = Event()
+    first, second = hold(admission, 10, done, large=True), hold(admission, 10, done, large=True)
+    tile = hold(admission, 10, done)
+    assert (admission.held, admission.waiting) == (20, 1)
+    done.set()
+    gevent.joinall([first, second, tile], raise_error=True)
+    assert (admission.held, admission.waiting) == (0, 0)
+
+
+def test_what_never_fits_is_refused_at_once(admission: Admission) -> None:
+    """A permit beyond the lane's limit is an error and not an endless wait."""
+    with pytest.raises(TooLarge, match="memory"), admission.take(76, large=True):
+        pass
+    with pytest.raises(TooLarge), admission.take(101, large=False):
+        pass
+
+
+def test_full_queue_refuses_at_once(admission: Admission) -> None:
+    """Two may wait; the third is refused."""
+    done = Event()
+    running = [hold(admission, 100, done), hold(admission, 60, done), hold(admission, 60, done)]
+    with pytest.raises(Overloaded, match="wait"), admission.take(60, large=False):
+        pass
+    done.set()
+    gevent.joinall(running, raise_error=True)
+
+
+def test_waiting_ends_at_the_timeout() -> None:
+    """A request that waits too long is refused, and leaves the queue."""
+    admission = Admission(100, queue=2, timeout=0.01)
+    done = Event()
+    running = hold(admission, 100, done)
+    with pytest.raises(Overloaded, match="in time"), admission.take(1, large=False):
+        pass
+    assert admission.waiting == 0
+    done.set()
+    running.join()
+    assert admission.held == 0
+
+
+def test_killed_while_waiting(admission: Admission) -> None:
+    """A greenlet that is killed in the queue leaves it."""
+    done = Event()
+    running, waiting = hold(admission, 100, done), hold(admission, 50, done)
+    waiting.kill()
+    assert admission.waiting == 0
+    done.set()
+    running.join()
+
+
+def test_failure_returns_the_permit(admission: Admission) -> None:
+    """A response that raises returns its permit."""
+    with pytest.raises(ZeroDivisionError), admission.take(50, large=True):
+        _ = 1 // 0
+    assert admission.held == 0
+
+
+@given(st.lists(st.tuples(st.integers(1, 75), st.booleans(), st.integers(0, 3)), max_size=30))
+def test_never_over_budget(work: list[tuple[int, bool, int]]) -> None:
+    """Whatever comes in whatever order, the budget is kept at every moment and all are served."""
+    admission = Admission(100, queue=100, timeout=60)
+    seen = []
+
+    def run(size: int, turns: int, *, large: bool) -> None:
+        with admission.take(size, large=large):
+            for _ in range(turns):
+                seen.append(admission.held)
+                gevent.sleep(0)
+            seen.append(admission.held)
+
+    greenlets = [gevent.spawn(run, size, turns, large=large) for size, large, turns in work]
+    gevent.joinall(greenlets, raise_error=True)
+    assert max(seen, default=0) <= 100
+    assert admission.held == 0
+
+
+def served(admission: Admission, requests: list[tuple[str, int]]) -> list[str]:
+    """Return the order in which clients are served that come while everything is taken; '!' marks a refused one."""
+    done, order = Event(), list[str]()
+    running = hold(admission, 100, done)
+
+    def work(client: str, size: int) -> None:
+        try:
+            with admission.take(size, large=False, client=client):
+                order.append(client)
+        except Overloaded:
+            order.append(f"{client}!")
+
+    greenlets = []
+    for client, size in requests:
+        greenlets.append(gevent.spawn(work, client, size))
+        gevent.sleep(0)
+    done.set()
+    gevent.joinall([running, *greenlets], raise_error=True)
+    return order
+
+
+def test_clients_take_turns() -> None:
+    """A client with one request is served after one of the crawler's that came long before, not after all."""
+    admission = Admission(100, queue=10, timeout=5)
+    assert served(admission, [("crawler", 100)] * 4 + [("b", 100), ("c", 100)]) == [
+        *("crawler", "b", "c"),
+        *("crawler",) * 3,
+    ]
+
+
+def test_a_crawler_cannot_fill_the_queue() -> None:
+    """In a full queue the last request of the client with most is refused; at a tie, the new one."""
+    admission = Admission(100, queue=3, timeout=5)
+    requests = [("crawler", 100)] * 5 + [("b", 100), ("c", 100), ("d", 100), ("b", 100)]
+    order = served(admission, requests)
+    assert order[:6] == ["crawler!", "crawler!", "crawler!", "crawler!", "d!", "b!"]
+    assert order[6:] == ["crawler", "b", "c"]
+
+
+def test_waiting_clients_are_checked(monkeypatch: pytest.MonkeyPatch) -> None:
+    """While a request waits, its client is checked again and again; if the check raises, the request leaves."""
+    monkeypatch.setattr("sidecar.limits.admission._CHECK_EVERY", 0.001)
+    admission, done, asked = Admission(100, queue=2, timeout=30), Event(), list[int]()
+    running = hold(admission, 100, done)
+
+    def check_alive() -> None:
+        asked.append(admission.waiting)
+        if len(asked) == 3:
+            raise ConnectionAbortedError
+
+    with pytest.raises(ConnectionAbortedError), admission.take(1, large=False, check_alive=check_alive):
+        pass
+    assert asked == [1, 1, 1]
+    assert admission.waiting == 0
+    done.set()
+    running.join()
+    assert admission.held == 0

@@ -1,0 +1,100 @@
+"""Stuck native calls: their threads count as lost until they return, and what they use is waited for."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+import gevent
+import pytest
+
+from sidecar.limits.threads import Calls, NativePool
+from tests.unit.limits.crowding import most_at_once
+
+
+@pytest.fixture
+def go() -> Iterator[threading.Event]:
+    """Yield the event that stuck calls wait for."""
+    event = threading.Event()
+    yield event
+    event.set()
+
+
+@pytest.fixture
+def pool(go: threading.Event) -> Iterator[NativePool]:
+    """Two threads."""
+    native = NativePool(2)
+    yield native
+    go.set()
+    native.close()
+    assert native.busy == 0
+
+
+def test_lost_threads_are_replaced(pool: NativePool, go: threading.Event) -> None:
+    """While every thread is stuck nothing runs; once they count as lost, as many further threads run."""
+    stuck = [pool.spawn_for(image, go.wait, 30) for image in ("a", "b")]
+    waiting = gevent.spawn(pool, lambda: "done")
+    waiting.join(0.1)
+    assert not waiting.ready()
+    assert pool.count_lost(3600) == []
+    gevent.sleep(0.01)
+    assert sorted(pool.count_lost(0.001)) == ["a", "b"]
+    assert pool.count_lost(0.001) == []
+    assert (waiting.get(timeout=30), pool.lost, pool.busy) == ("done", 2, 2)
+    both = [gevent.spawn(pool, threading.get_ident) for _ in range(2)]
+    gevent.joinall(both, timeout=30, raise_error=True)
+    go.set()
+    for call in stuck:
+        call.wait()
+    pool.count_lost(3600)
+    assert pool.lost == 0
+
+
+def test_no_more_threads_than_before_when_stuck_calls_have_returned(pool: NativePool, go: threading.Event) -> None:
+    """Once stuck calls have returned, no more run at once than threads were asked for."""
+    stuck = pool.spawn(go.wait, 30)
+    gevent.sleep(0.01)
+    pool.count_lost(0.001)
+    go.set()
+    stuck.wait()
+    pool.count_lost(3600)
+    assert most_at_once(pool) == 2
+
+
+def test_images_are_recorded_while_native_code_works_on_them() -> None:
+    """An image is recorded as long as the call runs, and no longer if the call fails."""
+    noted: list[tuple[str, str]] = []
+
+    @contextmanager
+    def note(image: str) -> Iterator[None]:
+        noted.append(("in", image))
+        try:
+            yield
+        finally:
+            noted.append(("out", image))
+
+    def fail() -> None:
+        noted.append(("call", ""))
+        raise ZeroDivisionError
+
+    pool = NativePool(1, note=note)
+    with pytest.raises(ZeroDivisionError):
+        Calls(pool, "x")(fail)
+    pool.close()
+    assert noted == [("in", "x"), ("call", ""), ("out", "x")]
+
+
+def test_calls_are_waited_out(pool: NativePool, go: threading.Event) -> None:
+    """Closing the calls of a request waits for the last, although the request no longer waits for it."""
+    calls = Calls(pool, "x")
+    calls.close()
+    reader = gevent.spawn(calls, go.wait, 30)
+    gevent.sleep(0.01)
+    reader.kill()
+    closing = gevent.spawn(calls.close)
+    closing.join(0.05)
+    assert not closing.ready()
+    go.set()
+    closing.join(30)
+    assert closing.ready()

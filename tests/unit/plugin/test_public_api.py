@@ -1,0 +1,58 @@
+"""The border for plugins: what is public, and that all of it says what it is."""
+
+from __future__ import annotations
+
+import inspect
+from types import ModuleType
+from typing import Final
+
+import pytest
+
+from sidecar import plugin
+from sidecar.plugin import color, remote
+
+EXPORTED: Final = {
+    plugin: (
+        "API_VERSION SIGNATURE_BYTES Blob Buffer ByteRange Closing Config DecodeError Decoder EncodeError EncodedTile "
+        "Encoder EncoderFactory Frame FromCantaloupe Grid HidesErrors ImageInfo ImageReader Level Malformed Names "
+        "Native Pixels Rect RemoteSettings RowGuard Section SidecarError Size Source SourceChanged SourceError "
+        "SourceTimeout StartError SupportsEncodedTiles SupportsThreads SupportsTolerance Unsupported Window hookimpl "
+        "run_inline thread_lock"
+    ),
+    color: "to_srgb",
+    remote: (
+        "Client HttpOrigin Opening RangedTransport RemoteObjects RemoteSettings Response Transient Transport Version "
+        "is_plain is_private names_private"
+    ),
+}
+"""Removing or renaming one of these breaks plugins: it takes another API_VERSION and a line in the changelog."""
+
+
+@pytest.mark.parametrize("module", EXPORTED, ids=lambda module: module.__name__)
+def test_exactly_these_names_are_public(module: ModuleType) -> None:
+    """A public module exports the names listed here, and each of them exists."""
+    assert sorted(module.__all__) == sorted(EXPORTED[module].split())
+    assert all(hasattr(module, name) for name in module.__all__)
+
+
+def test_every_public_class_and_method_is_described() -> None:
+    """Each public class, method and function of the API has a docstring that says more than a few words."""
+    undescribed = []
+    for name in plugin.__all__:
+        value = getattr(plugin, name)
+        if not (inspect.isclass(value) or inspect.isfunction(value)) or not value.__module__.startswith("sidecar."):
+            continue
+        members = vars(value).items() if inspect.isclass(value) else ()
+        methods = [(f"{name}.{key}", each) for key, each in members if not key.startswith("_")]
+        for label, part in [(name, value), *methods]:
+            described = isinstance(part, property) or callable(part)
+            if described and len((inspect.getdoc(part) or "").split()) < 3:
+                undescribed.append(label)
+    assert undescribed == []
+
+
+@pytest.mark.parametrize("name", ["Frame", "Grid", "ImageInfo", "Level", "Window", "EncodedTile"])
+def test_values_are_keyword_only(name: str) -> None:
+    """No field of a value can be given by position, so that fields can be added without breaking a plugin."""
+    kinds = {parameter.kind for parameter in inspect.signature(getattr(plugin, name)).parameters.values()}
+    assert kinds == {inspect.Parameter.KEYWORD_ONLY}

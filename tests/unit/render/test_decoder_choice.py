@@ -1,0 +1,78 @@
+"""Which decoder opens an image."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from sidecar.errors import PluginFailure
+from sidecar.plugin import SIGNATURE_BYTES, Blob, Malformed, Unsupported
+from sidecar.render.decoder_choice import DecoderChoice
+from sidecar.testing.fakes import GradientDecoder, MemoryBlob, gradient
+
+
+class Picky(GradientDecoder):
+    """A decoder of the same suffix that refuses every file in some way."""
+
+    name = "picky"
+
+    def __init__(self, error: Exception) -> None:
+        super().__init__()
+        self._error = error
+
+    def open(self, blob: Blob) -> Any:
+        """Raise the error."""
+        del blob
+        raise self._error
+
+
+FILE = MemoryBlob("a.gradient", gradient(10, 10))
+
+
+def test_the_next_is_asked_if_one_does_not_support_the_file() -> None:
+    """Of several decoders for a suffix, the first that does not raise Unsupported opens the file."""
+    gradients = GradientDecoder()
+    decoder, reader = DecoderChoice([Picky(Unsupported("not mine")), gradients]).open(FILE)
+    assert decoder is gradients
+    assert reader.info.size.width == 10
+
+
+@pytest.mark.parametrize("error, raised", [(Malformed("broken"), Malformed), (ZeroDivisionError(), PluginFailure)])
+def test_any_other_error_ends_the_search(error: Exception, raised: type[Exception]) -> None:
+    """A malformed file, or a decoder that fails, is not offered to the next decoder."""
+    gradients = GradientDecoder()
+    with pytest.raises(raised):
+        DecoderChoice([Picky(error), gradients]).open(FILE)
+    assert gradients.opened == []
+
+
+def test_the_first_refusal_is_reported() -> None:
+    """If no decoder supports the file, the reason is that of the first one asked."""
+    with pytest.raises(Unsupported, match="first"):
+        DecoderChoice([Picky(Unsupported("first")), Picky(Unsupported("second"))]).open(FILE)
+
+
+@pytest.mark.parametrize(
+    "name", ["7e3c2f0a-1d5b-4a0e-9d52-6c1f0a9b8e77", "10.5072/abc/123", "ark:/12148/btv1b8449691v", "a.unknown", "a."]
+)
+def test_a_file_without_a_known_suffix_is_recognized_by_its_first_bytes(name: str) -> None:
+    """A UUID, a DOI or an ARK leads to the decoder that recognizes the content."""
+    blob = MemoryBlob(name, gradient(10, 10))
+    decoder, _ = DecoderChoice([GradientDecoder()]).open(blob)
+    assert decoder.name == "gradient"
+    assert blob.asked[0].stop <= SIGNATURE_BYTES
+
+
+def test_a_known_suffix_needs_no_look_at_the_content() -> None:
+    """A blob whose suffix is claimed, in any case of letters, is not read to choose its decoder."""
+    blob = MemoryBlob("A.GRADIENT", gradient(10, 10))
+    assert [decoder.name for decoder in DecoderChoice([GradientDecoder()]).candidates(blob)] == ["gradient"]
+    assert blob.asked == []
+
+
+@pytest.mark.parametrize("content", [b"", b"\0", b"text\n" * 500])
+def test_what_nobody_recognizes_is_unsupported(content: bytes) -> None:
+    """A file that no decoder claims by suffix or content is Unsupported, so that Cantaloupe answers."""
+    with pytest.raises(Unsupported, match="notes"):
+        DecoderChoice([GradientDecoder()]).open(MemoryBlob("notes", content))

@@ -1,0 +1,125 @@
+"""What leaves for the client together, and when connections end: as gunicorn's own Response and parser have it."""
+
+from __future__ import annotations
+
+import socket
+from collections.abc import Sequence
+from errno import ENOSPC
+from types import SimpleNamespace
+
+import pytest
+from gunicorn.arbiter import Arbiter  # type: ignore[import-untyped]  # it has no annotations
+from gunicorn.config import Config  # type: ignore[import-untyped]  # as above
+from gunicorn.http.parser import RequestParser  # type: ignore[import-untyped]  # as above
+from gunicorn.http.wsgi import Response  # type: ignore[import-untyped]  # as above
+from gunicorn.workers.ggevent import GeventWorker  # type: ignore[import-untyped]  # as above
+
+from sidecar.plugin import StartError
+from sidecar.server.gunicorn_worker import Joined, Worker
+
+
+class Wire:
+    """The sending side of a connection, which keeps every piece."""
+
+    def __init__(self) -> None:
+        self.sent: list[bytes] = []
+        self.shut = False
+
+    def sendall(self, data: bytes) -> None:
+        """Keep it."""
+        self.sent.append(data)
+
+    def shutdown(self, _how: int) -> None:
+        """No more."""
+        self.shut = True
+
+    def fileno(self) -> int:
+        """Any number."""
+        return 5
+
+
+def answered(wire: Wire, chunks: Sequence[bytes], length: int | None = None, status: str = "200 OK") -> Joined:
+    """An answer as gunicorn sends it; `length`: as announced, None for chunks."""
+    connection = Joined(wire)  # type: ignore[arg-type]  # as much of a socket as is needed
+    request = SimpleNamespace(method="GET", version=(1, 1), should_close=lambda: False)
+    response = Response(request, connection, Config())
+    response.start_response(status, [] if length is None else [("Content-Length", str(length))])
+    for chunk in chunks:
+        response.write(chunk)
+    response.close()
+    connection.flush()
+    return connection
+
+
+def test_a_small_answer_leaves_at_once() -> None:
+    """Head and body are one piece."""
+    wire = Wire()
+    answered(wire, [b"body"], 4)
+    (piece,) = wire.sent
+    assert piece.startswith(b"HTTP/1.1 200 OK\r\n")
+    assert piece.endswith(b"\r\n\r\nbody")
+
+
+def test_chunks_follow_as_they_are_made() -> None:
+    """The head goes with the first chunk; the others are neither kept nor joined."""
+    wire = Wire()
+    answered(wire, [b"one", b"two"])
+    head, *rest = wire.sent
+    assert head.endswith(b"\r\n\r\n3\r\none\r\n")
+    assert rest == [b"3\r\ntwo\r\n", b"0\r\n\r\n"]
+
+
+@pytest.mark.parametrize("status, length", [("304 Not Modified", None), ("200 OK", 0)])
+def test_an_answer_without_a_body_is_not_kept(status: str, length: int | None) -> None:
+    """It leaves when it is over, once."""
+    wire = Wire()
+    answered(wire, [], length, status).flush()
+    (head,) = wire.sent
+    assert head.endswith(b"\r\n\r\n")
+
+
+def test_a_failed_answer_sends_nothing_that_was_kept() -> None:
+    """A head whose body could not be made is forgotten, so that who stands in front may still ask another."""
+    wire = Wire()
+    connection = Joined(wire)  # type: ignore[arg-type]  # as much of a socket as is needed
+    connection.sendall(b"HTTP/1.1 200 OK\r\n\r\n")
+    connection.shutdown(socket.SHUT_RDWR)
+    connection.flush()
+    assert (wire.sent, wire.shut) == ([], True)
+
+
+def test_the_connection_shows_through() -> None:
+    """The core asks for the number of the file, to see whether the client is still there."""
+    assert Joined(Wire()).fileno() == 5  # type: ignore[arg-type]  # as much of a socket as is needed
+
+
+@pytest.mark.parametrize("crowded", [True, False])
+def test_a_crowded_worker_lets_connections_go(*, crowded: bool, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Its answers say that the connection ends, so that the next request may reach another; others keep theirs."""
+    (request,) = RequestParser(Config(), iter([b"GET / HTTP/1.1\r\nHost: here\r\n\r\n"]), ("127.0.0.1", 1))
+    closing: list[bool] = []
+    monkeypatch.setattr(
+        GeventWorker, "handle_request", lambda _self, _name, req, *_: closing.append(req.should_close())
+    )
+    worker = object.__new__(Worker)
+    worker.wsgi = SimpleNamespace(crowded=crowded)
+    worker.handle_request("here", request, Wire(), None)  # type: ignore[arg-type]  # as much of a socket as is needed
+    assert closing == [crowded]
+
+
+@pytest.mark.parametrize("failure", [StartError("JPEG: no library"), OSError(ENOSPC, "No space left on device")])
+def test_a_worker_that_cannot_start_is_tried_again(failure: Exception, monkeypatch: pytest.MonkeyPatch) -> None:
+    """It says why and ends with a status that gunicorn does not take for a reason to end altogether."""
+
+    def fail(_: object) -> None:
+        raise failure
+
+    monkeypatch.setattr(GeventWorker, "load_wsgi", fail)
+    monkeypatch.setattr("sidecar.server.gunicorn_worker._PAUSE", 0)
+    logged: list[str] = []
+    worker = object.__new__(Worker)
+    worker.log = SimpleNamespace(error=lambda text, *details: logged.append(text % details))
+    with pytest.raises(SystemExit) as end:
+        worker.load_wsgi()
+    assert end.value.code not in (Arbiter.WORKER_BOOT_ERROR, Arbiter.APP_LOAD_ERROR)
+    assert str(failure) in logged[0]
