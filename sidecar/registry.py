@@ -100,7 +100,8 @@ class Plugins:
         for implementation in caller.get_hookimpls():
             given = {name: arguments[name] for name in implementation.argnames}
             name = implementation.plugin_name
-            for part in implementation.function(**given):
+            # As pluggy has it, a hook that returns None registers nothing.
+            for part in implementation.function(**given) or ():
                 _check_members(part, kind, self._packages.get(name, name))
                 gathered.append(part)
         return gathered

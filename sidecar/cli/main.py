@@ -112,6 +112,10 @@ def _written(value: object) -> str:
 def main() -> None:
     """Run the command. An error raised on purpose ends it with status 1 and no traceback."""
     try:
+        if sys.argv[1:] == ["--version"]:  # also if a plugin cannot be loaded
+            _show_version(value=True)
         make_cli(Plugins())()
+    except typer.Exit:
+        return
     except StartError as error:
         sys.exit("\n".join(f"sidecar: {line}" for line in str(error).splitlines()))

@@ -19,8 +19,8 @@ class DecoderChoice:
 
     def candidates(self, blob: Blob) -> Sequence[Decoder]:
         """Return the decoders that may open a blob, in order. Raises SourceError; Unsupported if there is none."""
-        suffix = blob.name.rpartition(".")[2].lower()
-        claiming = [decoder for decoder in self._decoders if suffix in decoder.suffixes]
+        _, dot, suffix = blob.name.rpartition(".")
+        claiming = [decoder for decoder in self._decoders if dot and suffix.lower() in decoder.suffixes]
         if claiming:
             return claiming
         with plugin_call("source", blob.name):

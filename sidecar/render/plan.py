@@ -5,13 +5,14 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass, field, replace
 from math import ceil
-from typing import Final
+from typing import Final, NamedTuple
 
 from sidecar.errors import TooLarge
 from sidecar.iiif.geometry import Geometry, Orientation
 from sidecar.plugin import EncoderFactory, Frame, HidesErrors, ImageInfo, Level, Rect, Size
 from sidecar.render.lookahead import Lookahead
 from sidecar.render.memory_estimate import Output, Work, peak_bytes
+from sidecar.render.plugin_calls import plugin_call
 from sidecar.render.steps.alpha import Flatten
 from sidecar.render.steps.color import ToSrgb
 from sidecar.render.steps.resample import Resample, shift
@@ -77,7 +78,8 @@ def make_plan(geometry: Geometry, quality: str, info: ImageInfo, factory: Encode
     source = crop.size.turned if turned else crop.size
     target = geometry.size.turned if turned else geometry.size
     frame = _frame(target, quality, info, factory)
-    rows = min(factory.rows(frame), target.height)
+    frame_sent = replace(frame, icc=None) if limits.srgb else frame
+    demands = _ask(factory, frame_sent)
     resample = None if source == target else Resample(source, target, limits.filter, shift(geometry.orientation))
     lookahead = limits.lookahead
     bands = split(
@@ -86,13 +88,12 @@ def make_plan(geometry: Geometry, quality: str, info: ImageInfo, factory: Encode
         geometry.orientation,
         BandBudget(limits.request_memory, info.channels, lookahead.held, limits.cores),
     )
-    frame_sent = replace(frame, icc=None) if limits.srgb else frame
     output = Output(
         frame=frame_sent,
-        rows=rows,
+        rows=demands.rows,
         steps=tuple(_steps(resample, quality, info, frame, limits)),
         binarize=Binarize() if quality == "bitonal" else None,
-        encoder_bytes=factory.memory(frame_sent),
+        encoder_bytes=demands.memory,
     )
     peak = peak_bytes(level, _work(bands, source, info.channels, limits, across=turned), output)
     if peak > limits.memory:
@@ -105,11 +106,28 @@ def make_plan(geometry: Geometry, quality: str, info: ImageInfo, factory: Encode
         steps=tuple(output.steps),
         binarize=output.binarize,
         frame=frame_sent,
-        rows=rows,
-        max_error=factory.tolerance(frame_sent) if isinstance(factory, HidesErrors) else 0.0,
+        rows=demands.rows,
+        max_error=demands.tolerance,
         lookahead=lookahead,
         peak_bytes=peak,
     )
+
+
+class _Demands(NamedTuple):
+    """What an encoder wants of a picture."""
+
+    rows: int
+    memory: int
+    tolerance: float
+
+
+def _ask(factory: EncoderFactory, frame: Frame) -> _Demands:
+    with plugin_call(factory.format, f"{frame.size}"):
+        return _Demands(
+            min(factory.rows(frame), frame.size.height),
+            factory.memory(frame),
+            factory.tolerance(frame) if isinstance(factory, HidesErrors) else 0.0,
+        )
 
 
 def choose_level(info: ImageInfo, region: Rect, size: Size) -> int:

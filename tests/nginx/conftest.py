@@ -1,4 +1,4 @@
-"""Real servers for the tests, started once; their logs are shown where a test fails."""
+"""Real servers for the tests, started once; their logs are shown if a test fails."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ def pytest_runtest_makereport(item: pytest.Item) -> Generator[None, pytest.TestR
 
 @pytest.fixture
 def cantaloupe(session_cantaloupe: Peer) -> Peer:
-    """A stand-in for Cantaloupe that has not been asked yet and tells who it is."""
+    """Return a stand-in for Cantaloupe, without requests so far, whose responses name it."""
     session_cantaloupe.requests.clear()
     session_cantaloupe.behaviour = saying(reply(200, b"cantaloupe's answer", Content_Type="text/plain"))
     return session_cantaloupe
@@ -48,7 +48,7 @@ def session_cantaloupe() -> Iterator[Peer]:
 
 @pytest.fixture
 def actor(session_actor: Peer) -> Peer:
-    """What stands in the sidecar's place where a test is about nginx alone."""
+    """Return what stands in the sidecar's place if a test is about nginx alone."""
     session_actor.requests.clear()
     session_actor.behaviour = saying(reply(200, b"sidecar's answer", Content_Type="text/plain"))
     return session_actor

@@ -1,4 +1,4 @@
-"""The two ends of nginx, under the tests' control: a client that sends what it is told, a server that says anything."""
+"""The two ends of nginx, under the tests' control: a client that sends any bytes, a server that answers with any."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ PATIENCE = 20.0
 
 
 def slow_client(port: int, target: str, *headers: str) -> socket.socket:
-    """A client that has asked, and takes as little as it can until it is read."""
+    """Return the connection of a client that has sent a request, and receives as little as it can until it is read."""
     with ExitStack() as broken:
         client = broken.enter_context(socket.socket())
         client.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
@@ -109,7 +109,7 @@ def saying(data: bytes) -> Behaviour:
 
 
 class Peer:
-    """A server that records requests and answers as it is told."""
+    """A server that records requests and answers as it is set to."""
 
     def __init__(self, behaviour: Behaviour) -> None:
         self.behaviour = behaviour

@@ -160,13 +160,13 @@ class Sidecar:
 
     @property
     def healthy(self) -> bool:
-        """Whether it says that it can serve."""
+        """Whether it reports that it can serve."""
         with suppress(OSError):
             return ask(self.port, "/sidecar/health").status == 200
         return False
 
     def stop(self) -> None:
-        """Stop at once, or do nothing where it is stopped."""
+        """Stop at once; do nothing if it is stopped."""
         if self.process.running:
             self.process.stop(signal.SIGINT)
 
@@ -180,7 +180,7 @@ class Sidecar:
 
     @property
     def idle(self) -> bool:
-        """Whether everything that requests take has been given back; the question itself is one request."""
+        """Whether everything that requests take has been returned; asking for it is one request itself."""
         held = [
             self.metric(f"sidecar_{name}") for name in ("permits_bytes_in_use", "readers_leased", "permits_waiting")
         ]

@@ -110,7 +110,7 @@ def test_the_demo_ends_when_a_server_dies(demo: Demo) -> None:
 
 
 def test_a_taken_port_is_told() -> None:
-    """Where the port is taken, the message says so and how to choose another; nothing is started."""
+    """If the port is taken, the message says so and how to choose another; nothing is started."""
     with socket.create_server((HOST, 0)) as taken:
         port = taken.getsockname()[1]
         done = subprocess.run(

@@ -18,7 +18,7 @@ LONG = bytes(range(256)) * 1000
 def sidecar(
     session_cantaloupe: Peer, folder: Path, logs: list[Path], tmp_path_factory: pytest.TempPathFactory
 ) -> Iterator[Sidecar]:
-    """A sidecar that knows where Cantaloupe is."""
+    """Yield a sidecar with the URL of Cantaloupe."""
     url = f"http://127.0.0.1:{session_cantaloupe.port}"
     home = tmp_path_factory.mktemp("direct")
     running = Sidecar(home, f'workers = 1\ncantaloupe_url = "{url}"\n[filesystem]\nroot = "{folder}"\n')
@@ -46,7 +46,7 @@ def test_bodies_in_chunks_go_along(sidecar: Sidecar, cantaloupe: Peer, parts: tu
 
 
 def test_a_body_that_breaks_off_is_no_whole_one(sidecar: Sidecar, cantaloupe: Peer) -> None:
-    """Chunks that are none are told, and Cantaloupe does not take what came before for all."""
+    """Broken chunks are an error, and Cantaloupe does not take those before them for the whole body."""
     head = b"POST /tasks HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\nConnection: close\r\n\r\n"
     assert raw(sidecar.port, head + b"4\r\nhalf\r\nnone\r\n").startswith(b"HTTP/1.1 400 ")
     assert cantaloupe.requests == []

@@ -85,7 +85,7 @@ def test_the_sidecars_own_errors_are_its_own(site: Nginx, actor: Peer, cantaloup
 
 
 def test_an_error_of_cantaloupe_after_a_handover_is_cantaloupes(site: Nginx, actor: Peer, cantaloupe: Peer) -> None:
-    """What Cantaloupe says of a handed-over request reaches the client with its status."""
+    """Cantaloupe's response to a handed-over request reaches the client with its status."""
     actor.behaviour = saying(reply(200, X_Accel_Redirect="@cantaloupe"))
     cantaloupe.behaviour = saying(reply(403, b"no"))
     assert (ask(site.port, TILE).status, ask(site.port, TILE).text) == (403, "no")

@@ -1,4 +1,4 @@
-"""The sidecar stopped, killed, damaged and left waiting: what clients see, and that everything is given back."""
+"""The sidecar stopped, killed, with damaged files and slow clients: what clients see, and what stays taken."""
 
 from __future__ import annotations
 

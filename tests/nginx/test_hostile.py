@@ -12,7 +12,7 @@ MARK = "/smuggled"
 
 
 def status(data: bytes) -> int:
-    """The status of the first answer; 0 where there was none."""
+    """Return the status of the first response; 0 if there was none."""
     return int(data[9:12]) if data.startswith(b"HTTP/1.1 ") else 0
 
 
@@ -110,7 +110,7 @@ def test_nothing_is_smuggled_past_nginx(stack: Stack, name: str, method: bytes) 
 
 @pytest.mark.parametrize("name", FRAMINGS)
 def test_nothing_is_smuggled_past_gunicorn(stack: Stack, name: str) -> None:
-    """The sidecar, asked directly, reads no such request as two."""
+    """The sidecar without nginx reads no such request as two."""
     head = f"GET {BASE}/info.json HTTP/1.1\r\nHost: x\r\n".encode() + FRAMINGS[name]
     before = stack.sidecar.metric("sidecar_requests_total")
     answer = raw(

@@ -110,7 +110,7 @@ def test_a_chunked_body_survives_a_handover(site: Nginx, actor: Peer, cantaloupe
 
 
 def test_the_handover_header_is_nginxs(site: Nginx, actor: Peer) -> None:
-    """A client can neither take away nor change the header by which the sidecar knows that nginx stands in front."""
+    """A client can neither remove nor change the header by which nginx announces itself to the sidecar."""
     ask(site.port, TILE, headers={"X-Sidecar-Handover": "other", "X_Sidecar_Handover": "other"})
     assert [request.headers["x-sidecar-handover"] for request in actor.requests] == ["nginx"]
 

@@ -27,7 +27,7 @@ def picture(body: bytes) -> Image.Image:
 
 
 def test_a_tile(stack: Stack) -> None:
-    """A tile comes from the sidecar, in the size asked for, as a JPEG."""
+    """A tile comes from the sidecar, in the requested size, as a JPEG."""
     answer = ask(stack.port, TILE)
     assert (answer.status, answer.headers["Content-Type"]) == (200, "image/jpeg")
     assert picture(answer.body).size == (256, 256)
@@ -45,7 +45,7 @@ def test_info_names_the_url_the_client_used(stack: Stack, version: str, key: str
 
 @pytest.mark.parametrize("target", [TILE, f"{BASE}/info.json", f"{BASE}/full/100,/0/default.png"])
 def test_head_is_get_without_the_body(stack: Stack, target: str) -> None:
-    """HEAD has the headers of GET but those that tell how long the body is."""
+    """HEAD has the headers of GET but those of the body's length."""
     get, head = ask(stack.port, target), ask(stack.port, target, "HEAD")
     assert (head.status, head.body) == (200, b"")
     for answer in (get, head):
@@ -105,7 +105,7 @@ def test_connections_are_kept(stack: Stack) -> None:
     ],
 )
 def test_what_is_not_the_sidecars_is_cantaloupes(stack: Stack, method: str, target: str) -> None:
-    """What no source knows, no encoder makes, or no grammar allows is handed over as it came."""
+    """Requests that no source, no encoder or no grammar allows are handed over as they came."""
     answer = ask(stack.port, target, method, {"X-Mine": "yes"})
     assert answer.body == (b"" if method == "HEAD" else CANTALOUPE.encode())
     (request,) = stack.cantaloupe.requests
@@ -142,7 +142,7 @@ def test_identifiers_are_decoded_once_and_not_made_equal(stack: Stack, identifie
 
 
 def test_every_image_is_served_or_handed_over(stack: Stack, folder: Path) -> None:
-    """Each recorded image gives a picture or Cantaloupe's answer, and no worker is lost on the way."""
+    """Each recorded image is answered by the sidecar or Cantaloupe, and no worker is lost."""
     workers = stack.sidecar.workers()
     served = []
     for path in sorted(folder.iterdir()):

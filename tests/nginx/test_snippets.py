@@ -38,7 +38,7 @@ def cached(cantaloupe: Peer, actor: Peer, logs: list[Path], tmp_path: Path) -> I
 
 @pytest.fixture
 def guard() -> Iterator[Peer]:
-    """The service that says who may see an image."""
+    """The service that decides who may see an image."""
     with Peer(saying(reply(200))) as peer:
         yield peer
 
@@ -101,7 +101,7 @@ def test_the_cache_asks_once_for_many(cached: Nginx, actor: Peer) -> None:
 
 
 def test_the_cache_keeps_answers_to_credentials_apart(cached: Nginx, actor: Peer) -> None:
-    """What is asked with credentials is neither kept for others nor answered with what others were given."""
+    """Responses to requests with credentials are not kept for others, nor those of others sent to them."""
     credentials = {"Authorization": "Basic eA=="}
     for headers in (credentials, {}, credentials, {}):
         assert ask(cached.port, TILE, headers=headers).text == "a tile"
@@ -125,7 +125,7 @@ def test_the_cache_leaves_methods_errors_and_handovers_alone(cached: Nginx, acto
 def test_who_may_not_see_an_image_gets_nothing(
     guarded: Nginx, guard: Peer, actor: Peer, cantaloupe: Peer, target: str, status: int
 ) -> None:
-    """A refusal holds for the sidecar and for Cantaloupe alike, and neither is asked."""
+    """If the service refuses, neither the sidecar nor Cantaloupe receives the request."""
     guard.behaviour = saying(reply(status, WWW_Authenticate="Basic"))
     assert ask(guarded.port, target).status == status
     assert actor.requests == cantaloupe.requests == []

@@ -48,7 +48,7 @@ def ends(sidecar: Sidecar, shared: Path) -> None:
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
 def test_a_stop_while_workers_start(sidecar: Sidecar, shared: Path, number: signal.Signals) -> None:
-    """Workers that are just being loaded end as well, and are not waited for in vain."""
+    """Workers that are just being loaded end as well, without a wait for the timeout."""
     sidecar.stop()
     sidecar.launch()
     wait_for(lambda: listening(sidecar.port) and bool(sidecar.workers()), "a worker")
@@ -69,7 +69,7 @@ def test_an_interrupt_from_the_terminal(sidecar: Sidecar, shared: Path) -> None:
 
 @pytest.mark.parametrize("number", [signal.SIGHUP, signal.SIGKILL])
 def test_a_slip_in_the_settings_stops_nothing(sidecar: Sidecar, tmp_path: Path, number: signal.Signals) -> None:
-    """A reload, or a crash, with wrong settings is told in the log; when they are mended the sidecar is there again."""
+    """A reload or a crash with wrong settings is logged; once they are right, the sidecar answers again."""
     settings = tmp_path / "sidecar.toml"
     right = settings.read_text()
     settings.write_text(f"{right}[jpeg]\nquality = 'good'\n")

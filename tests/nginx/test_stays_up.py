@@ -27,7 +27,7 @@ Start = Callable[[str], Stack]
 
 @pytest.fixture
 def home(tmp_path: Path, images: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """A folder with images, and with the plugin for trouble where Python finds it."""
+    """Return a folder with images, and put the plugin for trouble where Python finds it."""
     plugins = tmp_path / "plugins"
     described = plugins / "trouble-1.dist-info"
     described.mkdir(parents=True)
@@ -44,7 +44,7 @@ def home(tmp_path: Path, images: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 @pytest.fixture
 def start(home: Path, cantaloupe: Peer, logs: list[Path]) -> Iterator[Start]:
-    """Starts nginx, Cantaloupe's stand-in and a sidecar with the settings given."""
+    """Yield a function that starts nginx and a sidecar with some settings."""
     running: list[Stack] = []
 
     def start(toml: str) -> Stack:
@@ -118,7 +118,7 @@ def test_killed_workers_lose_no_answer(start: Start) -> None:
 
 
 def test_head_and_body_of_a_tile_leave_together(start: Start) -> None:
-    """Whoever waits for a tile is woken once, with all of it: no kill can come between head and body."""
+    """Head and body of a tile arrive together, so that no kill can come between them."""
     stack = start("workers = 1")
     for number in range(20):
         with socket.create_connection((HOST, stack.sidecar.port), PATIENCE) as asking:

@@ -68,7 +68,7 @@ def _squares(path: Path) -> None:
 
 
 class _Api(validator.ImageAPI):  # type: ignore[misc]  # the package has no types
-    """The validator's client, whose pictures are of `format` where the test asks for none."""
+    """The validator's client, whose pictures are of `format` if the test names none."""
 
     def __init__(self, port: int, version: str, default_format: str) -> None:
         super().__init__(IDENTIFIER, f"{HOST}:{port}", f"iiif/{version[0]}", version=version, debug=False)

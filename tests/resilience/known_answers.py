@@ -1,4 +1,4 @@
-"""Requests whose right answers are known: made while all is well, and compared with what other decoders make of it."""
+"""Requests whose right responses are known: made while nothing fails, and compared with those of other decoders."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ PLACES: Final = ((0, 0), (511, 255))
 
 @dataclass(frozen=True, slots=True)
 class Question:
-    """A region in full size, or all of an image, as PNG: every pixel tells."""
+    """A region in full size, or all of an image, as PNG: every pixel counts."""
 
     name: str
     region: Rect | None = None
@@ -56,7 +56,7 @@ def pixels(body: bytes) -> Pixels:
 
 
 def truths(site: Site, folder: Path, questions: Sequence[Question]) -> dict[str, bytes]:
-    """The answers by URL, checked. Raises AssertionError where the sidecar is wrong while all is well."""
+    """Return the responses by URL, checked. Raises AssertionError if the sidecar is wrong while nothing fails."""
     found = {}
     for question in questions:
         answer = ask(site.port, question.target)

@@ -51,11 +51,11 @@ class Answered:
     first: float
     last: float
     status: int
-    """0 where it broke off."""
+    """0 if it broke off."""
 
     @property
     def whole(self) -> bool:
-        """Whether it is the picture that was asked for."""
+        """Whether it is the requested picture."""
         return self.status == HTTPStatus.OK
 
 
@@ -171,7 +171,7 @@ def _report(
 
 
 def main() -> None:
-    """Measure, print and keep the report; the status is 1 where a target is missed."""
+    """Measure, print and keep the report; the status is 1 if a target is missed."""
     report = run()
     text = markdown(report)
     BENCH.mkdir(exist_ok=True)

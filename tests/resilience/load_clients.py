@@ -1,4 +1,4 @@
-"""Clients who ask all the time while things break, and who look closely at every answer."""
+"""Clients that send requests all the time while things break, and check every response."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ PAUSE = 0.1
 
 
 class Verdict(Enum):
-    """What an answer was."""
+    """What a response was."""
 
     RIGHT = "the sidecar's, with the right bytes"
     CANTALOUPES = "the stand-in's, whole and of this URL"
@@ -34,7 +34,7 @@ GOOD = (Verdict.RIGHT, Verdict.CANTALOUPES)
 
 
 def judge(answer: Answer, target: str, truth: bytes) -> Verdict:
-    """Compare an answer, whole as HTTP goes, with the right one."""
+    """Compare a response that is whole by HTTP with the right one."""
     if answer.status >= 500:
         return Verdict.REFUSED
     if answer.status == 200 and answer.body == cantaloupes(target):
@@ -52,14 +52,14 @@ def verdict(port: int, target: str, truth: bytes) -> Verdict:
 
 @dataclass
 class Tally:
-    """What became of all questions."""
+    """The results of all requests."""
 
     verdicts: Counter[Verdict] = field(default_factory=Counter)
     wrong: list[str] = field(default_factory=list)
     unanswered: list[str] = field(default_factory=list)
-    """Asked again and again in vain."""
+    """URLs without a right response after many attempts."""
     left: int = 0
-    """Answers that their clients did not wait for."""
+    """Responses that their clients did not wait for."""
 
 
 class Crowd:
@@ -72,7 +72,7 @@ class Crowd:
 
     @contextmanager
     def asking(self, *targets: Sequence[str], leaving: Sequence[str] = ()) -> Iterator[Tally]:
-        """A client for each list of URLs, and one who leaves midway; they go on until the context ends."""
+        """Run a client for each list of URLs, and one that leaves midway, until the context ends."""
         self._over.clear()
         with ThreadPoolExecutor(len(targets) + 1) as pool:
             running = [pool.submit(self._ask, random.Random(seed), each) for seed, each in enumerate(targets)]  # noqa: S311  # a shuffle that can be repeated
@@ -92,7 +92,7 @@ class Crowd:
                 self.tally.unanswered.append(target)
 
     def _attempt(self, target: str) -> bool:
-        """Ask once, and wait a little where that was in vain."""
+        """Ask once, and wait a little if that failed."""
         found = verdict(self._port, target, self._truths[target])
         self.tally.verdicts[found] += 1
         if found is Verdict.WRONG:
@@ -102,7 +102,7 @@ class Crowd:
         return found in GOOD
 
     def _leave(self, draw: random.Random, targets: Sequence[str]) -> None:
-        """Ask, take a part or nothing, and go."""
+        """Ask, read a part or nothing, and disconnect."""
         while not self._over.is_set():
             with suppress(OSError), slow_client(self._port, draw.choice(targets)) as client:
                 if draw.random() < 0.5:

@@ -19,7 +19,7 @@ EDITS: Final = {("sidecar.conf", "keepalive_timeout 4s"): "keepalive_timeout 300
 
 
 def cantaloupes(target: str) -> bytes:
-    """What the stand-in says of a URL: whole and mixed up with no other."""
+    """Return the stand-in's response to a URL, which is that of no other."""
     return f"cantaloupe's {target}\n".encode()
 
 
@@ -63,7 +63,7 @@ class Site:
 
     @property
     def held(self) -> dict[str, float]:
-        """What requests have taken and not given back; the question itself is one request."""
+        """What requests hold at this moment; asking for it is one request itself."""
         found = {name: self.sidecar.metric(f"sidecar_{name}") for name in GAUGES}
         return {**found, "requests": self.sidecar.metric("sidecar_requests_in_flight") - 1}
 
@@ -72,7 +72,7 @@ class Site:
         return {pid: descriptors(pid) for pid in self.processes}
 
     def rests(self) -> None:
-        """Wait until everything is given back; fails where that does not come."""
+        """Wait until requests hold nothing any more; fails if that takes too long."""
         wait_for(lambda: not any(self.held.values()), "everything is given back")
 
     @property

@@ -146,7 +146,7 @@ def draw(samples: Samples, path: Path) -> None:
 
 
 def main() -> None:
-    """Soak; the status is 1 where memory grows or an answer was wrong."""
+    """Soak; the status is 1 if memory grows or a response was wrong."""
     minutes = float(os.environ.get("SOAK_MINUTES") or 10)
     with tempfile.TemporaryDirectory() as home:
         samples, tally = soak(minutes * 60, Path(home))

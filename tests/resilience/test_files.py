@@ -40,7 +40,7 @@ class Stage:
     folder: Path
 
     def show(self, name: str, part: str) -> Answer | None:
-        """Ask for a part of a file; None where the answer breaks off."""
+        """Ask for a part of a file; return None if the response breaks off."""
         try:
             return ask(self.site.port, f"/iiif/3/{name}/{part}")
         except (OSError, HTTPException):
@@ -123,7 +123,7 @@ SMALL = picture((60, 40), "-n", "2", "-t", "32,32", "-PLT")
 
 
 def claiming(width: int, height: int, padding: int = 0) -> bytes:
-    """A file of one tile that claims to be huge; padding stands behind the packets, where nothing asks for it."""
+    """Return a file of one tile that claims to be huge; padding follows the packets, where nothing reads it."""
     small = bytearray(picture((32, 32), "-n", "6", steps=((1, 1),)))
     struct.pack_into(">II", small, 8, width, height)
     struct.pack_into(">II", small, 24, width, height)

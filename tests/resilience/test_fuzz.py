@@ -1,4 +1,4 @@
-"""The structure of JPEG 2000 files as an enemy writes it: nothing but SidecarError, in bounded time and memory."""
+"""Hostile structures of JPEG 2000 files: nothing but SidecarError, in bounded time and memory."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ SEEDS = corpus()
 
 @contextmanager
 def bounded() -> Iterator[None]:
-    """Raise where a call takes too long; other processes do not count. Fails where it has taken too much memory."""
+    """Raise if a call takes too long, other processes aside; fail if it has taken too much memory."""
 
     def stop(_number: int, _frame: FrameType | None) -> None:
         raise TimeoutError

@@ -1,4 +1,4 @@
-"""Everything breaks while many ask: no wrong pixel, no half answer that looks whole, nobody left out, nothing kept."""
+"""Things break under load: no wrong pixel, no cut response that looks whole, no client without one, nothing kept."""
 
 from __future__ import annotations
 
@@ -47,7 +47,7 @@ WHOLE_URLS = [question.target for question in WHOLES]
 
 @dataclass(frozen=True)
 class Stage:
-    """All there is to break."""
+    """Everything that the tests break."""
 
     site: Site
     folder: Path
@@ -58,7 +58,7 @@ class Stage:
 
 @pytest.fixture(scope="module")
 def stage(images: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stage]:
-    """The servers, and the right answers."""
+    """Yield the servers and the right responses."""
     home = tmp_path_factory.mktemp("resilience")
     folder = home / "images"
     (folder / "bad_disk").mkdir(parents=True)
@@ -72,7 +72,7 @@ def stage(images: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[St
 
 
 def plugin(home: Path) -> Path:
-    """A folder for PYTHONPATH with the plugin that makes the disk fail."""
+    """Return a folder for PYTHONPATH with the plugin that makes the disk fail."""
     described = home / "plugins" / "failing_disk-1.dist-info"
     described.mkdir(parents=True)
     shutil.copy(Path(__file__).with_name("failing_disk.py"), home / "plugins")
@@ -83,7 +83,7 @@ def plugin(home: Path) -> Path:
 
 @contextmanager
 def load(stage: Stage) -> Iterator[Tally]:
-    """Three who look at tiles, one who takes whole images, one who leaves; afterwards all must have been well."""
+    """Run three clients for tiles, one for whole images, one that leaves; afterwards check that nothing was wrong."""
     crowd = Crowd(stage.site.port, stage.truths)
     with crowd.asking(TILE_URLS, TILE_URLS, TILE_URLS, WHOLE_URLS, leaving=WHOLE_URLS) as tally:
         yield tally
@@ -96,7 +96,7 @@ def load(stage: Stage) -> Iterator[Tally]:
 
 @contextmanager
 def nothing_stays_open(stage: Stage) -> Iterator[None]:
-    """The same processes have the same file descriptors afterwards."""
+    """Check that the same processes have the same file descriptors afterwards."""
     for target in TILE_URLS * 2:
         ask(stage.site.port, target)  # each worker has seen everything once
     before = settled(stage)
@@ -139,7 +139,7 @@ def replaced(site: Site, before: Sequence[int]) -> bool:
 
 
 def test_workers_are_killed(stage: Stage) -> None:
-    """A worker is killed every second under load, once both: broken answers show it, and who asks again is answered."""
+    """Workers are killed every second under load: responses break visibly, and clients that retry get a whole one."""
     site = stage.site
     with load(stage) as tally:
         for turn in range(4):
@@ -149,12 +149,12 @@ def test_workers_are_killed(stage: Stage) -> None:
                 os.kill(worker, signal.SIGKILL)
             wait_for(partial(replaced, site, before), "a new worker")
         wait_for(lambda: len(site.sidecar.workers()) == 2 and site.sidecar.healthy, "two workers")
-    wait_for(lambda: site.sidecar.metric("sidecar_permits_bytes_in_use") == 0, "the dead hold nothing")
+    wait_for(lambda: site.sidecar.metric("sidecar_permits_bytes_in_use") == 0, "killed workers hold nothing")
     assert tally.verdicts[Verdict.RIGHT] > tally.verdicts[Verdict.BROKEN]
 
 
 def test_the_stand_in_is_down(stage: Stage) -> None:
-    """While Cantaloupe does not answer, what is the sidecar's is answered as ever, and the rest fails at once."""
+    """While Cantaloupe is down, the sidecar answers its own requests as before, and the rest fail at once."""
     site, missing = stage.site, "/iiif/3/missing.jp2/info.json"
     with nothing_stays_open(stage):
         site.cantaloupe_is_up = False
@@ -168,7 +168,7 @@ def test_the_stand_in_is_down(stage: Stage) -> None:
 
 
 def test_the_source_stalls(stage: Stage) -> None:
-    """A far store that says nothing, or half, or something else costs its own images an error and others nothing."""
+    """A store that is silent, breaks off or changes affects its own images alone."""
     site, store = stage.site, stage.store
     target = f"/iiif/3/{FAR}/0,0,256,256/max/0/default.png"
     truth = stage.truths[TILE_URLS[0]]
@@ -192,7 +192,7 @@ def test_the_source_stalls(stage: Stage) -> None:
 
 
 def test_the_disk_fails(stage: Stage) -> None:
-    """What cannot be read (EIO) is Cantaloupe's to answer; when the disk is well again, so is the answer."""
+    """A file that cannot be read (EIO) is handed over; once the disk works again, it is answered."""
     site = stage.site
     names = [Question("bad_disk%2F" + JP2S[0]), replace(TILES[0], name="bad_disk%2F" + JP2S[0])]
     rights = [stage.truths[WHOLE_URLS[0]], stage.truths[TILE_URLS[0]]]
@@ -207,7 +207,7 @@ def test_the_disk_fails(stage: Stage) -> None:
 
 
 def test_files_change_under_way(stage: Stage, images: Path) -> None:
-    """A file is cut, emptied, removed and replaced while it is asked for: one of its own states is shown or none."""
+    """A file that is cut, emptied, removed and replaced under requests is shown in one of its states or not at all."""
     path = stage.folder / "changing.jp2"
     contents = [(images / name).read_bytes() for name in JP2S[:2]]
     rights = {
@@ -248,7 +248,7 @@ def test_files_change_under_way(stage: Stage, images: Path) -> None:
 
 
 def shown(port: int, target: str, rights: Sequence[bytes]) -> str:
-    """In a word what an answer is."""
+    """Return in a word what a response is."""
     try:
         answer = ask(port, target)
     except (OSError, HTTPException):

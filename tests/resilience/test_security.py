@@ -1,4 +1,4 @@
-"""Identifiers, redirects and headers that mean to lead the HTTP source elsewhere, end to end."""
+"""Identifiers, redirects and headers that try to lead the HTTP source to another server, end to end."""
 
 from __future__ import annotations
 
@@ -50,7 +50,7 @@ def net(images: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Net]
 
 @pytest.fixture(autouse=True)
 def afresh(net: Net) -> None:
-    """Nobody has been asked for anything."""
+    """Forget all requests."""
     net.own.requests.clear()
     net.own.mischief = lambda _, reply: reply
 
@@ -78,7 +78,7 @@ def afresh(net: Net) -> None:
     ],
 )
 def test_no_identifier_leads_elsewhere(net: Net, identifier: str) -> None:
-    """Only the server that is set is asked, below its prefix, and nobody sees the secret."""
+    """Only the configured server receives requests, below its prefix, and no response shows the secret."""
     for port in (net.site.port, net.site.sidecar.port):
         answer = ask(port, f"/iiif/3/{identifier.format(inside=net.inside)}/info.json")
         assert SIZE not in answer.body.replace(b" ", b"")
@@ -92,7 +92,7 @@ def test_no_identifier_leads_elsewhere(net: Net, identifier: str) -> None:
     "location", ["http://{inside}/secret.jp2", "//{inside}/secret.jp2", "http://127.0.0.1@{inside}/secret.jp2"]
 )
 def test_no_redirect_leads_elsewhere(net: Net, location: str) -> None:
-    """A server that sends us to another one is not obeyed."""
+    """A redirect to another server is not followed."""
     net.own.mischief = lambda _, __: Reply(302, {"Location": location.format(inside=net.inside)})
     answer = ask(net.site.port, "/iiif/3/moved.jp2/info.json")
     assert SIZE not in answer.body.replace(b" ", b"")
@@ -101,7 +101,7 @@ def test_no_redirect_leads_elsewhere(net: Net, location: str) -> None:
 
 
 def test_no_header_or_request_line_leads_elsewhere(net: Net) -> None:
-    """What a client says of hosts changes URLs in answers at most, never who is asked."""
+    """Hosts in a client's request change URLs in responses at most, never the server that receives requests."""
     path = "/iiif/3/page.jp2/info.json"
     told = {
         "X-Forwarded-Host": net.inside,

@@ -16,7 +16,7 @@ SHORT_GROWTH = 0.15
 
 
 def test_memory_is_flat(tmp_path: Path) -> None:
-    """After warm-up the processes' memory does not grow while tiles and whole images are asked for; it is drawn."""
+    """After warm-up the processes' memory does not grow under requests for tiles and whole images; it is drawn."""
     samples, tally = soak(SECONDS, tmp_path)
     assert trend(samples).flat(SHORT_GROWTH), str(trend(samples))
     assert {*tally.verdicts} <= {*GOOD}

@@ -1,4 +1,4 @@
-"""Whole-slide decoder of the sidecar: every format that OpenSlide reads."""
+"""The whole-slide decoder of the sidecar: every format that OpenSlide reads."""
 
 from __future__ import annotations
 
@@ -17,12 +17,12 @@ SIDECAR_API = 1
 
 @hookimpl
 def register_settings() -> Iterable[type[Section]]:
-    """The table `openslide`."""
+    """Register the table `openslide`."""
     return [OpenSlideSettings]
 
 
 @hookimpl
 def register_decoders(config: Config, native: Native) -> Iterable[Decoder]:
-    """The decoder of slides. Raises StartError where OpenSlide is missing or too old."""
+    """Register the decoder of slides. Raises StartError if OpenSlide is missing or too old."""
     settings = config.section(OpenSlideSettings)
     return [OpenSlideDecoder(load(settings.cache_bytes), settings.suffixes, native)]

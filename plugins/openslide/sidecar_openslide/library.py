@@ -1,4 +1,4 @@
-"""OpenSlide, with its errors made ours: the only module that knows openslide-python."""
+"""OpenSlide, its errors mapped to ours: the only module that knows openslide-python."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ class Slide:
             self.icc: bytes | None = handle.read_region((0, 0), 0, (0, 0)).info.get("icc_profile")
 
     def read(self, level: int, x: int, y: int, size: Size) -> Scan:
-        """Pixels of a level as OpenSlide makes them, from a place given in pixels of level 0. Raises DecodeError."""
+        """Return pixels of a level as OpenSlide makes them, from a place in pixels of level 0. Raises DecodeError."""
         scan = np.zeros((size.height, size.width), np.uint32)
         first = ctypes.byref(ctypes.c_uint32.from_buffer(scan.data))
         # What openslide-python's read_region calls, before it takes alpha out and makes a picture of Pillow's.
@@ -64,7 +64,7 @@ class Library:
     cache: Any
 
     def open(self, path: Path) -> Slide:
-        """Open a slide of any format. Raises Unsupported: what OpenSlide does not like, others may."""
+        """Open a slide of any format. Raises Unsupported: another decoder may read what OpenSlide refuses."""
         with self.errors_as(Unsupported):
             handle = self.module.OpenSlide(str(path))
             handle.set_cache(self.cache)
@@ -72,7 +72,7 @@ class Library:
 
     @contextmanager
     def errors_as(self, kind: type[SidecarError]) -> Iterator[None]:
-        """Raise what OpenSlide raises as an error of ours."""
+        """Map what OpenSlide raises to an error of ours."""
         try:
             yield
         except self.module.OpenSlideError as error:
@@ -80,7 +80,7 @@ class Library:
 
 
 def load(cache_bytes: int) -> Library:
-    """The library, ready for use. Raises StartError where it is missing or of an unsafe version."""
+    """Load the library. Raises StartError if it is missing or of an unsafe version."""
     try:
         module = importlib.import_module("openslide")
     except (ImportError, OSError) as error:

@@ -1,4 +1,4 @@
-"""Slides made on the spot, for trying the sidecar and for tests: `python -m sidecar_openslide.sample slide.svs`.
+"""Makes slides, for trying the sidecar and for tests: `python -m sidecar_openslide.sample slide.svs`.
 
 Needs tifffile (`pip install iiif-sidecar-openslide[sample]`).
 """
@@ -24,7 +24,7 @@ _QUALITY: Final = 85
 
 
 class Tile(NamedTuple):
-    """Where a tile lies: which level, and how many tiles from its top and left."""
+    """The place of a tile: its level, and how many tiles from its top and left."""
 
     level: int
     row: int
@@ -32,7 +32,7 @@ class Tile(NamedTuple):
 
 
 def tissue(size: Size, seed: int = 1) -> Pixels:
-    """A picture that looks like stained tissue on glass, (height, width, 3); the same for the same seed.
+    """Return a picture that looks like stained tissue on glass, (height, width, 3); the same for the same seed.
 
     Light through two stains, each absorbing by its own density (Beer-Lambert).
     """
@@ -49,14 +49,14 @@ def tissue(size: Size, seed: int = 1) -> Pixels:
 
 
 def _clouds(noise: np.random.Generator, size: Size, cells: int) -> NDArray[np.float32]:
-    """Smooth noise from 0 to 1 with so many cells across."""
+    """Return smooth noise from 0 to 1 with so many cells across."""
     rows = max(2, cells * size.height // size.width)
     coarse = Image.fromarray(noise.random((rows, max(2, cells)), np.float32))
     return np.asarray(coarse.resize((size.width, size.height), Image.Resampling.BICUBIC))
 
 
 def pyramid(picture: Pixels, sizes: Sequence[Size]) -> Sequence[Pixels]:
-    """The picture, and it again in each size."""
+    """Return the picture, and the same in each size."""
     whole = Image.fromarray(picture)
     reduced = (whole.resize((size.width, size.height), Image.Resampling.BOX) for size in sizes)
     return [picture, *map(np.asarray, reduced)]

@@ -34,4 +34,4 @@ class OpenSlideSettings(Section):
     cache_bytes: int = Setting(64 * 2**20, ge=0)
     """Bytes of decoded tiles that a worker keeps, of all its slides together."""
     suffixes: Names = SUFFIXES
-    """Suffixes of files that may be slides; what a file really is, its content decides."""
+    """Suffixes of files that may be slides; the content decides whether they are."""

@@ -1,7 +1,7 @@
-"""As much of TIFF and BigTIFF as it takes to tell a broken file from one that is only not a slide.
+"""As much of TIFF and BigTIFF as it takes to distinguish a broken file from one that is no slide.
 
-TIFF 6.0 section 2; BigTIFF as libtiff documents it. Hamamatsu's NDPI beyond 4 GB follows neither: it is never asked
-about here, OpenSlide knows it.
+TIFF 6.0 section 2; BigTIFF as libtiff documents it. Hamamatsu's NDPI beyond 4 GB follows neither: it never comes here,
+since OpenSlide reads it.
 """
 
 from __future__ import annotations
@@ -64,7 +64,7 @@ class Tiff:
     form: _Form
 
     def directories(self) -> Iterator[Mapping[int, Sequence[int]]]:
-        """What each directory says of its samples, by tag. Raises Malformed, SourceError.
+        """Return what each directory states of its samples, by tag. Raises Malformed, SourceError.
 
         Malformed where the chain leaves the file, runs in a circle or holds an empty directory, which TIFF forbids.
         """
@@ -80,7 +80,7 @@ class Tiff:
             raise Malformed(f"{self.blob.name!r}: a TIFF without a directory")
 
     def _directory(self, offset: int) -> tuple[Mapping[int, bytes], int]:
-        """The entries by tag, and where the next directory begins."""
+        """Return the entries by tag, and where the next directory begins."""
         (count,) = self._unpack(self.form.count, offset)
         if count > _ENTRIES:
             raise Malformed(f"{self.blob.name!r}: a TIFF directory of {count} entries")
@@ -92,7 +92,7 @@ class Tiff:
         return {self.form.unpack("H", entry[:2])[0]: entry for entry in entries}, following
 
     def _values(self, entry: bytes) -> Sequence[int]:
-        """Of an entry that holds a few whole numbers; else none."""
+        """Return the values of an entry that holds a few whole numbers; else none."""
         _, kind, count, field = struct.unpack(self.form.order + self.form.entry, entry)
         if kind not in _INTEGERS or not 0 < count <= _VALUES:
             return ()
@@ -113,7 +113,7 @@ class Tiff:
 
 
 def recognise(blob: Blob) -> Tiff | None:
-    """The file as a TIFF, where it begins like one. Raises SourceError, SourceChanged."""
+    """Return the file as a TIFF, if it begins like one. Raises SourceError, SourceChanged."""
     magic = bytes(blob.read([ByteRange(0, min(4, blob.size))])[0])
     form = _FORMS.get(magic)
     return None if form is None else Tiff(blob, form)

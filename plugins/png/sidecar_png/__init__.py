@@ -1,4 +1,4 @@
-"""PNG encoder of the sidecar: rows compressed as they come."""
+"""The PNG encoder of the sidecar: rows are compressed as they come."""
 
 from __future__ import annotations
 
@@ -16,11 +16,11 @@ SIDECAR_API = 1
 
 @hookimpl
 def register_settings() -> Iterable[type[Section]]:
-    """The table `png`."""
+    """Register the table `png`."""
     return [PngSettings]
 
 
 @hookimpl
 def register_encoders(config: Config) -> Iterable[EncoderFactory]:
-    """The encoder of `png`."""
+    """Register the encoder of `png`."""
     return [PngFactory(config.section(PngSettings))]

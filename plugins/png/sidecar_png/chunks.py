@@ -14,7 +14,7 @@ _DEFLATE = _ADAPTIVE = _PROGRESSIVE = 0
 
 
 def head(frame: Frame, depth: int) -> bytes:
-    """Signature, IHDR, and iCCP where there is a profile; `depth` is the bits of a sample."""
+    """Return signature, IHDR, and iCCP if there is a profile; `depth` is the bits of a sample."""
     ihdr = struct.pack(
         ">IIBBBBB",
         *(frame.size.width, frame.size.height),
@@ -24,7 +24,7 @@ def head(frame: Frame, depth: int) -> bytes:
 
 
 def idat(data: bytes) -> bytes:
-    """A part of the compressed rows; nothing where there is none."""
+    """Return a chunk with a part of the compressed rows; nothing for an empty part."""
     return _chunk(b"IDAT", data) if data else b""
 
 

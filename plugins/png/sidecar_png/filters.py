@@ -23,13 +23,12 @@ class Bits:
     """Bits of a sample."""
 
     def __call__(self, pixels: Pixels) -> Lines:
-        """The lines of a strip."""
         bits = np.packbits(pixels[:, :, 0] >= _WHITE_FROM, axis=1)
         return np.pad(bits, ((0, 0), (1, 0)), constant_values=_NONE)
 
 
 class Paeth:
-    """Each sample less the nearest of left, above and upper left to left + above - upper left (section 9.4)."""
+    """Subtracts the nearest of left, above and upper left to left + above - upper left (section 9.4)."""
 
     depth = 8
 
@@ -37,7 +36,6 @@ class Paeth:
         self._above: Pixels = np.zeros((1, 1, 1), np.uint8)
 
     def __call__(self, pixels: Pixels) -> Lines:
-        """The lines of the next strip."""
         rows, columns, channels = pixels.shape
         framed = np.zeros((1 + rows, 1 + columns, channels), np.uint8)
         framed[:1, 1:] = self._above

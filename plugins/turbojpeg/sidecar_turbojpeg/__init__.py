@@ -1,4 +1,4 @@
-"""JPEG encoder of the sidecar: strips through libjpeg-turbo."""
+"""The JPEG encoder of the sidecar: strips through libjpeg-turbo."""
 
 from __future__ import annotations
 
@@ -17,12 +17,12 @@ SIDECAR_API = 1
 
 @hookimpl
 def register_settings() -> Iterable[type[Section]]:
-    """The table `jpeg`."""
+    """Register the table `jpeg`."""
     return [JpegSettings]
 
 
 @hookimpl
 def register_encoders(config: Config) -> Iterable[EncoderFactory]:
-    """The encoder of `jpg`. Raises StartError where libjpeg-turbo is missing."""
+    """Register the encoder of `jpg`. Raises StartError if libjpeg-turbo is missing."""
     settings = config.section(JpegSettings)
     return [JpegFactory(settings, load(settings.library))]

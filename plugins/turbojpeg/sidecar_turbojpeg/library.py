@@ -31,7 +31,7 @@ _QUALITY, _SUBSAMPLING, _RESTART_ROWS = 3, 4, 19  # TJPARAM_*, turbojpeg.h 3.0
 
 @dataclass(frozen=True, slots=True)
 class Options:
-    """What a compression is told, in the numbers of turbojpeg.h."""
+    """The parameters of a compression, in the numbers of turbojpeg.h."""
 
     quality: int
     pixel_format: int
@@ -44,10 +44,10 @@ class Compressor(Protocol):
     """A loaded library."""
 
     major: ClassVar[int]
-    """Of its version: part of what decides the bytes."""
+    """The major version, which is part of what decides the bytes."""
 
     def __call__(self, pixels: Pixels, options: Options) -> bytes:
-        """A baseline JPEG with restart interval of one MCU row. From any thread; the GIL is free meanwhile.
+        """Return a baseline JPEG with a restart interval of one MCU row. Safe in any thread; releases the GIL.
 
         `pixels` are contiguous. Raises EncodeError.
         """
@@ -55,7 +55,7 @@ class Compressor(Protocol):
 
 
 class _Turbo(turbojpeg.TurboJPEG):  # type: ignore[misc]  # it has no annotations
-    """PyTurboJPEG, but for how it takes what was compressed: by way of a ctypes array.
+    """PyTurboJPEG, except for how it copies the result: through a ctypes array.
 
     That copies twice, and leaves the array's class to the collector: there is one for each length, and it is a cycle.
     """
@@ -78,7 +78,6 @@ class Turbo2:
         self._turbo = _Turbo(path)
 
     def __call__(self, pixels: Pixels, options: Options) -> bytes:
-        """See Compressor."""
         with _failures():
             jpeg: bytes = self._turbo.encode(
                 pixels,
@@ -115,7 +114,6 @@ class Turbo3:
         self._destroy.argtypes, self._destroy.restype = [c_void_p], None
 
     def __call__(self, pixels: Pixels, options: Options) -> bytes:
-        """See Compressor."""
         with _failures(), self._handle() as handle:
             for parameter, value in (
                 (_QUALITY, options.quality),
@@ -156,7 +154,7 @@ class Turbo3:
 
 @contextmanager
 def _failures() -> Iterator[None]:
-    """All that PyTurboJPEG and ctypes raise, as EncodeError."""
+    """Map everything that PyTurboJPEG and ctypes raise to EncodeError."""
     try:
         yield
     except (OSError, RuntimeError, TypeError, ValueError, MemoryError, ctypes.ArgumentError) as error:
@@ -164,7 +162,7 @@ def _failures() -> Iterator[None]:
 
 
 def load(path: str = "") -> Compressor:
-    """The library at a path, or the system's. Raises StartError where there is none that serves."""
+    """Load the library at a path, or the system's. Raises StartError if there is none that can be used."""
     path = path or _find()
     try:
         modern = hasattr(ctypes.CDLL(path), "tj3Init")
@@ -185,7 +183,7 @@ def _find() -> str:
 
 
 def _try(compress: Compressor) -> None:
-    """Whether it writes baseline JPEG with restart intervals: kin like MozJPEG do not. Raises EncodeError."""
+    """Report whether it writes baseline JPEG with restart intervals: forks like MozJPEG do not. Raises EncodeError."""
     grey = Options(80, turbojpeg.TJPF_GRAY, turbojpeg.TJSAMP_GRAY)
     jpeg = compress(np.zeros((16, 8, 1), np.uint8), grey)
     for marker in (SOF0, DRI):

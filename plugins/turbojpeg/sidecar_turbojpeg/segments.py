@@ -20,7 +20,7 @@ _ICC_PARTS = 255
 
 
 def segment(jpeg: bytes, wanted: int) -> tuple[int, int]:
-    """Where a marker's segment begins and ends. Raises EncodeError where the header has none."""
+    """Return where a marker's segment begins and ends. Raises EncodeError if the header has none."""
     for marker, start, end in _segments(jpeg):
         if marker == wanted:
             return start, end
@@ -28,7 +28,7 @@ def segment(jpeg: bytes, wanted: int) -> tuple[int, int]:
 
 
 def split(jpeg: bytes) -> tuple[bytes, memoryview]:
-    """The header, SOS included, and the entropy-coded data of the one scan, without EOI. Raises EncodeError."""
+    """Return the header, SOS included, and the entropy-coded data of the one scan, without EOI. Raises EncodeError."""
     _, start = segment(jpeg, _SOS)
     if not jpeg.endswith(EOI):
         raise EncodeError("libjpeg-turbo wrote no end of image")
@@ -36,20 +36,20 @@ def split(jpeg: bytes) -> tuple[bytes, memoryview]:
 
 
 def with_height(header: bytes, height: int) -> bytes:
-    """The header with another number of lines in its baseline frame (ITU-T T.81 B.2.2). Raises EncodeError."""
+    """Return the header with another number of lines in its baseline frame (ITU-T T.81 B.2.2). Raises EncodeError."""
     start, _ = segment(header, SOF0)
     lines = start + 5  # after marker, length and precision
     return header[:lines] + struct.pack(">H", height) + header[lines + 2 :]
 
 
 def with_profile(header: bytes, segments: bytes) -> bytes:
-    """The header with APP2 segments after the one of JFIF, which must come first (ITU-T T.871 clause 10)."""
+    """Return the header with APP2 segments after the one of JFIF, which must come first (ITU-T T.871 clause 10)."""
     _, end = segment(header, _APP0)
     return header[:end] + segments + header[end:]
 
 
 def profile_segments(profile: bytes) -> bytes:
-    """An ICC profile in as many APP2 segments as it takes (ICC.1 annex B.4). Raises EncodeError above 255."""
+    """Return an ICC profile in as many APP2 segments as it takes (ICC.1 annex B.4). Raises EncodeError above 255."""
     parts = [profile[at : at + _ICC_PART] for at in range(0, len(profile), _ICC_PART)]
     if len(parts) > _ICC_PARTS:
         raise EncodeError(f"JPEG has no room for an ICC profile of {len(profile)} bytes")
@@ -62,7 +62,7 @@ def _profile_segment(part: bytes, number: int, count: int) -> bytes:
 
 
 def _segments(jpeg: bytes) -> Iterator[tuple[int, int, int]]:
-    """Marker, start and end of each segment after SOI, up to the first SOS."""
+    """Return marker, start and end of each segment after SOI, up to the first SOS."""
     at, marker = _SOI_SIZE, 0
     while marker != _SOS and at + 4 <= len(jpeg):
         marker, length = struct.unpack_from(">HH", jpeg, at)

@@ -34,7 +34,7 @@ def _properties(text: str, environment: dict[str, str] | None = None) -> Propert
     ],
 )
 def test_a_line_is_parted_as_cantaloupe_does(line: str, key: str, value: str) -> None:
-    """The first `=` parts key and value, `:` only where there is none; blanks go, runs of backslashes shrink."""
+    """The first `=`, or else `:`, divides key and value; blanks are removed, runs of backslashes become one."""
     assert parse(line, NOWHERE) == {key: value}
 
 
@@ -51,7 +51,7 @@ def test_a_line_without_a_key_is_an_error_with_its_number(line: str) -> None:
 
 
 def test_of_a_key_given_twice_the_first_that_says_something_counts() -> None:
-    """An empty first mention gives way to a later one, a filled one does not."""
+    """If a key occurs twice, the first value that is not empty counts."""
     assert parse("a =\na = 1\na = 2", NOWHERE) == {"a": "1"}
 
 
@@ -100,7 +100,7 @@ def test_variables_are_named_as_cantaloupe_names_them() -> None:
 
 
 def test_a_file_goes_over_those_it_extends(tmp_path: Path) -> None:
-    """The nearest file that has a key decides, even where it says nothing; a chain may close in a loop."""
+    """The nearest file that has a key decides, even if its value is empty; a chain may close in a loop."""
     child, parent, last = (tmp_path / name for name in ("child.properties", "parent.properties", "last.properties"))
     child.write_text("extends = parent.properties\na = child\nb =\n")
     parent.write_text(f"extends = {last}\na = parent\nb = parent\nc = parent\n", newline="\r\n")
@@ -120,7 +120,7 @@ def test_the_home_directory_is_written_as_a_tilde(tmp_path: Path, monkeypatch: p
 
 @pytest.mark.parametrize("content", [b"extends = nowhere.properties\n", b"a = \xff\n"])
 def test_a_file_that_cannot_be_read_is_an_error(tmp_path: Path, content: bytes) -> None:
-    """Where a file is missing or is not UTF-8, nobody knows what it would have said, guards included."""
+    """A file that is missing or not UTF-8 is an error, since it might have guarded images."""
     path = tmp_path / "cantaloupe.properties"
     path.write_bytes(content)
     with pytest.raises(StartError, match="SIDECAR_CANTALOUPE_CONFIG"):

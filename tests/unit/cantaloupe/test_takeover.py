@@ -104,7 +104,7 @@ def test_every_setting_taken_over_exists() -> None:
 
 
 def test_a_configuration_becomes_settings(config: Path) -> None:
-    """Each core key arrives in the setting that says the same, and `config.load` accepts them all."""
+    """Each key of the core arrives in the setting that means the same, and `config.load` accepts them all."""
     takeover = _read(
         config,
         """

@@ -93,6 +93,17 @@ def test_misspelt_hook() -> None:
         load(Wrong())
 
 
+def test_a_hook_that_returns_nothing() -> None:
+    """A hook that returns None, as functions without a return do, registers nothing."""
+
+    class Nothing:
+        @hookimpl
+        def register_sources(self) -> None:
+            pass
+
+    assert [*load(Nothing()).sources] == []
+
+
 def test_close_reaches_each_part_once() -> None:
     """A decoder that has something to close is closed once, however many suffixes it claims."""
 

@@ -1,4 +1,4 @@
-"""The application as a whole, with plugins that need no library: routes, refusals, failures, what is left behind."""
+"""The application as a whole, with plugins that need no library: routes, refusals, failures, and what stays taken."""
 
 from __future__ import annotations
 
@@ -58,7 +58,7 @@ class Served:
     decoder: GradientDecoder
 
     def ask(self, path: str, method: str = "GET", **headers: str) -> falcon.testing.Result:
-        """Ask it, the path as it would stand on the request line."""
+        """Send a request, with the path as it stands on the request line."""
         named = {name.replace("_", "-"): value for name, value in headers.items()}
         plain, _, query = path.partition("?")
         extras = {"RAW_URI": path}
@@ -67,7 +67,7 @@ class Served:
 
     @property
     def left(self) -> dict[str, float]:
-        """The metrics that tell what is held at this moment."""
+        """The metrics of what is held at this moment."""
         lines = self.ask("/sidecar/metrics").text.splitlines()
         wanted = ("sidecar_permits_bytes_in_use", "sidecar_permits_waiting", "sidecar_readers_leased")
         return {name: float(value) for name, _, value in (line.partition(" ") for line in lines) if name in wanted}
@@ -82,7 +82,7 @@ NOTHING: Final = {
 
 @pytest.fixture
 def serve(pool: NativePool) -> Callable[..., Served]:
-    """Make an application of settings, and of an encoder where it is not the usual one."""
+    """Make an application of settings, and of an encoder if it is not the usual one."""
 
     def make(factory: Any = None, **settings: Any) -> Served:
         decoder = GradientDecoder()
@@ -121,7 +121,7 @@ def test_head_is_get_without_the_body(serve: Callable[..., Served], path: str) -
 
 
 def test_large_picture_is_streamed_and_everything_comes_back(serve: Callable[..., Served]) -> None:
-    """A large answer has no length, is whole, and leaves no permit and no lease."""
+    """A large response has no length, is whole, and leaves no permit and no lease."""
     site = serve()
     answer = site.ask(WHOLE)
     assert "content-length" not in answer.headers
@@ -131,7 +131,7 @@ def test_large_picture_is_streamed_and_everything_comes_back(serve: Callable[...
 
 @pytest.mark.parametrize("chunks", [0, 1, 3])
 def test_client_leaves(serve: Callable[..., Served], chunks: int) -> None:
-    """However many chunks of a large answer were taken, closing it gives everything back; the reader is kept."""
+    """However many chunks of a large response were read, closing it returns everything; the reader is kept."""
     site = serve()
     environ = falcon.testing.create_environ("/")
     environ["RAW_URI"] = WHOLE
@@ -146,7 +146,7 @@ def test_client_leaves(serve: Callable[..., Served], chunks: int) -> None:
 
 
 def test_start_response_that_fails_leaves_nothing_behind(serve: Callable[..., Served]) -> None:
-    """A server may refuse a header, as gunicorn does; the answer it never got must not keep its memory."""
+    """A server may refuse a header, as gunicorn does; the response that it never got does not keep its memory."""
     site = serve()
     environ = falcon.testing.create_environ("/")
     environ["RAW_URI"] = WHOLE
@@ -160,7 +160,7 @@ def test_start_response_that_fails_leaves_nothing_behind(serve: Callable[..., Se
 
 
 class Slow(GradientDecoder):
-    """Its readers take a while, and tell when they are closed meanwhile."""
+    """A decoder whose readers take a while, and count how often they are closed meanwhile."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -168,7 +168,7 @@ class Slow(GradientDecoder):
         self.closed_too_early = 0
 
     def open(self, blob: Blob) -> GradientReader:
-        """Open it slowly readable."""
+        """Open an image whose reader is slow."""
         reader = super().open(blob)
         read, close = reader.read, reader.close
 
@@ -189,7 +189,7 @@ class Slow(GradientDecoder):
 
 
 def test_start_response_that_fails_closes_no_reader_in_use(pool: NativePool) -> None:
-    """The answer is closed, not dropped: no reader is closed while a native thread reads from it."""
+    """The response is closed, not dropped: no reader is closed while a native thread reads from it."""
     decoder = Slow()
     registry = Registry([MemorySource(BLOBS)], [decoder], {"raw": RawEncoderFactory()})
     app = create_app(Config.of(Settings()), registry, pool)
@@ -206,7 +206,7 @@ def test_start_response_that_fails_closes_no_reader_in_use(pool: NativePool) -> 
 
 
 def test_greenlet_killed_while_its_large_answer_is_made(serve: Callable[..., Served]) -> None:
-    """A worker that stops kills its requests: GreenletExit passes through, and everything is back."""
+    """A worker that stops kills its requests: GreenletExit passes through, and everything is returned."""
 
     class Pausing(RawEncoderFactory):
         def start(self, frame: Frame) -> RawEncoder:
@@ -227,7 +227,7 @@ def test_greenlet_killed_while_its_large_answer_is_made(serve: Callable[..., Ser
 
 
 def test_escaped_slash_stays_in_the_identifier(serve: Callable[..., Served]) -> None:
-    """`%2F` does not part the path; a bare slash does."""
+    """`%2F` does not divide the path; a bare slash does."""
     site = serve()
     assert site.ask("/iiif/3/a%2Fb.gradient/info.json").json["width"] == 50
     assert site.ask("/iiif/3/a/b.gradient/info.json").status_code == 404
@@ -239,7 +239,7 @@ def test_absolute_form(serve: Callable[..., Served]) -> None:
 
 
 def test_scheme_inside_a_path_does_not_move_its_beginning(serve: Callable[..., Served]) -> None:
-    """A path that holds `://` is routed as it stands: what guards it in front saw the whole of it too."""
+    """A path that holds `://` is routed as it stands, since what guards it in front has seen the whole of it."""
     answer = serve().ask("/anything/x://y/iiif/3/small.gradient/info.json")
     assert answer.status_code == 404
 
@@ -265,7 +265,7 @@ def test_scheme_inside_a_path_does_not_move_its_beginning(serve: Callable[..., S
     ],
 )
 def test_refusals_without_cantaloupe(serve: Callable[..., Served], path: str, status: int) -> None:
-    """What cannot be answered has its status and a plain text that caches do not keep; nothing is left behind."""
+    """A refusal has its status and a plain text that is not to be cached; nothing stays taken."""
     site = serve()
     answer = site.ask(path)
     assert answer.status_code == status
@@ -292,7 +292,7 @@ def test_options_without_cantaloupe(serve: Callable[..., Served]) -> None:
 
 
 class Failing(RawEncoderFactory):
-    """Its encoders fail at a strip, with anything."""
+    """A factory whose encoders raise an error at a strip."""
 
     def __init__(self, error: BaseException, at: int = 0) -> None:
         super().__init__()
@@ -337,8 +337,8 @@ def test_failure_halfway_breaks_the_answer(serve: Callable[..., Served]) -> None
     assert site.left == NOTHING
 
 
-def test_two_pages_and_times_are_elsewhere(serve: Callable[..., Served]) -> None:
-    """`page=1` is the page that is read; a time is for films."""
+def test_other_pages_and_times_are_handed_over(serve: Callable[..., Served]) -> None:
+    """`page=1` is answered; requests with a time are handed over."""
     site = serve()
     assert site.ask(f"{TILE}?page=1").status_code == 200
     assert site.ask(f"{TILE}?time=3").status_code == 501
@@ -351,26 +351,26 @@ def test_version_is_a_plain_digit(serve: Callable[..., Served], number: str) -> 
 
 
 def test_larger_than_memory(serve: Callable[..., Served]) -> None:
-    """An answer that could never have its memory is 413, and told by HEAD as well."""
+    """A response that never fits into memory is a 413, for HEAD as well."""
     site = serve(memory_bytes=1 << 20)
     assert [site.ask(WHOLE, method).status_code for method in ("GET", "HEAD")] == [413, 413]
 
 
-def test_guarded_images_are_elsewhere(serve: Callable[..., Served]) -> None:
-    """Where something unknown guards images, nothing at all is answered from here."""
+def test_guarded_images_are_handed_over(serve: Callable[..., Served]) -> None:
+    """If images may be guarded by something unknown, nothing is answered."""
     site = serve(guarded="a delegate script")
     paths = (TILE, "/iiif/3/small.gradient/info.json", "/iiif/3/small.gradient")
     assert [site.ask(path).status_code for path in paths] == [501, 501, 501]
 
 
 def test_health(serve: Callable[..., Served]) -> None:
-    """The health of a worker is told to GET and HEAD and kept by nobody."""
+    """The health of a worker is not to be cached."""
     answer = serve().ask("/sidecar/health")
     assert (answer.json, answer.headers["cache-control"]) == ({"status": "ok"}, "no-store")
 
 
 def test_source_that_fails_is_a_bad_gateway(pool: NativePool) -> None:
-    """A blob whose bytes cannot be had is 502 before the first byte."""
+    """A blob whose bytes cannot be read is a 502 before the first byte."""
 
     @dataclass(frozen=True)
     class Gone(MemoryBlob):

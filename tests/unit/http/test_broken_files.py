@@ -1,4 +1,4 @@
-"""Broken files: what fails before the first byte is handed over or told, and nothing said of the picture remains."""
+"""Broken files: a failure before the first byte is handed over or reported, without headers of the picture."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ TILE: Final = "/iiif/3/{name}/1536,1024,464,476/464,/0/default.jpg"
 
 @pytest.fixture(scope="module")
 def app(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Wsgi]:
-    """The sidecar over one file whose last tile holds nonsense and one cut in its header."""
+    """Yield the sidecar over a file whose last tile holds nonsense, and one that is cut in its header."""
     root = tmp_path_factory.mktemp("images")
     whole = (IMAGES / "tiled_512.jp2").read_bytes()
     last = whole.rindex(b"\xff\x93") + 2  # SOD of the last tile-part
@@ -37,20 +37,20 @@ def app(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Wsgi]:
 
 
 def ask(app: Wsgi, name: str, *, behind: bool) -> falcon.testing.Result:
-    """A tile of a file."""
+    """Ask for a tile of a file."""
     headers = {BEHIND: "nginx"} if behind else {}
     return falcon.testing.simulate_get(app, TILE.format(name=name), headers=headers)
 
 
 def test_handed_over_with_nothing_but_that(app: Wsgi) -> None:
-    """A file that fails to decode is handed over; no header of the picture that was not made goes with it."""
+    """A file that fails to decode is handed over, without headers of the picture that was not made."""
     answer = ask(app, "nonsense.jp2", behind=True)
     assert answer.headers["x-accel-redirect"] == "@cantaloupe"
     assert {"etag", "last-modified", "cache-control", "link"}.isdisjoint({*answer.headers})
 
 
-def test_told_where_there_is_no_cantaloupe(app: Wsgi) -> None:
-    """Without a Cantaloupe it is an error that nobody keeps, with a text."""
+def test_explained_without_a_cantaloupe(app: Wsgi) -> None:
+    """Without a Cantaloupe the response is an error with a text, which is not to be cached."""
     answer = ask(app, "nonsense.jp2", behind=False)
     assert answer.status_code == 500
     assert answer.headers["cache-control"] == "no-cache, must-revalidate"
@@ -60,14 +60,14 @@ def test_told_where_there_is_no_cantaloupe(app: Wsgi) -> None:
 
 @pytest.mark.parametrize("behind", [True, False])
 def test_broken_structure_is_never_handed_over(app: Wsgi, *, behind: bool) -> None:
-    """A file whose structure is broken is refused by the sidecar itself, whoever stands behind it."""
+    """A file whose structure is broken is refused by the sidecar itself, even if Cantaloupe stands behind it."""
     answer = ask(app, "cut.jp2", behind=behind)
     assert answer.status_code == 500
     assert "x-accel-redirect" not in answer.headers
     assert len(answer.text) > 30
 
 
-QUESTIONS: Final = (
+REQUESTS: Final = (
     "{name}/full/max/12/default.jpg",
     "{name}/full/max/0/default.webp",
     "{name}/full/9999,/0/default.jpg",
@@ -78,21 +78,21 @@ QUESTIONS: Final = (
 )
 
 
-@pytest.mark.parametrize("question", QUESTIONS)
-def test_no_question_hands_a_broken_structure_over(app: Wsgi, question: str) -> None:
-    """Not by what is asked of it either: what would be Cantaloupe's for whole files is refused for broken ones."""
+@pytest.mark.parametrize("target", REQUESTS)
+def test_no_request_hands_a_broken_structure_over(app: Wsgi, target: str) -> None:
+    """Requests that are handed over for whole files are refused for broken ones."""
     for name, refused in (("cut.jp2", True), ("nonsense.jp2", False), ("none.jp2", False)):
-        path, _, query = question.format(name=name).partition("?")
+        path, _, query = target.format(name=name).partition("?")
         answer = falcon.testing.simulate_get(app, f"/iiif/3/{path}", query_string=query, headers={BEHIND: "nginx"})
         assert ("x-accel-redirect" in answer.headers) != refused, name
         assert (answer.status_code == 500) == refused
 
 
 @pytest.mark.parametrize("setting, refused", [({"hand_over": "images"}, True), ({"guarded": "by a script"}, False)])
-def test_settings_that_hand_all_over_do_not_spare_a_look(
+def test_settings_that_hand_over_do_not_prevent_the_check(
     tmp_path: Path, setting: dict[str, str], *, refused: bool
 ) -> None:
-    """What Cantaloupe must answer by its settings is looked at too; guarded images are not."""
+    """Images are checked even if settings hand every request over; guarded images are not."""
     (tmp_path / "cut.jp2").write_bytes((IMAGES / "tiled_512.jp2").read_bytes()[:70])
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("SIDECAR_FILESYSTEM_ROOT", str(tmp_path))

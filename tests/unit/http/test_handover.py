@@ -1,4 +1,4 @@
-"""Handing over, three ways: through nginx, streamed from a Cantaloupe on the loopback, told by the sidecar itself."""
+"""Handing over, in three ways: through nginx, streamed from a Cantaloupe, explained by the sidecar itself."""
 
 from __future__ import annotations
 
@@ -23,19 +23,19 @@ ELSEWHERE: Final = "/iiif/3/a%2Fb%3Fc.tif/full/max/0/default.webp?a=1&b=%20x"
 
 @dataclass
 class StandIn:
-    """A Cantaloupe that answers as it is told and keeps what it was asked."""
+    """A Cantaloupe that answers as it is set to, and keeps the requests."""
 
     status: int = 200
     headers: dict[str, str] = field(default_factory=dict)
     body: bytes = b"picture"
     promised: int | None = None
-    """Content-Length, where it is not that of the body."""
+    """The Content-Length, if it is not that of the body."""
     asked: list[tuple[str, str, dict[str, str], bytes]] = field(default_factory=list)
     connections: set[Any] = field(default_factory=set)
     url: str = ""
 
     def answer(self, handler: BaseHTTPRequestHandler) -> None:
-        """Keep the request and answer it."""
+        """Keep a request and answer it."""
         length = int(handler.headers.get("Content-Length", 0))
         self.asked.append((handler.command, handler.path, dict(handler.headers.items()), handler.rfile.read(length)))
         self.connections.add(handler.client_address)
@@ -91,14 +91,14 @@ def pool() -> Iterator[NativePool]:
 
 @pytest.fixture
 def sidecar(pool: NativePool) -> Callable[[str], Wsgi]:
-    """Make a sidecar without plugins, so that every request is elsewhere."""
+    """Make a sidecar without plugins, so that every request is handed over."""
     return lambda url: create_app(Config.of(Settings(cantaloupe_url=url)), Registry((), (), {}), pool)
 
 
 def ask(
     app: Wsgi, target: str = ELSEWHERE, method: str = "GET", body: bytes | None = None, **headers: str
 ) -> falcon.testing.Result:
-    """Ask the sidecar, the target as it would stand on the request line."""
+    """Send a request to the sidecar, with the target as it stands on the request line."""
     named = {name.replace("_", "-"): value for name, value in headers.items()}
     query = target.partition("?")[2]
     return falcon.testing.simulate_request(
@@ -108,7 +108,7 @@ def ask(
 
 @pytest.mark.parametrize("method", ["GET", "HEAD", "POST", "DELETE", "OPTIONS"])
 def test_nginx_is_told_to_ask_cantaloupe(sidecar: Callable[[str], Wsgi], method: str) -> None:
-    """Behind nginx every method becomes an empty answer that names the location; no Cantaloupe is asked from here."""
+    """Behind nginx the response to every method is empty and names the location; the sidecar asks no Cantaloupe."""
     answer = ask(sidecar("http://127.0.0.1:9"), method=method, X_Sidecar_Handover="nginx")
     assert (answer.status_code, answer.content) == (200, b"")
     assert answer.headers["x-accel-redirect"] == "@cantaloupe"
@@ -116,7 +116,7 @@ def test_nginx_is_told_to_ask_cantaloupe(sidecar: Callable[[str], Wsgi], method:
 
 
 def test_answer_is_streamed_as_it_came(sidecar: Callable[[str], Wsgi], stand_in: StandIn) -> None:
-    """Status, headers and bytes are those of Cantaloupe, and the target it sees is the one that came, `%2F` and all."""
+    """Status, headers and bytes are those of Cantaloupe, and it receives the target as it came, `%2F` included."""
     stand_in.status = 403
     stand_in.headers = {"Content-Type": "text/x-odd", "X-Powered-By": "Cantaloupe", "Cache-Control": "no-cache"}
     stand_in.body = bytes(range(256)) * 1000
@@ -128,7 +128,7 @@ def test_answer_is_streamed_as_it_came(sidecar: Callable[[str], Wsgi], stand_in:
 
 
 def test_encoded_answers_stay_encoded(sidecar: Callable[[str], Wsgi], stand_in: StandIn) -> None:
-    """What Cantaloupe compressed goes on compressed."""
+    """A response that Cantaloupe compressed stays compressed."""
     stand_in.headers, stand_in.body = {"Content-Encoding": "gzip"}, b"\x1f\x8b not really"
     answer = ask(sidecar(stand_in.url), Accept_Encoding="gzip")
     assert (answer.content, answer.headers["content-encoding"]) == (stand_in.body, "gzip")
@@ -188,7 +188,7 @@ def test_connection_is_kept(sidecar: Callable[[str], Wsgi], stand_in: StandIn) -
 
 
 def test_body_never_read(sidecar: Callable[[str], Wsgi], stand_in: StandIn) -> None:
-    """A client that leaves before the first byte costs the connection and nothing else: the next answer is its own."""
+    """If a client leaves before the first byte, the next response is not mixed up with its own."""
     stand_in.body = b"first" * 100_000
     app = sidecar(stand_in.url)
     environ = falcon.testing.create_environ("/")
@@ -201,7 +201,7 @@ def test_body_never_read(sidecar: Callable[[str], Wsgi], stand_in: StandIn) -> N
 
 @pytest.mark.parametrize("sent", [0, 10, 200_000])
 def test_truncated_answer_breaks_off(sidecar: Callable[[str], Wsgi], stand_in: StandIn, sent: int) -> None:
-    """Where Cantaloupe breaks off, the answer is never ended as if it were whole."""
+    """If Cantaloupe breaks off, the response is never ended as if it were whole."""
     stand_in.body, stand_in.promised = bytes(sent), 300_000
     environ = falcon.testing.create_environ("/")
     environ["RAW_URI"] = ELSEWHERE
@@ -226,7 +226,7 @@ def test_request_bodies_go_along(sidecar: Callable[[str], Wsgi], stand_in: Stand
 
 
 def test_path_of_the_setting_comes_first(sidecar: Callable[[str], Wsgi], stand_in: StandIn) -> None:
-    """A Cantaloupe below a path is asked there."""
+    """A Cantaloupe below a path receives requests there."""
     ask(sidecar(stand_in.url + "/images/"))
     assert stand_in.asked[0][1] == "/images" + ELSEWHERE
 
@@ -238,7 +238,7 @@ def test_absolute_form_is_asked_as_a_path(sidecar: Callable[[str], Wsgi], stand_
 
 
 def test_loop_is_seen(sidecar: Callable[[str], Wsgi], stand_in: StandIn) -> None:
-    """A Cantaloupe that is the sidecar itself is told by Via: one hop, then 502."""
+    """A Cantaloupe that is the sidecar itself is recognized by Via: one hop, then 502."""
     app = sidecar(stand_in.url)
     ask(app)
     via = {name.lower(): value for name, value in stand_in.asked[0][2].items()}["via"]
@@ -248,7 +248,7 @@ def test_loop_is_seen(sidecar: Callable[[str], Wsgi], stand_in: StandIn) -> None
 
 
 def test_nobody_listens(sidecar: Callable[[str], Wsgi]) -> None:
-    """A Cantaloupe that is down is 502 with a text, and caches are told not to keep it."""
+    """If Cantaloupe is down, the response is a 502 with a text, which is not to be cached."""
     with ThreadingHTTPServer(("127.0.0.1", 0), BaseHTTPRequestHandler) as closed:
         port = closed.server_port
     answer = ask(sidecar(f"http://127.0.0.1:{port}"))
@@ -257,7 +257,7 @@ def test_nobody_listens(sidecar: Callable[[str], Wsgi]) -> None:
 
 
 def test_explained_without_cantaloupe(sidecar: Callable[[str], Wsgi]) -> None:
-    """With neither, the sidecar says what was wrong."""
+    """With neither, the response says what was wrong with the request."""
     answer = ask(sidecar(""))
     assert answer.status_code == 415
     assert len(answer.text) > 20

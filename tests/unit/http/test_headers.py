@@ -30,7 +30,7 @@ Ask = Callable[..., falcon.testing.Result]
 
 @pytest.fixture(scope="module")
 def ask() -> Iterator[Ask]:
-    """Ask a sidecar that has one image."""
+    """Yield a function that sends a request to a sidecar with one image."""
     native = NativePool(1)
     source = MemorySource({"x.gradient": MemoryBlob("x.gradient", gradient(200, 100), MODIFIED)})
     registry = Registry([source], [GradientDecoder()], {"raw": RawEncoderFactory()})
@@ -89,7 +89,7 @@ def test_not_modified_says_what_the_answer_would_have(ask: Ask, path: str) -> No
     "last", ["900,900,1,1/max/0/default.raw", "full/max/45/default.raw", "full/^900,/0/default.raw"]
 )
 def test_conditions_do_not_hide_refusals(ask: Ask, last: str) -> None:
-    """Conditions are ignored where the answer without them would not be a 200 (RFC 9110 §13.2.1)."""
+    """Conditions are ignored if the response without them would not be a 200 (RFC 9110 §13.2.1)."""
     path = f"/iiif/3/x.gradient/{last}"
     plain = ask(path).status_code
     assert plain >= 400
@@ -97,7 +97,7 @@ def test_conditions_do_not_hide_refusals(ask: Ask, last: str) -> None:
 
 
 def test_etags_are_strong_and_tell_answers_apart(ask: Ask) -> None:
-    """Each picture of an image has an ETag of its own, the same whenever it is asked for."""
+    """Each picture of an image has an ETag of its own, the same for every request."""
     paths = [TILE, TILE.replace("64,64/max", "64,64/32,"), TILE.replace("/0/default", "/90/default")]
     tags = [ask(path).headers["etag"] for path in paths * 2]
     assert len(set(tags)) == 3
@@ -110,7 +110,7 @@ parts = st.lists(st.text(max_size=5), min_size=1, max_size=4)
 
 @given(one=parts, other=parts)
 def test_etags_of_different_parts_differ(one: list[str], other: list[str]) -> None:
-    """However parts are divided, only the same parts in the same order have the same ETag; any text will do."""
+    """Only the same parts in the same order have the same ETag, whatever the texts and their division."""
     blob = MemoryBlob("x", b"")
     assert (etag(blob, *one) == etag(blob, *other)) == (one == other)
 
@@ -130,7 +130,7 @@ def test_etags_of_different_parts_differ(one: list[str], other: list[str]) -> No
     ],
 )
 def test_disposition(ask: Ask, asked: str, expected: str | None) -> None:
-    """The two types of RFC 6266 with a plain file name are passed on, anything else is left out."""
+    """The two types of RFC 6266 with a plain file name are sent, anything else is left out."""
     query = falcon.uri.encode_value(asked)
     answer = ask(query=f"response-content-disposition={query}")
     assert answer.status_code == 200

@@ -1,4 +1,4 @@
-"""Drop-in: each of the requests that a real Cantaloupe answered is handed over or answered alike.
+"""Drop-in: each request that a real Cantaloupe answered is handed over or answered alike.
 
 `tests/data/cantaloupe/requests.json` holds 347 requests and what was answered. Images are compared decoded.
 """
@@ -63,23 +63,23 @@ DIFFERENT: Final = (
 
 @dataclass(frozen=True)
 class Answer:
-    """What came back."""
+    """A response."""
 
     status: int
     headers: Mapping[str, str]
     body: bytes
     reason: str
-    """Why it was handed over."""
+    """Why the request was handed over."""
 
     @property
     def handed_over(self) -> bool:
-        """Whether nginx would ask Cantaloupe."""
+        """Whether nginx would send the request to Cantaloupe."""
         return "x-accel-redirect" in self.headers
 
 
 @dataclass
 class Tally:
-    """What became of the requests, printed in the end."""
+    """The results of the requests, printed in the end."""
 
     counts: Counter[str] = field(default_factory=Counter)
     worst: dict[str, tuple[float, str]] = field(default_factory=dict)
@@ -90,7 +90,7 @@ TALLY: Final = Tally()
 
 @pytest.fixture(scope="module")
 def app(tmp_path_factory: pytest.TempPathFactory, request: pytest.FixtureRequest) -> Iterator[Wsgi]:
-    """The sidecar over the recorded Cantaloupe's images, set up as that was."""
+    """Yield the sidecar over the recorded Cantaloupe's images, set up as that was."""
     root = tmp_path_factory.mktemp("images")
     for image in (DATA / "images").iterdir():
         copyfile(image, root / image.name)
@@ -109,13 +109,13 @@ def app(tmp_path_factory: pytest.TempPathFactory, request: pytest.FixtureRequest
 
 
 def tell(config: pytest.Config, line: str) -> None:
-    """Print a line whether or not tests' output is shown."""
+    """Print a line even if tests' output is captured."""
     with config.pluginmanager.getplugin("capturemanager").global_and_fixture_disabled():
         print(f"\nrecordings: {line}", end="")  # noqa: T201
 
 
 def ask(app: Wsgi, recorded: Mapping[str, Any], *, behind: bool = True) -> Answer:
-    """Ask the sidecar what was asked of Cantaloupe, as our nginx site would."""
+    """Send a request to the sidecar that Cantaloupe was sent, as our nginx site would."""
     query = recorded["path"].partition("?")[2]
     headers = {"Host": HOST, **recorded["request_headers"]} | ({BEHIND: "nginx"} if behind else {})
     environ = falcon.testing.create_environ(
@@ -134,14 +134,14 @@ def ask(app: Wsgi, recorded: Mapping[str, Any], *, behind: bool = True) -> Answe
 
 
 def name(recorded: Mapping[str, Any]) -> str:
-    """For the test's id."""
+    """Return the test's id."""
     extra = ",".join(f"{key}={value}" for key, value in recorded["request_headers"].items())
     return f"{recorded['method']} {recorded['path']} {extra}".strip()
 
 
 @pytest.mark.parametrize("recorded", RECORDED, ids=name)
 def test_handed_over_or_alike(app: Wsgi, recorded: dict[str, Any]) -> None:
-    """The sidecar gives the request to Cantaloupe, or the same status, headers, info.json and picture."""
+    """The request is handed over, or the response has the same status, headers, info.json and picture."""
     answer = ask(app, recorded)
     if answer.handed_over:
         assert not must_take(recorded)
@@ -161,14 +161,14 @@ def test_handed_over_or_alike(app: Wsgi, recorded: dict[str, Any]) -> None:
 
 
 def must_take(recorded: Mapping[str, Any]) -> bool:
-    """Whether it is a picture that the sidecar promises to answer."""
+    """Report whether it is a picture that the sidecar promises to answer."""
     return recorded["status"] == 200 and bool(
         re.search(r"/!?(0|90|180|270)(\.0)?/(default|color|gray|bitonal)\.(jpg|png)(\?|$)", recorded["path"])
     )
 
 
 def compare_headers(answer: Answer, recorded: Mapping[str, Any]) -> None:
-    """All recorded headers, but for the canonical link where Cantaloupe takes the image's ratio for the region's."""
+    """Compare recorded headers, but for links in which Cantaloupe takes the image's ratio for the region's."""
     expected = {key.lower(): filled(value) for key, value in recorded["headers"].items()}
     link = expected.pop("link", None)
     got = {key: answer.headers.get(key) for key in expected}
@@ -179,7 +179,7 @@ def compare_headers(answer: Answer, recorded: Mapping[str, Any]) -> None:
 
 
 def compare_pictures(answer: Answer, recorded: Mapping[str, Any]) -> None:
-    """Same size, and within the limit of its class."""
+    """Check that pictures have the same size and differ no more than their class may."""
     expected = Image.open(DATA / "cantaloupe" / "bodies" / Path(recorded["body_file"]).name)
     got = Image.open(io.BytesIO(answer.body))
     assert got.size == expected.size
@@ -192,7 +192,7 @@ def compare_pictures(answer: Answer, recorded: Mapping[str, Any]) -> None:
 
 
 def picture_class(path: str, picture: Image.Image) -> str:
-    """How far an answer may be off depends on what was done to it."""
+    """Return the class of a picture, which limits by how much it may differ."""
     if "bitonal" in path:
         return "jpg bitonal"
     if "gray." in path:
@@ -205,18 +205,18 @@ def picture_class(path: str, picture: Image.Image) -> str:
 
 
 def pixels(picture: Image.Image) -> NDArray[np.float64]:
-    """As RGB numbers."""
+    """Return a picture as RGB numbers."""
     return np.asarray(picture.convert("RGB"), np.float64)
 
 
 def filled(value: Any) -> Any:
-    """A recorded value with the base URI in its place."""
+    """Return a recorded value with the base URI filled in."""
     return json.loads(json.dumps(value).replace("{base}", f"http://{HOST}"))
 
 
 @pytest.mark.parametrize("recorded", [r for r in RECORDED if 400 <= r["status"] < 500], ids=name)
 def test_refusals_without_a_cantaloupe(app: Wsgi, recorded: dict[str, Any]) -> None:
-    """With no Cantaloupe behind, what it refuses is refused with the same status and a text that says why."""
+    """Without a Cantaloupe, what it refuses is refused with the same status and a text that says why."""
     answer = ask(app, recorded, behind=False)
     assert answer.status == recorded["status"]
     if recorded["method"] != "HEAD":

@@ -202,14 +202,14 @@ def test_max_of_a_line_is_within_the_largest_area_or_nothing(image: Size, max_pi
 
 
 def test_max_of_a_region_is_held_to_the_largest_scale() -> None:
-    """A region within the largest area is not given at a scale above the limit, though the whole image would fit."""
+    """A region within the largest area is refused at a scale above the limit."""
     assert geometry(2, "full/max", max_scale=0.5, max_pixels=270_000).size == Size(600, 450)
     with pytest.raises(Forbidden, match=r"^size: scales above 50%"):
         geometry(2, "0,0,10,10/max", max_scale=0.5, max_pixels=270_000)
 
 
 def test_caret_max_fills_the_largest_area_where_scales_are_not_limited() -> None:
-    """Version 3: `^max` enlarges up to the largest area, and up to the largest scale where there is one."""
+    """Version 3: `^max` enlarges up to the largest area, and up to the largest scale if there is one."""
     assert geometry(3, "0,0,100,50/^max", max_scale=0, max_pixels=20_000).size == Size(200, 100)
     assert geometry(3, "0,0,100,50/^max", max_scale=1.5, max_pixels=20_000).size == Size(150, 75)
     assert geometry(3, "full/^max", max_scale=2, max_pixels=3_100_000).size == Size(2032, 1524)
@@ -241,14 +241,14 @@ def test_only_listed_sizes_where_restricted(version: int) -> None:
     ],
 )
 def test_scale_constraints(version: int, path: str, region: Rect, size: Size) -> None:
-    """An image with a constraint of 1:2 is asked for as if it were half as large."""
+    """An image with a constraint of 1:2 is answered as if it were half as large."""
     found = geometry(version, path, constraint=HALF)
     assert (found.region, found.size) == (region, size)
 
 
 @pytest.mark.parametrize("path", ["full/1100,", "full/pct:101", "full/1100,10", "full/^max"])
 def test_nothing_above_the_scale_constraint(path: str) -> None:
-    """Sizes above the constrained image are 403, whatever `max_scale` says."""
+    """Sizes above the constrained image are a 403, whatever `max_scale` is."""
     with pytest.raises(Forbidden, match="scale constraint"):
         geometry(3 if "^" in path else 2, path, constraint=HALF, max_scale=2)
 
@@ -259,7 +259,7 @@ ORIENTATIONS = st.builds(Orientation, st.booleans(), st.integers(0, 3))
 @LAW
 @given(ORIENTATIONS)
 def test_four_turns_and_two_mirrors_are_none(orientation: Orientation) -> None:
-    """Turning four times or mirroring twice gives the picture back."""
+    """Turning four times or mirroring twice makes the same picture again."""
     turned, mirrored = orientation, orientation
     for _ in range(4):
         turned = turned.then(Orientation(quarter_turns=1))
@@ -335,7 +335,7 @@ CONSTRAINTS = st.one_of(st.just(Fraction(1)), st.builds(Fraction, st.integers(1,
 def test_regions_stay_inside_and_answers_are_never_empty(
     path: tuple[int, str], image: Size, max_scale: float, max_pixels: int, constraint: Fraction
 ) -> None:
-    """Whatever is asked of whatever image: an error of ours, or a region within the image and at least one pixel."""
+    """Any request for any image is an error of ours, or a region within the image and at least one pixel."""
     try:
         found = geometry(*path, image, max_scale=max_scale, max_pixels=max_pixels, constraint=constraint)
     except (BadRequest, Forbidden):
@@ -354,7 +354,7 @@ def test_regions_stay_inside_and_answers_are_never_empty(
 def test_the_canonical_path_asks_for_the_same_and_is_its_own_canonical(
     path: tuple[int, str], image: Size, rotation: str
 ) -> None:
-    """Asking for the canonical path gives the same geometry, and leads to no other path."""
+    """The canonical path has the same geometry, and is its own canonical path."""
     version, text = path
     try:
         asked = request(version, f"{text}/{rotation}/color.png")

@@ -163,7 +163,7 @@ def test_public_uri(headers: dict[str, str], root: str) -> None:
 
 
 def test_base_uri_goes_before_all_headers() -> None:
-    """Where `base_uri` is set, headers only say the identifier."""
+    """If `base_uri` is set, headers only change the identifier."""
     headers = {"Host": "x", "X-Forwarded-Host": "y", "X-Forwarded-ID": "an%2Fid"}
     assert public_uri(3, "a", headers, base_uri="https://example.org/p/") == "https://example.org/p/iiif/3/an%2Fid"
 

@@ -84,7 +84,7 @@ def test_a_size_that_rounding_makes_too_large_is_not_listed() -> None:
     ],
 )
 def test_max_area(service: Profile, area: int, in_2: int | None) -> None:
-    """The largest area: the smaller of `max_pixels` and the image's times `max_scale`; absent where unlimited."""
+    """The largest area is the smaller of `max_pixels` and the image's times `max_scale`; absent if unlimited."""
     assert max_area(constrained(IMAGE, Fraction(1)), service) == area
     assert written(3, IMAGE, service).get("maxArea", 0) == area
     assert written(2, IMAGE, service)["profile"][1].get("maxArea") == in_2
@@ -127,7 +127,7 @@ def test_a_scale_constraint_makes_a_smaller_image() -> None:
 
 @pytest.mark.parametrize("max_scale,upscaling", [(1, False), (0.5, False), (1.1, True), (0, True)])
 def test_upscaling_is_a_feature_where_it_is_allowed(max_scale: float, upscaling: bool) -> None:  # noqa: FBT001  # a parameter of the test
-    """Each version says in its own word whether more than the image's size can be had."""
+    """Each version has its own word for sizes above the image's."""
     service = Profile(max_scale=max_scale)
     assert ("sizeAboveFull" in written(2, IMAGE, service)["profile"][1]["supports"]) is upscaling
     assert ("sizeUpscaling" in written(3, IMAGE, service)["extraFeatures"]) is upscaling
@@ -169,7 +169,7 @@ def ask(version: int, region: str, size: str, image: Size, service: Profile, con
 @LAW
 @given(st.sampled_from(BOTH), IMAGES, SERVICES, CONSTRAINTS)
 def test_every_declared_size_is_answered(version: int, image: Size, service: Profile, constraint: Fraction) -> None:
-    """Asking for a size that info.json lists gives that size, whatever the limits are."""
+    """A size that info.json lists is answered in that size, whatever the limits are."""
     assume(min(constrained(image, constraint)) >= 1)
     listed = sizes(image, service, constraint)
     for size in cast("list[dict[str, int]]", written(version, image, service, constraint)["sizes"]):

@@ -191,7 +191,7 @@ NO_ROTATIONS = (
 
 
 def read(version: int = 2, **parts: str) -> Parameters:
-    """A request that is right but for the parts given."""
+    """Parse a request that is right but for some parts."""
     whole = {"region": "full", "size": "max", "rotation": "0", "quality_format": "default.jpg", **parts}
     return parse(version, **whole, formats=FORMATS)
 
@@ -280,7 +280,7 @@ def test_what_is_no_quality_or_format(text: str, error: type[SidecarError]) -> N
 
 
 def test_wrong_grammar_goes_before_what_is_not_made_here() -> None:
-    """A request that is wrong is told so, even where another part of it would only be unsupported."""
+    """A wrong part is reported as wrong, even if another part is only unsupported."""
     with pytest.raises(BadRequest, match=r"^size: "):
         read(size="abc", rotation="45", quality_format="default.tif")
 

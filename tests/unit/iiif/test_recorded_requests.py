@@ -97,7 +97,7 @@ def headers_of(recording: dict[str, Any]) -> dict[str, str]:
 
 
 def answer(recording: dict[str, Any]) -> tuple[Parameters, Geometry, Fraction]:
-    """What the request is to us. Raises what we say instead."""
+    """Return the request as the sidecar reads it. Raises as reading it does."""
     version, segment, *rest = segments(recording)
     identifier = decode(segment)
     region, size, rotation, last = map(unquote, rest)

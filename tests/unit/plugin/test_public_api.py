@@ -1,4 +1,4 @@
-"""The border for plugins: what is public, and that all of it says what it is."""
+"""The public API for plugins: its names, and that each of them is described."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ def test_exactly_these_names_are_public(module: ModuleType) -> None:
 
 
 def test_every_public_class_and_method_is_described() -> None:
-    """Each public class, method and function of the API has a docstring that says more than a few words."""
+    """Each public class, method and function of the API has a docstring of more than a few words."""
     undescribed = []
     for name in plugin.__all__:
         value = getattr(plugin, name)

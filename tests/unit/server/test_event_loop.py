@@ -55,7 +55,7 @@ def interpreter() -> Iterator[None]:
 
 @pytest.mark.usefixtures("interpreter")
 def test_the_interpreter_is_tuned() -> None:
-    """What is loaded is out of the collector's sight, and threads are asked for the GIL within a millisecond."""
+    """Loaded objects are frozen for the collector, and threads release the GIL within a millisecond."""
     tune_interpreter()
     assert gc.get_freeze_count() > 1000
     assert sys.getswitchinterval() < 0.001

@@ -1,4 +1,4 @@
-"""What leaves for the client together, and when connections end: as gunicorn's own Response and parser have it."""
+"""What is sent to the client together, and when connections end, with gunicorn's own Response and parser."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from sidecar.server.gunicorn_worker import Joined, Worker
 
 
 class Wire:
-    """The sending side of a connection, which keeps every piece."""
+    """The sending side of a connection, which keeps each piece that is sent."""
 
     def __init__(self) -> None:
         self.sent: list[bytes] = []
@@ -39,7 +39,7 @@ class Wire:
 
 
 def answered(wire: Wire, chunks: Sequence[bytes], length: int | None = None, status: str = "200 OK") -> Joined:
-    """An answer as gunicorn sends it; `length`: as announced, None for chunks."""
+    """Send a response as gunicorn does; `length`: as announced, None for chunks."""
     connection = Joined(wire)  # type: ignore[arg-type]  # as much of a socket as is needed
     request = SimpleNamespace(method="GET", version=(1, 1), should_close=lambda: False)
     response = Response(request, connection, Config())
@@ -71,7 +71,7 @@ def test_chunks_follow_as_they_are_made() -> None:
 
 @pytest.mark.parametrize("status, length", [("304 Not Modified", None), ("200 OK", 0)])
 def test_an_answer_without_a_body_is_not_kept(status: str, length: int | None) -> None:
-    """It leaves when it is over, once."""
+    """A response without a body is sent when it is over, once."""
     wire = Wire()
     answered(wire, [], length, status).flush()
     (head,) = wire.sent
@@ -79,7 +79,7 @@ def test_an_answer_without_a_body_is_not_kept(status: str, length: int | None) -
 
 
 def test_a_failed_answer_sends_nothing_that_was_kept() -> None:
-    """A head whose body could not be made is forgotten, so that who stands in front may still ask another."""
+    """A head whose body could not be made is not sent, so that nginx may still ask Cantaloupe."""
     wire = Wire()
     connection = Joined(wire)  # type: ignore[arg-type]  # as much of a socket as is needed
     connection.sendall(b"HTTP/1.1 200 OK\r\n\r\n")
@@ -89,13 +89,13 @@ def test_a_failed_answer_sends_nothing_that_was_kept() -> None:
 
 
 def test_the_connection_shows_through() -> None:
-    """The core asks for the number of the file, to see whether the client is still there."""
+    """The number of the file is that of the connection, by which the core checks that the client is still there."""
     assert Joined(Wire()).fileno() == 5  # type: ignore[arg-type]  # as much of a socket as is needed
 
 
 @pytest.mark.parametrize("crowded", [True, False])
 def test_a_crowded_worker_lets_connections_go(*, crowded: bool, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Its answers say that the connection ends, so that the next request may reach another; others keep theirs."""
+    """Responses of a crowded worker end the connection, so that the next request may reach another worker."""
     (request,) = RequestParser(Config(), iter([b"GET / HTTP/1.1\r\nHost: here\r\n\r\n"]), ("127.0.0.1", 1))
     closing: list[bool] = []
     monkeypatch.setattr(
@@ -109,7 +109,7 @@ def test_a_crowded_worker_lets_connections_go(*, crowded: bool, monkeypatch: pyt
 
 @pytest.mark.parametrize("failure", [StartError("JPEG: no library"), OSError(ENOSPC, "No space left on device")])
 def test_a_worker_that_cannot_start_is_tried_again(failure: Exception, monkeypatch: pytest.MonkeyPatch) -> None:
-    """It says why and ends with a status that gunicorn does not take for a reason to end altogether."""
+    """The worker logs why, and ends with a status for which gunicorn does not end altogether."""
 
     def fail(_: object) -> None:
         raise failure
