@@ -6,17 +6,19 @@ PLUGINS := $(patsubst %/pyproject.toml,%,$(wildcard plugins/*/pyproject.toml))
 PROJECTS := pyproject.toml $(PLUGINS:%=%/pyproject.toml)
 # With what makes a slide to look at and to test with.
 EDITABLE := $(patsubst plugins/openslide,plugins/openslide[sample],$(PLUGINS))
+# Reproducible builds: the time of the last commit (https://reproducible-builds.org/specs/source-date-epoch/).
+EPOCH := $(shell git log -1 --format=%ct 2>/dev/null || echo 315532800)
 PIP := .venv/bin/python -m pip --disable-pip-version-check
 # Debian keeps nginx where ordinary users do not look.
 export PATH := $(PATH):/usr/sbin:/usr/local/sbin
 export PORT CANTALOUPE BENCH_FILES SOAK_MINUTES
 
-.PHONY: help run test soak load bench lint packages clean
+.PHONY: help run test soak load bench lint wheels wheels-test packages clean
 .DEFAULT_GOAL := help
 
 help: ## List the tasks
 	@echo 'make run [PORT=8080] [CANTALOUPE=http://host:port] [SIDECAR_FILESYSTEM_ROOT=/images] [SIDECAR_…=…]'; echo
-	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-10s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
 run: .venv/.plain ## Start nginx and the sidecar with sample images; Ctrl-C stops both
 	@.venv/bin/python nginx/demo.py
@@ -25,18 +27,30 @@ test: .venv/.dev ## Run all tests, real nginx and gunicorn included (ARGS='-k wo
 	.venv/bin/python -m pytest $(ARGS)
 
 soak: .venv/.dev ## Watch memory under mixed load, drawn in .bench/soak.png (SOAK_MINUTES=10)
-	.venv/bin/python -m tests.chaos.soak
+	.venv/bin/python -m tests.resilience.soak
 
 load: .venv/.dev ## Ask for many whole images of 80 MP at once, against targets (BENCH_FILES=folder)
-	.venv/bin/python -m tests.chaos.load
+	.venv/bin/python -m tests.resilience.load
 
 bench: .venv/.bench ## Measure, compare in one run and draw (ONLY=ac for parts, BENCH_LARGE=1 for a gigapixel too)
-	.venv/bin/python -m tests.bench $(if $(ONLY),--only $(ONLY))
+	.venv/bin/python -m tests.benchmarks $(if $(ONLY),--only $(ONLY))
 
-lint: .venv/.dev ## Check style and types
+lint: .venv/.dev ## Check style, types, the direction of imports, declared dependencies and spelling
 	.venv/bin/ruff check .
 	.venv/bin/ruff format --check .
-	.venv/bin/mypy sidecar plugins tests nginx
+	.venv/bin/mypy sidecar plugins tests nginx examples
+	.venv/bin/lint-imports --no-logo
+	.venv/bin/deptry --no-ansi .
+	@for project in $(PLUGINS); do (cd $$project && ../../.venv/bin/deptry --no-ansi .) || exit 1; done
+	.venv/bin/codespell
+
+wheels: .venv/.dev ## Build the wheels of all distributions in dist/, the same bytes each time
+	rm -rf dist
+	SOURCE_DATE_EPOCH=$(EPOCH) $(PIP) wheel --quiet --no-deps --wheel-dir dist . $(PLUGINS:%=./%)
+	@ls dist
+
+wheels-test: wheels ## Install the wheels elsewhere, serve a picture, and run the examples through their contracts
+	.venv/bin/python -m tests.packaging.wheels dist
 
 packages: ## Install what is needed of the system, or say what it is
 	@.ci/packages $(PYTHON)

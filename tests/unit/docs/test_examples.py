@@ -93,6 +93,15 @@ class TestEncoder(EncoderContract):
     largest_side = TIFF.LARGEST_SIDE
 
 
+@pytest.mark.parametrize(
+    "page, file", [("source", "shelf_source/sidecar_shelf.py"), ("decoder", "netpbm_decoder/sidecar_netpbm.py")]
+)
+def test_the_guide_shows_the_examples(page: str, file: str) -> None:
+    """The Python block of a page of the guide is the module of the example, so that both are what the tests run."""
+    text = (ROOT / "docs/plugins" / f"{page}.md").read_text(encoding="utf-8")
+    assert (ROOT / "examples" / file).read_text(encoding="utf-8") in text
+
+
 def test_examples_register() -> None:
     """Each example is a plugin that registers what its page says."""
     registry = Plugins([SHELF, NETPBM, TIFF], installed=False).load(Config.of(), run_inline)
