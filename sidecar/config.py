@@ -78,6 +78,10 @@ class Settings(Section):
     """The colour behind transparent pixels in formats without alpha."""
     color: Literal["keep", "srgb"] = "keep"
     """Keep embedded ICC profiles in responses, or convert to sRGB."""
+    orientation: Literal["rotations", "all", "stored"] = "rotations"
+    """Which orientations in an image's metadata turn it: `rotations` (EXIF 3, 6 and 8), as Cantaloupe 5, which shows
+    mirrored ones as they are stored; `all` eight, if no Cantaloupe stands behind; `stored`: none, as Cantaloupe 4 for
+    JPEG 2000."""
     memory_bytes: int = Setting(0, ge=0)
     """Bytes that all responses of a worker may take at once; 0: a share of the machine's or the cgroup's memory."""
     request_memory_bytes: int = Setting(320 * 2**20, ge=2**20)

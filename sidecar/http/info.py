@@ -10,6 +10,7 @@ import falcon
 from sidecar.http import conditional, headers
 from sidecar.http.site import Site
 from sidecar.iiif.info import information
+from sidecar.iiif.orientation import orientation_of
 from sidecar.render.etag import etag
 
 
@@ -29,7 +30,9 @@ class InfoResource:
         blob = service.blob(found.name)
         image = service.info(blob)
         uri, profile = site.uri(req, version, identifier), site.profile(req)
-        content = information(version, uri, image.size, image.tile, profile, found.scale)
+        shown = orientation_of(image.orientation).apply
+        tile = shown(image.tile) if image.tile else None
+        content = information(version, uri, shown(image.size), tile, profile, found.scale)
         text = json.dumps(content, ensure_ascii=False, separators=(",", ":"))
         tag = etag(blob, text)
         headers.common(resp, site.settings.cache_control)

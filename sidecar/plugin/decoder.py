@@ -70,7 +70,7 @@ class Level:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ImageInfo:
-    """What an image is."""
+    """What an image is, as it is stored: the core turns what it shows by `orientation`, readers never do."""
 
     size: Size
     channels: int
@@ -81,6 +81,9 @@ class ImageInfo:
     """The size of the file's own tiles at full resolution; None: untiled."""
     icc: bytes | None = field(default=None, repr=False)
     """The ICC profile that describes the pixels as they are written."""
+    orientation: int = 1
+    """How the image is to be shown, as the values 1 to 8 of EXIF's tag Orientation say (TIFF 6.0 page 36). The size,
+    the levels, the tile and the pixels that the reader writes are as stored. 1: as stored."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

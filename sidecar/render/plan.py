@@ -9,6 +9,7 @@ from typing import Final, NamedTuple
 
 from sidecar.errors import TooLarge
 from sidecar.iiif.geometry import Geometry, Orientation
+from sidecar.iiif.orientation import as_stored, orientation_of
 from sidecar.plugin import EncoderFactory, Frame, HidesErrors, ImageInfo, Level, Rect, Size
 from sidecar.render.lookahead import Lookahead
 from sidecar.render.memory_estimate import Output, Work, peak_bytes
@@ -70,22 +71,27 @@ class PlanLimits:
 
 
 def make_plan(geometry: Geometry, quality: str, info: ImageInfo, factory: EncoderFactory, limits: PlanLimits) -> Plan:
-    """Decide how a response is made. Raises TooLarge if it cannot be made within the memory allowed."""
-    index = choose_level(info, geometry.region, geometry.size)
+    """Decide how a response is made. Raises TooLarge if it cannot be made within the memory allowed.
+
+    `geometry` is measured against the image as it is shown; the plan is about pixels as they are stored.
+    """
+    stored = as_stored(geometry, info.size, orientation_of(info.orientation))
+    index = choose_level(info, stored.region, stored.size)
     level = info.levels[index]
-    crop = project(geometry.region, level)
-    turned = geometry.orientation.quarter_turns % 2 == 1
+    crop = project(stored.region, level)
+    turned = stored.orientation.quarter_turns % 2 == 1
     source = crop.size.turned if turned else crop.size
-    target = geometry.size.turned if turned else geometry.size
+    target = geometry.answer
     frame = _frame(target, quality, info, factory)
     frame_sent = replace(frame, icc=None) if limits.srgb else frame
     demands = _ask(factory, frame_sent)
+    # Cantaloupe turns the image upright before it scales, and turns it as requested after that: so lies its shift.
     resample = None if source == target else Resample(source, target, limits.filter, shift(geometry.orientation))
     lookahead = limits.lookahead
     bands = split(
         level,
         crop,
-        geometry.orientation,
+        stored.orientation,
         BandBudget(limits.request_memory, info.channels, lookahead.held, limits.cores),
     )
     output = Output(
@@ -102,7 +108,7 @@ def make_plan(geometry: Geometry, quality: str, info: ImageInfo, factory: Encode
         level=index,
         crop=crop,
         bands=bands,
-        orientation=geometry.orientation,
+        orientation=stored.orientation,
         steps=tuple(output.steps),
         binarize=output.binarize,
         frame=frame_sent,

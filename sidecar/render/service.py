@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from sidecar.config import Extent, Settings
 from sidecar.errors import HandOver, NotFound
@@ -12,6 +12,7 @@ from sidecar.iiif import geometry
 from sidecar.iiif import info as info_json
 from sidecar.iiif.geometry import Geometry
 from sidecar.iiif.info import Profile
+from sidecar.iiif.orientation import HEEDED, orientation_of
 from sidecar.iiif.request import ImageRequest
 from sidecar.limits.access_policy import AccessPolicy
 from sidecar.plugin import Blob, EncoderFactory, ImageInfo, Source
@@ -91,8 +92,9 @@ class ImageService:
         raise NotFound(f"no image has the identifier {name!r}")
 
     def info(self, blob: Blob) -> ImageInfo:
-        """Return what an image is. Raises what opening it raises."""
-        return self.renderer.readers.info(blob)
+        """Return what an image is; its orientation is 1 if it is not heeded. Raises what opening it raises."""
+        image = self.renderer.readers.info(blob)
+        return image if image.orientation in HEEDED[self.settings.orientation] else replace(image, orientation=1)
 
     def refuse_malformed(self, name: str) -> None:
         """Raise Malformed if the image is; return if it is not, is unknown, or cannot be opened for another reason.
@@ -114,16 +116,17 @@ class ImageService:
             settings.min_size,
             settings.hand_over,
         )
-        return (settings.downscale_filter, settings.background_color, settings.color, *limits)
+        return (settings.downscale_filter, settings.background_color, settings.color, settings.orientation, *limits)
 
     def _measure(self, request: ImageRequest, image: ImageInfo) -> Geometry:
         settings, constraint = self.settings, request.identifier.scale
+        shown = orientation_of(image.orientation).apply(image.size)
         measured = geometry.measure(
             request.parameters,
-            image.size,
+            shown,
             max_scale=settings.max_scale,
             max_pixels=settings.max_pixels,
-            sizes=info_json.sizes(image.size, self.profile, constraint) if settings.restrict_to_sizes else None,
+            sizes=info_json.sizes(shown, self.profile, constraint) if settings.restrict_to_sizes else None,
             constraint=constraint,
         )
         region, size = measured.region.size, measured.size

@@ -70,6 +70,7 @@ class DecoderContract(DecoderPixels, DecoderConcurrency, DecoderMemory, DecoderP
         """Levels go from the full size down, and each is as large as its downsample says, give or take a pixel."""
         info = reader.info
         assert info.channels in {1, 2, 3, 4}
+        assert info.orientation in range(1, 9)
         assert info.levels[0].size == info.size
         assert info.levels[0].downsample == 1.0
         for finer, coarser in pairwise(info.levels):
