@@ -12,6 +12,7 @@ from sidecar_jp2.format.boxes import read_container
 from sidecar_jp2.format.header_blocks import BlockCachedBlob
 from sidecar_jp2.format.main_header import MainHeader, read_main_header
 from sidecar_jp2.format.markers import Incomplete, Marker, segments_before
+from sidecar_jp2.format.metadata import read_orientation
 from sidecar_jp2.openjpeg.codec import OpenJpeg
 from sidecar_jp2.reader import Extractor, Jp2Reader, OpenedImage
 
@@ -56,7 +57,8 @@ class Jp2Decoder:
         first = _first_tile_part(head, header)
         extractor = self._extractors(blob, header, container.codestream.stop) if self._extractors else None
         indexed = extractor is not None and first.packet_lengths and is_reducible(header)
-        image = OpenedImage(blob, container.codestream, header, first.levels, color, indexed)
+        orientation = read_orientation(head, container.codestream.start)
+        image = OpenedImage(blob, container.codestream, header, first.levels, color, indexed, orientation)
         return Jp2Reader(image, self._opj, extractor)
 
 

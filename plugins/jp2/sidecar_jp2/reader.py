@@ -74,6 +74,8 @@ class OpenedImage:
     color: ColorModel
     indexed: bool = False
     """Whether the packet index finds the packets of every window, so that windows of remote blobs take few bytes."""
+    orientation: int = 1
+    """How the image is to be shown, see ImageInfo."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -193,4 +195,5 @@ def _info(image: OpenedImage, resolutions: Sequence[Resolution]) -> ImageInfo:
         levels=levels,
         tile=Size(geometry.tile_width, geometry.tile_height) if resolutions[0].tiled else None,
         icc=None if color.space is Space.CMYK else color.icc,
+        orientation=image.orientation,
     )

@@ -7,7 +7,7 @@ import subprocess
 import tempfile
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
@@ -102,6 +102,25 @@ def ftyp(brand: bytes = b"jp2 ") -> bytes:
 def jp2(codestream: bytes, *header: bytes) -> bytes:
     """Return a JP2 file with the given boxes in its jp2h."""
     return SIGNATURE + ftyp() + box(b"jp2h", b"".join(header)) + box(b"jp2c", codestream)
+
+
+def exif(orientation: int, order: Literal["<", ">"] = ">", form: Literal["H", "I"] = "H") -> bytes:
+    """Return EXIF with one tag (TIFF 6.0 section 2), as SHORT or LONG and in either byte order."""
+    name, kind = (b"II" if order == "<" else b"MM"), (3 if form == "H" else 4)
+    entry = struct.pack(f"{order}HHI", 274, kind, 1) + struct.pack(order + form, orientation).ljust(4, b"\0")
+    return name + struct.pack(f"{order}HIH", 42, 8, 1) + entry + bytes(4)
+
+
+def xmp(orientation: str, *, element: bool = False) -> bytes:
+    """Return an XMP packet (ISO 16684-1) with `tiff:Orientation` as an attribute or an element."""
+    attribute, content = f' tiff:Orientation="{orientation}"', f"<tiff:Orientation>{orientation}</tiff:Orientation>"
+    return (
+        '<?xpacket begin="" id="W5M0MpCehiHzreSzNTczkc9d"?><x:xmpmeta xmlns:x="adobe:ns:meta/">'
+        '<rdf:RDF xmlns:rdf="http://www.w3.org/1999/02/22-rdf-syntax-ns#">'
+        '<rdf:Description rdf:about="" xmlns:tiff="http://ns.adobe.com/tiff/1.0/"'
+        f"{'' if element else attribute}>{content if element else ''}</rdf:Description>"
+        '</rdf:RDF></x:xmpmeta><?xpacket end="w"?>'
+    ).encode()
 
 
 def read(reader: ImageReader[Any], blob: Blob, level: int = 0, region: Rect | None = None) -> Pixels:

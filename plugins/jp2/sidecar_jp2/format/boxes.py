@@ -104,10 +104,10 @@ def read_container(blob: BlockCachedBlob) -> Container:
 
 
 def _top(blob: BlockCachedBlob) -> dict[bytes, Box]:
-    walk = _walk(blob, len(SIGNATURE), blob.size)
-    brands = _brands(blob, next(walk, None))
+    boxes = walk(blob, len(SIGNATURE), blob.size)
+    brands = _brands(blob, next(boxes, None))
     found: dict[bytes, Box] = {}
-    for box in walk:
+    for box in boxes:
         if box.kind in COMPOSED:
             raise Unsupported(f"{box.name}: a JPX composition")
         if box.kind == b"jp2c" and b"jp2c" in found:
@@ -130,7 +130,8 @@ def _brands(blob: BlockCachedBlob, box: Box | None) -> set[bytes]:
     return brands
 
 
-def _walk(blob: BlockCachedBlob, at: int, stop: int) -> Iterator[Box]:
+def walk(blob: BlockCachedBlob, at: int, stop: int) -> Iterator[Box]:
+    """Return the boxes between two places. Raises Malformed, Unsupported, SourceError."""
     for _ in range(MAX_BOXES):
         if at >= stop:
             return
@@ -172,7 +173,7 @@ def _contents(blob: BlockCachedBlob, box: Box) -> bytes:
 def _header(blob: BlockCachedBlob, header: Box) -> ColorBoxes:
     found: dict[bytes, bytes] = {}
     specifications: list[bytes] = []
-    for box in _walk(blob, header.start, header.stop):
+    for box in walk(blob, header.start, header.stop):
         if box.kind == b"colr":
             specifications.append(_contents(blob, box))
         elif box.kind in (b"ihdr", b"pclr", b"cmap", b"cdef"):
