@@ -96,7 +96,8 @@ WATCHED: Sequence[Watched] = (
     Watched("redaction.enabled", readings.on, "images", "a delegate script may redact images", guards=True),
     Watched("processor.normalize", readings.on, "images", "pixel values are not normalized"),
     Watched("processor.metadata.preserve", readings.on, "", "of metadata only the colour profile is kept"),
-    Watched("processor.metadata.respect_orientation", readings.on, "images", "images are not turned by their metadata"),
+    Watched("processor.metadata.respect_orientation", readings.present, "", "images are turned as Cantaloupe 5 does, "
+            "which has no such key; Cantaloupe 4 turns no JPEG 2000: set SIDECAR_ORIENTATION=stored beside it"),
     Watched("scale_constraint_suffix.pattern", readings.present, "", "constraints are read in the form of later "
             "versions; an identifier with such a suffix is handed over, for no image has that name"),
 )  # fmt: skip

@@ -262,6 +262,8 @@ def test_what_is_no_opaque_colour_is_left_to_cantaloupe(config: Path, name: str)
             "images",
             "overlays.strategy",
         ),
+        ("processor.metadata.respect_orientation = true", "", "processor.metadata.respect_orientation"),
+        ("processor.metadata.respect_orientation = false", "", "processor.metadata.respect_orientation"),
         ("meta_identifier.transformer = DelegateMetaIdentifierTransformer", "all", "meta_identifier.transformer"),
         ("meta_identifier.transformer = a.b.StandardMetaIdentifierTransformer", "", None),
         ("source.static = HttpSource\nHttpSource.proxy.http.host = proxy", "all", "HttpSource.proxy.http.host"),
