@@ -159,7 +159,9 @@ class NativePool:
 
     def _lower_priority(self) -> None:
         if self._nice and not getattr(self._niced, "done", False):
-            os.setpriority(os.PRIO_PROCESS, threading.get_native_id(), self._nice)
+            thread = threading.get_native_id()
+            # Relative, as nice(1): the whole process may have been given a lower priority already.
+            os.setpriority(os.PRIO_PROCESS, thread, os.getpriority(os.PRIO_PROCESS, thread) + self._nice)
             self._niced.done = True
 
 
