@@ -7,7 +7,7 @@ from typing import Final
 
 from sidecar.plugin import Blob
 
-PIXELS: Final = "2"
+PIXELS: Final = "3"
 """Counts the changes of this code that change the bytes of responses: part of every ETag."""
 
 

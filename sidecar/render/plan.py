@@ -23,6 +23,9 @@ from sidecar.render.tiling import SMALL, Band, BandBudget, split
 
 # A window of more pixels is large even if it cannot be split.
 _LARGE: Final = 4 * SMALL
+_SIDE: Final = 64
+"""Pixels of which one is under 2 %; the side of the usual code block."""
+_FEW: Final = _SIDE**2
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -137,17 +140,35 @@ def _ask(factory: EncoderFactory, frame: Frame) -> _Demands:
 
 
 def choose_level(info: ImageInfo, region: Rect, size: Size) -> int:
-    """Return the coarsest level that still has every pixel wanted.
-
-    One pixel may be missing in each direction: levels of slides are rounded down, and a level four times finer for
-    the sake of one column would cost sixteen times the work.
-    """
+    """Return the coarsest level whose pixels are fine enough for a region at a size."""
+    if size.width >= region.width or size.height >= region.height:
+        return 0
     for index in range(len(info.levels) - 1, 0, -1):
-        have = project(region, info.levels[index])
-        slack = 1 if min(have.width, have.height) > 64 else 0  # noqa: PLR2004  # under 2 % of the side
-        if have.width + slack >= size.width and have.height + slack >= size.height:
+        if _is_fine_enough(info.levels[index], info.size, region, size):
             return index
     return 0
+
+
+def _is_fine_enough(level: Level, image: Size, region: Rect, size: Size) -> bool:
+    """Report whether the pixels of a level are as small as those wanted.
+
+    Measured before any rounding: a region smaller than a pixel of the level would get the average of what surrounds it.
+    """
+    across = _pixels(region.x, region.right, image.width, level.downsample, level.size.width)
+    down = _pixels(region.y, region.bottom, image.height, level.downsample, level.size.height)
+    # A pixel of a level holds something of its neighbours (of JPEG 2000, as far as the wavelet's filter reaches, ITU-T
+    # T.800 F.3.8). In a small part of an image that shows, and a finer level costs little.
+    if region.size != image and across * down <= _FEW:
+        return False
+    # A pixel may be missing in each direction: levels of slides are rounded down, and a level four times finer for the
+    # sake of one column would cost sixteen times the work.
+    slack = 1.0 if min(across, down) > _SIDE else 0.0
+    return across + slack >= size.width and down + slack >= size.height
+
+
+def _pixels(start: int, stop: int, image: int, downsample: float, level: int) -> float:
+    """Return how many pixels of a level there are from start to stop; the last of an image's counts whole."""
+    return max((stop - start) / downsample, level - start / downsample if stop == image else 0.0)
 
 
 def project(region: Rect, level: Level) -> Rect:
