@@ -15,6 +15,14 @@ def matches(req: falcon.Request, tag: str) -> bool:
     return any(str(each) == tag for each in req.if_none_match or () if each != "*")
 
 
+def matches_any(req: falcon.Request) -> bool:
+    """Report whether the client has some version of the response and wants none (`If-None-Match: *`, RFC 9110 §13.1.2).
+
+    Only true of a response that there is: asked once nothing can refuse the request any more.
+    """
+    return bool(req.if_none_match == ["*"])
+
+
 def unmodified(req: falcon.Request, modified: datetime | None) -> bool:
     """Report whether the client's copy is still right by If-Modified-Since; If-None-Match goes before it (§13.2.2)."""
     if modified is None or req.if_none_match is not None or req.get_header("If-Modified-Since") is None:

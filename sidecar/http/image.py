@@ -38,12 +38,17 @@ class ImageResource:
             resp.status = falcon.HTTP_304
             return
         planned = service.plan(found)
-        # RFC 9110 §13.2.1: a date comes after everything that would refuse the request.
-        if conditional.unmodified(req, found.blob.last_modified):
+        uri = self._site.uri(req, version, identifier)
+        # RFC 9110 §13.2.1: `*` and a date come after everything that would refuse the request.
+        if conditional.matches_any(req) or conditional.unmodified(req, found.blob.last_modified):
             resp.status = falcon.HTTP_304
             return
-        self._describe(req, resp, f"{self._site.uri(req, version, identifier)}/", planned)
-        if req.method != "HEAD":
+        self._describe(req, resp, f"{uri}/", planned)
+        if req.method == "HEAD":
+            # Without a body Falcon sends `Content-Length: 0`; the length of GET's is only known once it is encoded, and
+            # none is right as well (RFC 9110 §8.6, §9.3.2).
+            resp.stream = iter(())
+        else:
             self._send(req, resp, planned)
 
     on_head = on_get

@@ -37,7 +37,7 @@ class InfoResource:
         tag = etag(blob, text)
         headers.common(resp, site.settings.cache_control)
         headers.validators(resp, tag, None)
-        if conditional.matches(req, tag):
+        if conditional.matches(req, tag) or conditional.matches_any(req):
             resp.status = falcon.HTTP_304
             return
         resp.content_type = headers.json_type(version, req.get_header("Accept") or "")

@@ -54,6 +54,28 @@ def test_head_is_get_without_the_body(stack: Stack, target: str) -> None:
     assert sorted(head.headers.items()) == sorted(get.headers.items())
 
 
+@pytest.mark.parametrize("alone", [False, True])
+@pytest.mark.parametrize(
+    "target", [TILE, f"{BASE}/full/max/0/default.jpg", f"{BASE}/full/max/0/default.png", f"{BASE}/info.json"]
+)
+def test_head_has_the_length_of_get_or_none(stack: Stack, target: str, alone: bool) -> None:  # noqa: FBT001 - a value of a row
+    """No length but GET's, of small and of large responses, through nginx and without (RFC 9110 §8.6)."""
+    port = stack.sidecar.port if alone else stack.port
+    get, head = ask(port, target), ask(port, target, "HEAD")
+    assert (head.status, head.body) == (200, b"")
+    assert head.headers["Content-Length"] in (None, str(len(get.body)))
+    assert head.headers["Transfer-Encoding"] is None
+
+
+def test_any_version_will_do(stack: Stack) -> None:
+    """`If-None-Match: *` is 304 for what there is, through nginx; the rest is Cantaloupe's as without it."""
+    for target in (TILE, f"{BASE}/full/max/0/default.jpg", f"{BASE}/info.json"):
+        answer = ask(stack.port, target, headers={"If-None-Match": "*"})
+        assert (answer.status, answer.body) == (304, b"")
+    for target in ("/iiif/3/unknown.jp2/info.json", f"{BASE}/5000,0,1,1/max/0/default.jpg"):
+        assert ask(stack.port, target, headers={"If-None-Match": "*"}).text == CANTALOUPE
+
+
 def test_the_base_uri_leads_to_info(stack: Stack) -> None:
     """An identifier alone is answered with 303 and the URL of its info.json."""
     answer = ask(stack.port, BASE)

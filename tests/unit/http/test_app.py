@@ -120,6 +120,15 @@ def test_head_is_get_without_the_body(serve: Callable[..., Served], path: str) -
     assert site.left == NOTHING
 
 
+@pytest.mark.parametrize("path", [TILE, WHOLE, "/iiif/3/small.gradient/info.json", "/iiif/3/no.gradient/info.json"])
+def test_head_has_the_length_of_get_or_none(serve: Callable[..., Served], path: str) -> None:
+    """HEAD says nothing of a picture's length, which only encoding would tell; other lengths are those of GET."""
+    site = serve()
+    head, get = site.ask(path, "HEAD"), site.ask(path)
+    expected = None if path.endswith(".raw") else str(len(get.content))
+    assert head.headers.get("content-length") == expected
+
+
 def test_large_picture_is_streamed_and_everything_comes_back(serve: Callable[..., Served]) -> None:
     """A large response has no length, is whole, and leaves no permit and no lease."""
     site = serve()

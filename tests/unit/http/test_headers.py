@@ -32,7 +32,12 @@ Ask = Callable[..., falcon.testing.Result]
 def ask() -> Iterator[Ask]:
     """Yield a function that sends a request to a sidecar with one image."""
     native = NativePool(1)
-    source = MemorySource({"x.gradient": MemoryBlob("x.gradient", gradient(200, 100), MODIFIED)})
+    source = MemorySource(
+        {
+            "x.gradient": MemoryBlob("x.gradient", gradient(200, 100), MODIFIED),
+            "broken.gradient": MemoryBlob("broken.gradient", b"gradient one two\n", MODIFIED),
+        }
+    )
     registry = Registry([source], [GradientDecoder()], {"raw": RawEncoderFactory()})
     app = create_app(Config.of(Settings()), registry, native)
 
@@ -55,6 +60,8 @@ def ask() -> Iterator[Ask]:
         ('"other"', None, 200),
         ('"other"', AFTER, 200),  # §13.1.3: If-Modified-Since is ignored where If-None-Match is
         ("{tag}", BEFORE, 304),
+        ("*", None, 304),
+        ("*", BEFORE, 304),
         (None, BEFORE, 200),
         (None, THEN, 304),
         (None, AFTER, 304),
@@ -94,6 +101,30 @@ def test_conditions_do_not_hide_refusals(ask: Ask, last: str) -> None:
     plain = ask(path).status_code
     assert plain >= 400
     assert ask(path, If_Modified_Since=AFTER).status_code == plain
+    assert ask(path, If_None_Match="*").status_code == plain
+
+
+@pytest.mark.parametrize(
+    "path, status",
+    [
+        ("/iiif/3/x.gradient/info.json", 304),
+        ("/iiif/3/x.gradient", 303),
+        ("/iiif/3/unknown.gradient/info.json", 404),
+        (TILE.replace("x.gradient", "unknown.gradient"), 404),
+        (TILE.replace("x.gradient", "broken.gradient"), 500),
+        (TILE.replace(".raw", ".jpg"), 501),
+    ],
+)
+def test_any_version_is_one_of_an_image_that_there_is(ask: Ask, path: str, status: int) -> None:
+    """`If-None-Match: *` is 304 if the response without it were a 200, and changes nothing else (RFC 9110 §13.1.2)."""
+    assert ask(path, If_None_Match="*").status_code == status
+
+
+@pytest.mark.parametrize("host", [{}, {"Host": "no host"}])
+def test_any_version_is_refused_with_the_request(ask: Ask, host: dict[str, str]) -> None:
+    """A request whose Host is none is 400, whatever its conditions."""
+    answer = ask(If_None_Match="*", **host)
+    assert answer.status_code == (400 if host else 304)
 
 
 def test_etags_are_strong_and_tell_answers_apart(ask: Ask) -> None:
