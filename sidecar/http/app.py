@@ -12,7 +12,7 @@ from sidecar.http.error_responder import ErrorResponder
 from sidecar.http.handover import Handover
 from sidecar.http.image import ImageResource
 from sidecar.http.info import InfoResource, RedirectResource
-from sidecar.http.middleware import Kind, Observed, RawPath, ReadOnly, Timed, Wsgi
+from sidecar.http.middleware import AsciiOnly, Kind, Observed, RawPath, ReadOnly, Timed, Wsgi
 from sidecar.http.readiness import Readiness
 from sidecar.http.site import Site
 from sidecar.observability.metrics import Gauges
@@ -24,7 +24,9 @@ _IMAGE = "/iiif/{version:int(1)}/{identifier}"
 def make_app(service: ImageService, readiness: Readiness, gauges: Gauges) -> Wsgi:
     """Return the WSGI application around an image service."""
     site, settings = Site(service), service.settings
-    app: falcon.App[falcon.Request, falcon.Response] = falcon.App(middleware=[RawPath(), ReadOnly(), Kind()])
+    app: falcon.App[falcon.Request, falcon.Response] = falcon.App(
+        middleware=[RawPath(), ReadOnly(), Kind(), AsciiOnly()]
+    )
     app.req_options.strip_url_path_trailing_slash = False
     routes = {
         _IMAGE: RedirectResource(site),

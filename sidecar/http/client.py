@@ -5,6 +5,7 @@ from __future__ import annotations
 import errno
 import select
 from typing import Final
+from urllib.parse import quote
 
 import falcon
 from gevent.monkey import get_original
@@ -12,6 +13,7 @@ from gevent.monkey import get_original
 from sidecar.errors import ClientGone
 from sidecar.render.renderer import Client
 
+_ASCII: Final = bytes(range(0x80))
 BEHIND: Final = "X-Sidecar-Handover"
 """The request header by which the nginx site says that it stands in front."""
 
@@ -27,8 +29,12 @@ def behind_nginx(req: falcon.Request) -> bool:
 
 
 def raw_target(req: falcon.Request) -> str:
-    """Return path and query as they stood on the request line, if gunicorn keeps that: percent-encoded."""
-    raw = str(req.env.get("RAW_URI", req.relative_uri))
+    """Return path and query as they stood on the request line, if gunicorn keeps that: percent-encoded.
+
+    Bytes above 0x7F, which stand there one character each, are encoded (RFC 3986 §2.1).
+    """
+    came = req.env.get("RAW_URI")
+    raw = quote(req.relative_uri if came is None else str(came).encode("latin-1"), safe=_ASCII)
     # RFC 9112 §3.2.2: the absolute form is for proxies, but must be understood.
     return raw if raw.startswith("/") else "/" + raw.partition("://")[2].partition("/")[2]
 

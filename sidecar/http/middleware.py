@@ -11,7 +11,7 @@ from typing import Any
 
 import falcon
 
-from sidecar.errors import NotAllowed
+from sidecar.errors import BadRequest, NotAllowed
 from sidecar.http.client import raw_target
 from sidecar.limits import deadline
 from sidecar.limits.deadline import Deadline
@@ -50,6 +50,20 @@ class Kind:
     ) -> None:
         """Take the kind from the resource."""
         event_of(req.env).kind = getattr(resource, "kind", "other")
+
+
+class AsciiOnly:
+    """Leaves URLs with bytes outside of ASCII to Cantaloupe, which reads them in a way of its own.
+
+    Once the identifier is known, so that a malformed image is refused here as in any other request.
+    """
+
+    def process_resource(
+        self, req: falcon.Request, _resp: falcon.Response, _resource: object, _params: dict[str, Any]
+    ) -> None:
+        """Raise BadRequest for such a URL (RFC 3986 §2.1)."""
+        if not str(req.env.get("RAW_URI", "")).isascii():
+            raise BadRequest("the URL has bytes outside of ASCII, which belong percent-encoded")
 
 
 class ClosingIterator:

@@ -1,4 +1,4 @@
-"""gunicorn's gevent worker, with three changes.
+"""gunicorn's gevent worker, with five changes.
 
 The head of a response and its first bytes leave together. gunicorn sends the head by itself. If the worker were killed
 just then, nginx would have a head without a body, and could not ask Cantaloupe any more. Sent as one, the kernel has
@@ -8,27 +8,44 @@ A worker that finds a setting or a library wrong, which `sidecar serve` has foun
 it would be a reason to end everything: after a slip in the settings file, the next reload or crash would stop the
 workers that serve, and nothing would come back when the slip is fixed.
 
+Bytes above 0x7F in a URL, which browsers encode and scripts do not, belong percent-encoded (RFC 3986 §2.1). gunicorn
+refuses them, Cantaloupe takes them: such a request must get as far as the handover.
+
+What gunicorn refuses all the same is answered in plain text, as any other refusal, and repeats nothing of the request.
+
 A worker that has more large responses under way than another closes its connections. nginx keeps those it has, and uses
 them again and again; on new ones any worker may take the request.
 """
 
 from __future__ import annotations
 
+import re
 import socket
 import sys
 import time
+from http import HTTPStatus
 from typing import Any, Final
 
-from gunicorn.workers.ggevent import GeventWorker  # type: ignore[import-untyped]  # it has no annotations
+from gunicorn import util  # type: ignore[import-untyped]  # it has no annotations
+from gunicorn.http.message import Request  # type: ignore[import-untyped]  # as above
+from gunicorn.http.parser import RequestParser  # type: ignore[import-untyped]  # as above
+from gunicorn.workers.ggevent import GeventWorker  # type: ignore[import-untyped]  # as above
 
 from sidecar.errors import StartError
 
 _PAUSE: Final = 2.0
 """Seconds until another attempt, which takes a second of a processor."""
+_ABOVE_ASCII: Final = re.compile(rb"[\x80-\xff]")
 
 
 class Worker(GeventWorker):  # type: ignore[misc]  # as above
     """The worker class of sidecar.server.gunicorn_conf."""
+
+    def init_process(self) -> None:
+        """Put the parser and the refusals of this module in gunicorn's place; then what gunicorn does, which serves."""
+        RequestParser.mesg_class = AnyBytes
+        util.write_error = write_error
+        super().init_process()
 
     def load_wsgi(self) -> None:
         """Load the application; if that fails, log why and end after a while, so that the master tries again."""
@@ -48,6 +65,34 @@ class Worker(GeventWorker):  # type: ignore[misc]  # as above
             return super().handle_request(listener_name, req, joined, addr)
         finally:
             joined.flush()
+
+
+class AnyBytes(Request):  # type: ignore[misc]  # as above
+    """A request whose target may have bytes above 0x7F: they stay in `uri`, as they came, one character each."""
+
+    def parse_request_line(self, line_bytes: bytes) -> None:
+        """Parse the line as if those bytes were percent-encoded. Raises what gunicorn's own does."""
+        parts = line_bytes.split(b" ", 2)
+        raw = parts[1] if len(parts) > 1 else b""
+        parts[1:2] = [_ABOVE_ASCII.sub(lambda found: b"%%%02X" % ord(found[0]), raw)]
+        super().parse_request_line(b" ".join(parts))
+        self.uri = raw.decode("latin-1")
+
+
+def write_error(connection: socket.socket, status: int, _reason: str, _message: str) -> None:
+    """Refuse what is no request (RFC 9112 §3, §5, §6), in gunicorn's stead; the log has the message."""
+    reason = HTTPStatus(status).phrase
+    failed = status == HTTPStatus.INTERNAL_SERVER_ERROR
+    problem = "the sidecar failed; its log has the details" if failed else "this is not a request that HTTP/1.1 allows"
+    text = f"{status} {reason}\n\n{problem}\n"
+    head = (
+        f"HTTP/1.1 {status} {reason}",
+        "Connection: close",
+        "Content-Type: text/plain;charset=utf-8",
+        "Cache-Control: no-cache, must-revalidate",
+        f"Content-Length: {len(text)}",
+    )
+    util.write_nonblock(connection, "\r\n".join((*head, "", text)).encode("ascii"))
 
 
 class Joined:

@@ -58,3 +58,14 @@ def test_bodies_of_known_length_go_along(sidecar: Sidecar, cantaloupe: Peer) -> 
     """As they did."""
     assert ask(sidecar.port, "/tasks", "POST", body=LONG).text == "cantaloupe's answer"
     assert cantaloupe.requests[0].body == LONG
+
+
+def test_bytes_above_ascii_go_along(sidecar: Sidecar, cantaloupe: Peer) -> None:
+    """Without nginx they arrive percent-encoded, which means the same (RFC 3986 §2.1); the rest stays as it came."""
+    target = b"/iiif/3/a%2fb_\xc3\xa9.jp2/info.json?a=\xe9&b=%c3"
+    answer = raw(sidecar.port, b"GET " + target + b" HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n")
+    assert answer.endswith(b"cantaloupe's answer")
+    (request,) = cantaloupe.requests
+    assert (
+        request.target.replace("%2f", "%2F").replace("%c3&", "%C3&") == "/iiif/3/a%2Fb_%C3%A9.jp2/info.json?a=%E9&b=%C3"
+    )

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from http import HTTPStatus
+from typing import Final
+
 import pytest
 
 from tests.nginx.conftest import Stack
@@ -49,6 +52,66 @@ def test_no_byte_confuses(stack: Stack) -> None:
         for target in (b"/iiif/3/a" + byte + b"b.jp2/info.json", BASE.encode() + b"/info.json?a=" + byte):
             answer = raw(stack.port, b"GET " + target + b" HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n")
             assert status(answer) in (200, 400, 404), byte
+
+
+@pytest.mark.parametrize("method", [b"GET", b"HEAD"])
+@pytest.mark.parametrize(
+    "target",
+    [
+        b"/iiif/3/bug_\xc3\xa9.jp2/info.json",
+        b"/iiif/3/bug_\xc3\xa9.jp2/full/max/0/default.jpg",
+        b"/iiif/3/sub%20folder%2Fd\xc3\xa9j\xc3\xa0.jp2/info.json",
+        b"/iiif/2/latin_\xe9.jp2/info.json",
+        b"/iiif/3/\xff\xfe.jp2",
+        BASE.encode() + b"/info.json?a=\xc3\xa9",
+    ],
+)
+def test_bytes_above_ascii_are_handed_over(stack: Stack, target: bytes, method: bytes) -> None:
+    """A URL that is not percent-encoded reaches Cantaloupe as it came, whether or not there is such an image."""
+    answer = raw(stack.port, method + b" " + target + b" HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n")
+    assert status(answer) == 200
+    (request,) = stack.cantaloupe.requests
+    assert request.target.encode("latin-1") == target
+    alone = raw(stack.sidecar.port, method + b" " + target + b" HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n")
+    assert status(alone) == 400
+    assert b"text/plain" in alone
+
+
+REFUSED: Final = {
+    "a control": (b"GET /iiif/3/a\x01b.jp2/info.json HTTP/1.1\r\nHost: x\r\n\r\n", 400),
+    "a tab": (b"GET /iiif/3/a\tb.jp2/info.json HTTP/1.1\r\nHost: x\r\n\r\n", 400),
+    "a space": (b"GET /iiif/3/a b.jp2/info.json HTTP/1.1\r\nHost: x\r\n\r\n", 400),
+    "DEL": (b"GET /iiif/3/a\x7fb.jp2/info.json HTTP/1.1\r\nHost: x\r\n\r\n", 400),
+    "NUL": (b"GET /iiif/3/a\0b.jp2/info.json HTTP/1.1\r\nHost: x\r\n\r\n", 400),
+    "a bare line feed": (b"GET /iiif/3/a.jp2/info.json HTTP/1.1\nHost: x\n\n", 400),
+    "no target": (b"GET HTTP/1.1\r\nHost: x\r\n\r\n", 400),
+    "a star": (b"GET * HTTP/1.1\r\nHost: x\r\n\r\n", 400),
+    "an authority": (b"GET x:80 HTTP/1.1\r\nHost: x\r\n\r\n", 400),
+    "a method in small letters": (b"get /iiif/3/a.jp2/info.json HTTP/1.1\r\nHost: x\r\n\r\n", 400),
+    "another version": (b"GET /iiif/3/a.jp2/info.json HTTP/3.0\r\nHost: x\r\n\r\n", 400),
+    "two hosts": (b"GET /iiif/3/a.jp2/info.json HTTP/1.1\r\nHost: x\r\nHost: y\r\n\r\n", 400),
+    "a header without a name": (b"GET /iiif/3/a.jp2/info.json HTTP/1.1\r\nHost: x\r\n: y\r\n\r\n", 400),
+    "a name above ASCII": (b"GET /iiif/3/a.jp2/info.json HTTP/1.1\r\nHost: x\r\nX\xe9: y\r\n\r\n", 400),
+    "a control in a header": (b"GET /iiif/3/a.jp2/info.json HTTP/1.1\r\nHost: x\r\nX: \x01\r\n\r\n", 400),
+    "a folded header": (b"GET /iiif/3/a.jp2/info.json HTTP/1.1\r\nHost: x\r\nX: y\r\n z\r\n\r\n", 400),
+    "an expectation": (b"GET /iiif/3/a.jp2/info.json HTTP/1.1\r\nHost: x\r\nExpect: a-tip\r\n\r\n", 417),
+    "a coding": (b"GET /iiif/3/a.jp2/info.json HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: x\r\n\r\n", 501),
+    "a long URL": (b"GET /iiif/3/" + b"a" * 9000 + b" HTTP/1.1\r\nHost: x\r\n\r\n", 414),
+    "many headers": (b"GET /iiif/3/a.jp2 HTTP/1.1\r\nHost: x\r\n" + b"A: b\r\n" * 300 + b"\r\n", 431),
+}
+"""What gunicorn refuses before the application, and the status. Cantaloupe's Jetty refuses it too, nginx most of it."""
+
+
+@pytest.mark.parametrize("name", REFUSED)
+def test_what_is_no_request_is_refused_in_plain_text(stack: Stack, name: str) -> None:
+    """The sidecar's own refusal: a status, a line of text, no HTML, and nothing of the request."""
+    request, expected = REFUSED[name]
+    answer = raw(stack.sidecar.port, request)
+    assert status(answer) == expected
+    head, _, body = answer.partition(b"\r\n\r\n")
+    assert b"Content-Type: text/plain" in head
+    assert b"Content-Length: %d" % len(body) in head
+    assert body == f"{expected} {HTTPStatus(expected).phrase}\n\nthis is not a request that HTTP/1.1 allows\n".encode()
 
 
 @pytest.mark.parametrize("length", [4000, 8000, 8192, 20000])

@@ -39,6 +39,7 @@ BLOBS: Final = {
     "tall.gradient": MemoryBlob("tall.gradient", gradient(1500, 4000, tile=500), MODIFIED),
     "a/b.gradient": MemoryBlob("a/b.gradient", gradient(50, 40), MODIFIED),
     "broken.gradient": MemoryBlob("broken.gradient", b"gradient one two\n", MODIFIED),
+    "cassé.gradient": MemoryBlob("cassé.gradient", b"gradient one two\n", MODIFIED),
 }
 
 
@@ -242,6 +243,15 @@ def test_escaped_slash_stays_in_the_identifier(serve: Callable[..., Served]) -> 
     assert site.ask("/iiif/3/a/b.gradient/info.json").status_code == 404
 
 
+def test_bytes_above_ascii_do_not_lead_past_the_look_at_the_image(serve: Callable[..., Served]) -> None:
+    """A malformed image is refused behind the nginx site as well, however its identifier is written."""
+    site, behind = serve(), {"X_Sidecar_Handover": "nginx"}
+    for name in ("cassé", "cass\xc3\xa9", "cass%C3%A9"):
+        answer = site.ask(f"/iiif/3/{name}.gradient/info.json", **behind)
+        assert ("x-accel-redirect" in answer.headers) == (name == "cassé")  # which is Latin-1: no such image
+        assert answer.status_code == (200 if name == "cassé" else 500)
+
+
 def test_absolute_form(serve: Callable[..., Served]) -> None:
     """A request target with scheme and host is understood (RFC 9112 §3.2.2)."""
     assert serve().ask(f"http://falconframework.org{TILE}").status_code == 200
@@ -271,6 +281,8 @@ def test_scheme_inside_a_path_does_not_move_its_beginning(serve: Callable[..., S
         ("/iiif/3/broken.gradient/info.json", 500),
         ("/iiif/3/%FF/info.json", 400),
         ("/iiif/3/%zz/info.json", 400),
+        ("/iiif/3/small.gradient/info.json?a=é", 400),
+        ("/iiif/3/s\xc3\xa9.gradient/full/max/0/default.raw", 400),
     ],
 )
 def test_refusals_without_cantaloupe(serve: Callable[..., Served], path: str, status: int) -> None:
