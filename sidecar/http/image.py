@@ -31,7 +31,9 @@ class ImageResource:
         """Answer a request. Raises SidecarError."""
         service = self._site.service
         service.policy.check("images")
-        found = service.find(self._parse(req, version, identifier, path))
+        # One image looks the same whoever answers.
+        opaque = self._site.has_cantaloupe(req)
+        found = service.find(self._parse(req, version, identifier, path), opaque=opaque)
         headers.common(resp, self._site.settings.cache_control)
         headers.validators(resp, found.etag, found.blob.last_modified)
         if conditional.matches(req, found.etag):  # nothing is opened

@@ -44,9 +44,13 @@ class Site:
         scheme = str(req.env.get("wsgi.url_scheme", "http"))
         return public_uri(version, segment, req.headers, base_uri=self.settings.base_uri, scheme=scheme)
 
+    def has_cantaloupe(self, req: falcon.Request) -> bool:
+        """Report whether a Cantaloupe stands behind, which answers what the sidecar does not."""
+        return bool(self.settings.cantaloupe_url) or behind_nginx(req)
+
     def profile(self, req: falcon.Request) -> Profile:
         """Return what info.json offers: what encoders make and, if a Cantaloupe stands behind, what it can do."""
         limits, made = self.service.profile, [*self.service.encoders]
-        if self.settings.cantaloupe_url or behind_nginx(req):
+        if self.has_cantaloupe(req):
             return replace(limits, formats=[*limits.formats, *(each for each in made if each not in limits.formats)])
         return replace(limits, formats=made, arbitrary_rotation=False)

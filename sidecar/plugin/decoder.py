@@ -84,6 +84,9 @@ class ImageInfo:
     orientation: int = 1
     """How the image is to be shown, as the values 1 to 8 of EXIF's tag Orientation say (TIFF 6.0 page 36). The size,
     the levels, the tile and the pixels that the reader writes are as stored. 1: as stored."""
+    alpha_is_optional: bool = False
+    """Whether opacity, the last channel, is left out of responses where a Cantaloupe stands behind the sidecar, since
+    Cantaloupe shows such files without it."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -14,7 +14,7 @@ from sidecar.plugin import EncoderFactory, Frame, HidesErrors, ImageInfo, Level,
 from sidecar.render.lookahead import Lookahead
 from sidecar.render.memory_estimate import Output, Work, peak_bytes
 from sidecar.render.plugin_calls import plugin_call
-from sidecar.render.steps.alpha import Flatten
+from sidecar.render.steps.alpha import DropAlpha, Flatten
 from sidecar.render.steps.color import ToSrgb
 from sidecar.render.steps.resample import Resample, shift
 from sidecar.render.steps.step import Step
@@ -73,11 +73,21 @@ class PlanLimits:
     lookahead: Lookahead = field(default_factory=Lookahead)
 
 
-def make_plan(geometry: Geometry, quality: str, info: ImageInfo, factory: EncoderFactory, limits: PlanLimits) -> Plan:
+def make_plan(
+    geometry: Geometry,
+    quality: str,
+    info: ImageInfo,
+    factory: EncoderFactory,
+    limits: PlanLimits,
+    *,
+    opaque: bool = False,
+) -> Plan:
     """Decide how a response is made. Raises TooLarge if it cannot be made within the memory allowed.
 
-    `geometry` is measured against the image as it is shown; the plan is about pixels as they are stored.
+    `geometry` is measured against the image as it is shown; the plan is about pixels as they are stored. `opaque`:
+    opacity that is optional is left out.
     """
+    opaque = opaque and info.alpha_is_optional and info.channels in (2, 4)
     stored = as_stored(geometry, info.size, orientation_of(info.orientation))
     index = choose_level(info, stored.region, stored.size)
     level = info.levels[index]
@@ -85,7 +95,7 @@ def make_plan(geometry: Geometry, quality: str, info: ImageInfo, factory: Encode
     turned = stored.orientation.quarter_turns % 2 == 1
     source = crop.size.turned if turned else crop.size
     target = geometry.answer
-    frame = _frame(target, quality, info, factory)
+    frame = _frame(target, quality, info, factory, opaque=opaque)
     frame_sent = replace(frame, icc=None) if limits.srgb else frame
     demands = _ask(factory, frame_sent)
     # Cantaloupe turns the image upright before it scales, and turns it as requested after that: so lies its shift.
@@ -100,7 +110,7 @@ def make_plan(geometry: Geometry, quality: str, info: ImageInfo, factory: Encode
     output = Output(
         frame=frame_sent,
         rows=demands.rows,
-        steps=tuple(_steps(resample, quality, info, frame, limits)),
+        steps=tuple(_steps(resample, quality, info, frame, limits, opaque=opaque)),
         binarize=Binarize() if quality == "bitonal" else None,
         encoder_bytes=demands.memory,
     )
@@ -186,9 +196,9 @@ def _span(start: int, stop: int, downsample: float, limit: int) -> tuple[int, in
     return first, max(1, min(ceil(stop / downsample), limit) - first)
 
 
-def _frame(target: Size, quality: str, info: ImageInfo, factory: EncoderFactory) -> Frame:
+def _frame(target: Size, quality: str, info: ImageInfo, factory: EncoderFactory, *, opaque: bool) -> Frame:
     color = 3 if info.channels >= 3 else 1  # noqa: PLR2004
-    alpha = info.channels in (2, 4) and factory.alpha and quality != "bitonal"
+    alpha = info.channels in (2, 4) and factory.alpha and quality != "bitonal" and not opaque
     grayed = quality in ("gray", "bitonal")
     channels = (1 if grayed else color) + alpha
     # An RGB profile does not describe grey pixels (ICC.1 §7.2.8, "data colour space").
@@ -197,15 +207,17 @@ def _frame(target: Size, quality: str, info: ImageInfo, factory: EncoderFactory)
 
 
 def _steps(
-    resample: Resample | None, quality: str, info: ImageInfo, frame: Frame, limits: PlanLimits
+    resample: Resample | None, quality: str, info: ImageInfo, frame: Frame, limits: PlanLimits, *, opaque: bool
 ) -> Iterator[Step]:
+    if opaque:
+        yield DropAlpha()
     if resample:
         yield resample
     if limits.srgb and info.icc is not None:
         yield ToSrgb(info.icc)
     if quality == "gray" and info.channels > 2:  # noqa: PLR2004  # grey stays as it is
         yield ToGray()
-    if info.channels in (2, 4) and not frame.alpha:
+    if info.channels in (2, 4) and not frame.alpha and not opaque:
         yield Flatten(limits.background)
     if quality == "bitonal":
         yield FirstChannel()

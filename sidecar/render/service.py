@@ -31,6 +31,8 @@ class Found:
     blob: Blob
     factory: EncoderFactory
     etag: str
+    opaque: bool
+    """Whether opacity that is optional is left out."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,13 +62,13 @@ class ImageService:
         settings = self.settings
         return Profile(settings.max_scale, settings.max_pixels, settings.min_size, settings.min_tile_size)
 
-    def find(self, request: ImageRequest) -> Found:
-        """Find the image, without opening it. Raises NotFound, SourceError."""
+    def find(self, request: ImageRequest, *, opaque: bool = False) -> Found:
+        """Find the image, without opening it; `opaque` as in `make_plan`. Raises NotFound, SourceError."""
         blob = self.blob(request.identifier.name)
         parameters = request.parameters
         factory = self.encoders[parameters.format]
-        tag = etag(blob, parameters, request.identifier.scale, factory.settings, self._shown)
-        return Found(request, blob, factory, tag)
+        tag = etag(blob, parameters, request.identifier.scale, factory.settings, self._shown, opaque)
+        return Found(request, blob, factory, tag, opaque)
 
     def plan(self, found: Found) -> Planned:
         """Measure the request against the image and plan the response. Called in a greenlet; reads the header once.
@@ -76,7 +78,8 @@ class ImageService:
         image = self.info(found.blob)
         measured = self._measure(found.request, image)
         quality = found.request.parameters.quality
-        return Planned(found, measured, make_plan(measured, quality, image, found.factory, self.limits))
+        made = make_plan(measured, quality, image, found.factory, self.limits, opaque=found.opaque)
+        return Planned(found, measured, made)
 
     def render(self, planned: Planned, client: Client) -> Body:
         """Begin the response and make its first chunk. Raises what fetching, decoding and encoding raise."""

@@ -35,4 +35,11 @@ def register_decoders(config: Config, native: Native) -> Iterable[Decoder]:
     disk = SqliteCache(settings.index_folder, settings.index_disk_bytes) if settings.index_folder else None
     indexes = IndexCache(native, settings.index_memory_bytes, disk)
     codec = OpenJpeg(bind(settings.library))
-    return [Jp2Decoder(codec, alpha=settings.alpha == "keep", extractors=partial(IndexedExtractor, indexes))]
+    return [
+        Jp2Decoder(
+            codec,
+            alpha=settings.alpha != "drop",
+            alpha_is_optional=settings.alpha == "auto",
+            extractors=partial(IndexedExtractor, indexes),
+        )
+    ]

@@ -38,9 +38,17 @@ class Jp2Decoder:
     name = "jp2"
     suffixes: ClassVar[frozenset[str]] = frozenset({"jp2", "j2k", "j2c", "jpc", "jpf", "jpx", "jph", "jhc"})
 
-    def __init__(self, opj: OpenJpeg, *, alpha: bool = True, extractors: ExtractorFactory | None = None) -> None:
+    def __init__(
+        self,
+        opj: OpenJpeg,
+        *,
+        alpha: bool = True,
+        alpha_is_optional: bool = False,
+        extractors: ExtractorFactory | None = None,
+    ) -> None:
         self._opj = opj
         self._alpha = alpha
+        self._alpha_is_optional = alpha_is_optional
         self._extractors = extractors
 
     def recognizes(self, head: bytes) -> bool:
@@ -58,7 +66,9 @@ class Jp2Decoder:
         extractor = self._extractors(blob, header, container.codestream.stop) if self._extractors else None
         indexed = extractor is not None and first.packet_lengths and is_reducible(header)
         orientation = read_orientation(head, container.codestream.start)
-        image = OpenedImage(blob, container.codestream, header, first.levels, color, indexed, orientation)
+        image = OpenedImage(
+            blob, container.codestream, header, first.levels, color, indexed, orientation, self._alpha_is_optional
+        )
         return Jp2Reader(image, self._opj, extractor)
 
 

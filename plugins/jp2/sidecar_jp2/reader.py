@@ -76,6 +76,8 @@ class OpenedImage:
     """Whether the packet index finds the packets of every window, so that windows of remote blobs take few bytes."""
     orientation: int = 1
     """How the image is to be shown, see ImageInfo."""
+    alpha_is_optional: bool = False
+    """See ImageInfo."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -196,4 +198,5 @@ def _info(image: OpenedImage, resolutions: Sequence[Resolution]) -> ImageInfo:
         tile=Size(geometry.tile_width, geometry.tile_height) if resolutions[0].tiled else None,
         icc=None if color.space is Space.CMYK else color.icc,
         orientation=image.orientation,
+        alpha_is_optional=image.alpha_is_optional,
     )

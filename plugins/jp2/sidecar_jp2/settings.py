@@ -19,8 +19,9 @@ class Jp2Settings(Section):
 
     library: str = ""
     """Path of the OpenJPEG library to use; empty: the newer of the system's and the one in Pillow's wheel."""
-    alpha: Literal["keep", "drop"] = "keep"
-    """Whether opacity channels are kept. Cantaloupe's OpenJpegProcessor drops them."""
+    alpha: Literal["auto", "keep", "drop"] = "auto"
+    """Whether opacity channels are kept. `auto`: not if a Cantaloupe stands behind, whose OpenJpegProcessor drops
+    them."""
     index_memory_bytes: int = Setting(32 * 2**20, ge=0)
     """Bytes of packet indexes that a worker keeps in memory; an image of 80 MP takes some 50 to 100 KB."""
     index_folder: Path | None = None

@@ -53,7 +53,6 @@ LIMITS: Final = {
 # Where the sidecar answers otherwise on purpose: the README says so and why.
 DIFFERENT: Final = (
     ("image_offset", "Cantaloupe takes the image offset for pixels: its image is larger and its regions are shifted"),
-    ("rgba.jp2/", "alpha is kept in PNG and shown on the background colour in JPEG; Cantaloupe drops it"),
     ("/360/", "360 degrees are a rotation; Cantaloupe answers 500 in version 2"),
     ("/pct:0,0,101,", "a region beyond the edge is cropped; Cantaloupe answers 500 where it is given in percent"),
     ("palette.jp2/full/100,", "colours are averaged; Cantaloupe averages the numbers of colours"),

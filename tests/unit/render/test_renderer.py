@@ -333,6 +333,25 @@ def between(gray: Pixels, threshold: int) -> float:
     return float(low.size * high.size * (low.mean() - high.mean()) ** 2)
 
 
+@pytest.mark.parametrize("channels", [1, 2, 3, 4])
+@pytest.mark.parametrize("quality", ["default", "gray", "bitonal"])
+@pytest.mark.parametrize("size", [Size(50, 40), Size(23, 17)])
+def test_optional_alpha_is_left_out(channels: int, quality: str, size: Size) -> None:
+    """Scaled or not, the answer is that of the image without its alpha channel; other opacity stays."""
+    reader = Picture(pyramid(50, 40, channels)[:1], Grid(width=16, height=16))
+    colours = Picture([level[:, :, : channels - (channels in (2, 4))] for level in reader.levels], reader.grid)
+    asked = Geometry(Rect(0, 0, 50, 40), size, Orientation(mirror=True, quarter_turns=1))
+    for optional in (True, False):
+        info = replace(reader.info, alpha_is_optional=optional)
+        made = make_plan(asked, quality, info, Raw(), MEANS, opaque=True)
+        assert made.frame.alpha == (channels in (2, 4) and quality != "bitonal" and not optional)
+        if optional:
+            body = pipeline(reader).start(made, Name(), Raw(), Client())
+            shown = np.frombuffer(b"".join(body), np.uint8)
+            body.close()
+            assert np.array_equal(shown, answer(colours, asked, quality).ravel())
+
+
 def test_alpha_is_shown_on_the_background_where_it_cannot_be_kept() -> None:
     """An encoder without alpha gets the pixels mixed with the background; one with alpha gets them as they are."""
     reader = Picture(pyramid(30, 20, 4)[:1], None)

@@ -142,6 +142,15 @@ def test_opacity(keep: bool) -> None:  # noqa: FBT001  # a parameter of the test
     np.testing.assert_array_equal(read(reader, blob), np.stack([value, opacity], -1)[..., : 1 + keep])
 
 
+@pytest.mark.parametrize("optional", [True, False])
+def test_optional_opacity(optional: bool) -> None:  # noqa: FBT001  # a parameter of the test
+    """With the setting `auto` the pixels have their opacity, and the image says that it may be left out."""
+    decoder = Jp2Decoder(DECODER._opj, alpha_is_optional=optional)
+    blob = MemoryBlob("a.jp2", with_header([colr(17), cdef((0, 1, 0), (1, 0, 1))], 2))
+    info = decoder.open(blob).info
+    assert (info.channels, info.alpha_is_optional) == (2, optional)
+
+
 def test_profiles_are_passed_on() -> None:
     """An ICC profile for RGB is passed on, and the pixels are unchanged."""
     blob = MemoryBlob("a.jp2", with_header([profile(SRGB)], 3))
