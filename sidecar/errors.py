@@ -19,6 +19,7 @@
       x SourceChanged    502  the object is no longer the one that the request began with
   + Refusal              the sidecar answers, even if a Cantaloupe stands behind it
     - Malformed          500  the file's structure is broken: decoders hang on such files, so none is asked
+    - BeyondFormat       400  the output format holds no picture as wide or high as the one asked for
     - TooLarge           413  one response would need more memory than the worker may use
     - Overloaded         503  too much is under way; try again later
     - ClientGone         503  the client disconnected
@@ -153,6 +154,13 @@ class Malformed(Refusal):
     """The file's structure is broken. Never handed over: such files make decoders behind the sidecar spin for ever."""
 
     reason = "malformed"
+
+
+class BeyondFormat(Refusal):
+    """The output format holds no picture that wide or high. Cantaloupe would answer 200 with a text in its place."""
+
+    status = 400
+    reason = "beyond-format"
 
 
 class TooLarge(Refusal):

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field, replace
 from math import ceil
 from typing import Final, NamedTuple
 
-from sidecar.errors import TooLarge
+from sidecar.errors import BeyondFormat, TooLarge
 from sidecar.iiif.geometry import Geometry, Orientation
 from sidecar.iiif.orientation import as_stored, orientation_of
 from sidecar.plugin import EncoderFactory, Frame, HidesErrors, ImageInfo, Level, Rect, Size
@@ -82,7 +82,9 @@ def make_plan(
     *,
     opaque: bool = False,
 ) -> Plan:
-    """Decide how a response is made. Raises TooLarge if it cannot be made within the memory allowed.
+    """Decide how a response is made.
+
+    Raises BeyondFormat if the format cannot hold it, TooLarge if it cannot be made within the memory allowed.
 
     `geometry` is measured against the image as it is shown; the plan is about pixels as they are stored. `opaque`:
     opacity that is optional is left out.
@@ -96,6 +98,7 @@ def make_plan(
     source = crop.size.turned if turned else crop.size
     target = geometry.answer
     frame = _frame(target, quality, info, factory, opaque=opaque)
+    _check_sides(target, factory)
     frame_sent = replace(frame, icc=None) if limits.srgb else frame
     demands = _ask(factory, frame_sent)
     # Cantaloupe turns the image upright before it scales, and turns it as requested after that: so lies its shift.
@@ -147,6 +150,14 @@ def _ask(factory: EncoderFactory, frame: Frame) -> _Demands:
             factory.memory(frame),
             factory.tolerance(frame) if isinstance(factory, HidesErrors) else 0.0,
         )
+
+
+def _check_sides(target: Size, factory: EncoderFactory) -> None:
+    # Optional: a factory without it refuses at its start, and the request is handed over.
+    largest: int | None = getattr(factory, "largest_side", None)
+    if largest is not None and max(target.width, target.height) > largest:
+        size = f"{target.width} x {target.height} pixels"
+        raise BeyondFormat(f"size: {size}; the largest side of {factory.format} is {largest}")
 
 
 def choose_level(info: ImageInfo, region: Rect, size: Size) -> int:

@@ -36,6 +36,7 @@ class JpegFactory:
     format = "jpg"
     media_type = "image/jpeg"
     alpha = False
+    largest_side = LARGEST_SIDE
 
     def __init__(self, settings: JpegSettings, compress: Compressor) -> None:
         self._quality = settings.quality
