@@ -27,6 +27,8 @@ from sidecar.observability.metrics import HANDOVERS
 
 _LOOKED_AT: Final = ("image", "info")
 """The kinds of requests for which Cantaloupe would open the image."""
+REASON: Final = "X-Sidecar-Reason"
+"""The response header that says why a request was handed over or refused; behind nginx a handover does not show it."""
 
 
 class ErrorResponder:
@@ -51,7 +53,9 @@ class ErrorResponder:
             HANDOVERS.labels(error.reason).inc()
             if self._handover.take(req, resp):
                 event.kind = "handover"
+                resp.set_header(REASON, error.reason)
                 return
+        resp.set_header(REASON, error.reason)
         if req.method == "OPTIONS" and isinstance(error, HandOver):
             allow(resp)
         else:

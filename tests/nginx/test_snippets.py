@@ -108,6 +108,17 @@ def test_the_cache_keeps_answers_to_credentials_apart(cached: Nginx, actor: Peer
     assert ["authorization" in request.headers for request in actor.requests] == [True, False, True]
 
 
+@pytest.mark.parametrize("control", ["no-cache", "max-age=0, No-Cache"])
+def test_the_cache_is_passed_by_on_request(cached: Nginx, actor: Peer, control: str) -> None:
+    """A request with `no-cache` reaches the sidecar, and others get what came of it (RFC 9111 §5.2.1.4)."""
+    ask(cached.port, TILE)
+    actor.behaviour = saying(KEPT.replace(b"a tile", b"newer!"))
+    assert ask(cached.port, TILE).text == "a tile"
+    assert ask(cached.port, TILE, headers={"Cache-Control": control}).text == "newer!"
+    assert ask(cached.port, TILE, headers={"Cache-Control": "max-age=0"}).text == "newer!"
+    assert len(actor.requests) == 2
+
+
 def test_the_cache_leaves_methods_errors_and_handovers_alone(cached: Nginx, actor: Peer) -> None:
     """HEAD stays HEAD, and neither errors nor handed-over requests are kept."""
     ask(cached.port, TILE, "HEAD")

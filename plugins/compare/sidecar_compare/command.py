@@ -2,10 +2,19 @@
 
 from __future__ import annotations
 
+from enum import StrEnum
 from pathlib import Path
 from typing import Annotated
 
 import typer
+
+
+class Caches(StrEnum):
+    """What caches in front of the servers have to do with the comparison."""
+
+    BYPASS = "bypass"
+    AVOID = "avoid"
+    USE = "use"
 
 
 def compare(
@@ -29,14 +38,30 @@ def compare(
     header: Annotated[
         list[str] | None, typer.Option(help="`Name: value` to send to both servers; may be repeated.")
     ] = None,
-    mean: Annotated[float, typer.Option(min=0, help="Largest mean difference allowed, in grey levels.")] = 3.0,
+    caches: Annotated[
+        Caches,
+        typer.Option(
+            help="bypass: ask caches to pass requests on (Cache-Control: no-cache); avoid: a new parameter in each URL "
+            "too, for caches that do not listen; use: let them answer."
+        ),
+    ] = Caches.BYPASS,
+    png: Annotated[float, typer.Option(min=0, help="Largest mean difference allowed in PNG at 1:1.")] = 0.0,
+    jpeg: Annotated[float, typer.Option(min=0, help="Largest mean difference allowed in JPEG at 1:1.")] = 0.0,
+    png_scaled: Annotated[float, typer.Option(min=0, help="Largest mean difference allowed in scaled PNG.")] = 0.1,
+    jpeg_scaled: Annotated[float, typer.Option(min=0, help="Largest mean difference allowed in scaled JPEG.")] = 0.3,
+    mean: Annotated[
+        float | None, typer.Option(min=0, help="Largest mean difference allowed in all images, instead of these four.")
+    ] = None,
     maximum: Annotated[
         int, typer.Option(min=0, max=255, help="Largest difference of one sample allowed, in grey levels.")
     ] = 255,
     psnr: Annotated[float, typer.Option(min=0, help="Smallest PSNR allowed, in dB.")] = 30.0,
     ignore: Annotated[
         list[str] | None,
-        typer.Option(help="Field to ignore, named as in the report: link, icc, 'tiles*'; may be repeated."),
+        typer.Option(
+            help="Field or documented difference to ignore, named as in the report: link, icc, 'tiles*'; `documented` "
+            "for all that are documented; may be repeated."
+        ),
     ] = None,
     worst: Annotated[int, typer.Option(min=0, help="Number of image pairs to show in the HTML page.")] = 20,
     html: Annotated[Path | None, typer.Option(help="File for an HTML page with the worst image pairs.")] = None,
@@ -50,7 +75,7 @@ def compare(
     """
     # Every `sidecar` command imports this module; only this one needs jinja2, numpy, Pillow, rich and urllib3.
     from sidecar_compare.execution import Options, execute  # noqa: PLC0415
-    from sidecar_compare.findings import Tolerance  # noqa: PLC0415
+    from sidecar_compare.tolerance import Means, Tolerance  # noqa: PLC0415
 
     options = Options(
         limit=limit,
@@ -59,7 +84,8 @@ def compare(
         timeout=timeout,
         max_bytes=max_bytes,
         headers=header or (),
-        tolerance=Tolerance(mean, maximum, psnr, frozenset(ignore or ())),
+        caches=caches,
+        tolerance=Tolerance(mean, maximum, psnr, frozenset(ignore or ()), Means(png, jpeg, png_scaled, jpeg_scaled)),
         worst=worst,
         html=html,
         json=json,

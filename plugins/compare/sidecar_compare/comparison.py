@@ -12,10 +12,16 @@ from functools import cached_property
 
 import numpy as np
 
-from sidecar_compare.findings import Difference, Finding, Outcome, Tolerance, find
+from sidecar_compare.answered import Answered
+from sidecar_compare.documented import REASONS
+from sidecar_compare.findings import Difference, Finding, Outcome, find
 from sidecar_compare.images import Thumbnails
 from sidecar_compare.requests import Request
 from sidecar_compare.servers import Server, send_to_both
+from sidecar_compare.tolerance import Tolerance
+
+PAGE_BYTES = 1_400_000
+"""What all thumbnails of a page may take, so that the page stays below two megabytes."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,14 +71,33 @@ class Comparison:
         return [finding for finding in self.findings if finding.outcome in (Outcome.DIFFERENT, Outcome.FAILED)]
 
     @cached_property
+    def news(self) -> Sequence[Finding]:
+        """The problems without those whose every difference is documented."""
+        return [finding for finding in self.problems if not finding.documented]
+
+    @cached_property
+    def documented(self) -> Sequence[tuple[str, int, str]]:
+        """The documented differences that were found: name, number of requests, reason; the most frequent first."""
+        names = Counter(
+            name for finding in self.problems for name in {each.documented for each in finding.differences} - {""}
+        )
+        return [(name, count, REASONS[name]) for name, count in names.most_common()]
+
+    @cached_property
+    def answered(self) -> Counter[Answered]:
+        """Who answered the requests that were sent to the sidecar, and why; those without a response left out."""
+        return Counter(finding.answered for finding in self.findings if finding.outcome is not Outcome.FAILED)
+
+    @cached_property
     def fields(self) -> Sequence[DifferingField]:
-        """The fields that differ, the most frequent first."""
+        """The fields that differ and are not documented, the most frequent first."""
         counts: Counter[str] = Counter()
         examples: dict[str, Difference] = {}
         for finding in self.problems:
             for difference in finding.differences:
-                counts[difference.field] += 1
-                examples.setdefault(difference.field, difference)
+                if not difference.documented:
+                    counts[difference.field] += 1
+                    examples.setdefault(difference.field, difference)
         return [DifferingField(name, count, examples[name]) for name, count in counts.most_common()]
 
     def speeds(self, *, warm: bool) -> Sequence[Speed]:
@@ -101,10 +126,12 @@ def run(
     """
     worst_pairs = _WorstPairs(worst)
 
+    most = PAGE_BYTES // max(1, worst)
+
     def compare(index: int, request: Request) -> tuple[Finding, Thumbnails | None]:
         replies = send_to_both(request, servers, rounds, second_first=bool(index % 2))
         finding, pair = find(request, replies, tolerance)
-        return finding, pair.thumbnails() if pair and worst_pairs.admits(finding) else None
+        return finding, pair.thumbnails(most) if pair and worst_pairs.admits(finding) else None
 
     findings = []
     with ThreadPoolExecutor(jobs) as pool:
@@ -153,4 +180,5 @@ class _WorstPairs:
 
 
 def _severity(finding: Finding) -> tuple[bool, float]:
-    return finding.outcome is Outcome.DIFFERENT, finding.distance.mean if finding.distance else math.inf
+    news = finding.outcome is Outcome.DIFFERENT and not finding.documented
+    return news, finding.distance.mean if finding.distance else math.inf

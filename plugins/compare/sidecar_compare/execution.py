@@ -12,13 +12,16 @@ import typer
 from rich.console import Console
 from rich.progress import MofNCompleteColumn, Progress, TimeRemainingColumn
 
+from sidecar_compare.answered import BEHIND
+from sidecar_compare.command import Caches
 from sidecar_compare.comparison import Comparison, run
 from sidecar_compare.errors import ComparisonError
-from sidecar_compare.findings import Outcome, Tolerance
+from sidecar_compare.findings import Outcome
 from sidecar_compare.page import to_html
 from sidecar_compare.report import show, to_json
 from sidecar_compare.requests import Request, read
 from sidecar_compare.servers import Server
+from sidecar_compare.tolerance import Tolerance
 
 _STANDARD_OUTPUT = Path("-")
 
@@ -41,6 +44,7 @@ class Options:
     timeout: float
     max_bytes: int
     headers: Sequence[str]
+    caches: Caches
     tolerance: Tolerance
     worst: int
     html: Path | None
@@ -64,10 +68,12 @@ def execute(paths: Sequence[Path], bases: Sequence[str], options: Options) -> Ex
 
 def _compare(requests: Sequence[Request], bases: Sequence[str], options: Options) -> Comparison:
     headers = _headers(options.headers)
+    if options.caches is not Caches.USE:
+        headers = {"Cache-Control": "no-cache"} | headers  # RFC 9111 §5.2.1.4
     with ExitStack() as stack:
         servers = [
-            stack.enter_context(closing(Server(base, options.jobs, options.timeout, headers, options.max_bytes)))
-            for base in bases
+            stack.enter_context(closing(_server(base, headers | more, options)))
+            for base, more in zip(bases, ({}, dict(BEHIND)), strict=True)
         ]
         if not requests:
             raise ComparisonError("the input contains no GET or HEAD of the Image API (`/iiif/2/…`, `/iiif/3/…`)")
@@ -79,6 +85,11 @@ def _compare(requests: Sequence[Request], bases: Sequence[str], options: Options
         reasons = f"Cantaloupe: {example.cantaloupe}; sidecar: {example.sidecar}"
         raise ComparisonError(f"no request was answered by both servers; the first: {reasons}")
     return comparison
+
+
+def _server(base: str, headers: Mapping[str, str], options: Options) -> Server:
+    fresh = options.caches is Caches.AVOID
+    return Server(base, options.jobs, options.timeout, headers, options.max_bytes, fresh=fresh)
 
 
 def _run(requests: Sequence[Request], servers: Sequence[Server], options: Options) -> Comparison:
@@ -96,7 +107,7 @@ def _run(requests: Sequence[Request], servers: Sequence[Server], options: Option
         )
 
 
-def _headers(lines: Sequence[str]) -> Mapping[str, str]:
+def _headers(lines: Sequence[str]) -> dict[str, str]:
     pairs = [line.partition(":") for line in lines]
     if wrong := [name for name, colon, _ in pairs if not colon]:
         raise ComparisonError(f"--header {wrong[0]}: not of the form `Name: value`")

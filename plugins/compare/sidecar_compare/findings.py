@@ -4,15 +4,18 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from enum import StrEnum
 from http import HTTPStatus
 from typing import TypeGuard
 
+from sidecar_compare.answered import HANDED_OVER, NOBODY, REASON, Answered, answered
+from sidecar_compare.documented import Case, documented
 from sidecar_compare.errors import UnreadableImage
 from sidecar_compare.images import Distance, ImagePair
 from sidecar_compare.requests import Request
 from sidecar_compare.servers import NoResponse, Reply, Response
+from sidecar_compare.tolerance import Tolerance
 
 BY_DESIGN = frozenset(
     {
@@ -21,6 +24,8 @@ BY_DESIGN = frozenset(
         *("etag", "last-modified", "content-length", "accept-ranges"),
         # They describe the connection, not the response (RFC 9110 §7.6.1).
         *("connection", "keep-alive", "transfer-encoding"),
+        # Only the sidecar says it.
+        REASON,
     }
 )
 """Headers that are not compared, because they may differ between equal responses."""
@@ -37,24 +42,6 @@ class Outcome(StrEnum):
 
 
 @dataclass(frozen=True, slots=True)
-class Tolerance:
-    """How much images may differ, and which fields are ignored."""
-
-    mean: float
-    maximum: int
-    psnr: float
-    ignore: frozenset[str] = frozenset()
-    """Names of fields; a name that ends in `*` stands for all names with that beginning."""
-
-    def permits(self, distance: Distance) -> bool:
-        return distance.mean <= self.mean and distance.maximum <= self.maximum and distance.psnr >= self.psnr
-
-    def ignores(self, name: str) -> bool:
-        starts = tuple(field[:-1] for field in self.ignore if field.endswith("*"))
-        return name in self.ignore or (bool(starts) and name.startswith(starts))
-
-
-@dataclass(frozen=True, slots=True)
 class Difference:
     """A field that differs, with both values."""
 
@@ -62,6 +49,8 @@ class Difference:
     """`response`, `status`, a header's name, `size`, `icc`, `pixels`, `body`, or a path within info.json."""
     cantaloupe: str
     sidecar: str
+    documented: str = ""
+    """The name of the known difference that it is; empty if it is news."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,6 +65,14 @@ class Finding:
     """Also true if the sidecar hands the request over to the same Cantaloupe."""
     seconds: Sequence[Sequence[float]] = ((), ())
     """Times of Cantaloupe and of the sidecar, one for each round."""
+    answered: Answered = NOBODY
+    """Who answered the request that was sent to the sidecar, and why."""
+
+    @property
+    def documented(self) -> Sequence[str]:
+        """The names of the known differences, if all differences are known; else none."""
+        names = [difference.documented for difference in self.differences]
+        return names if all(names) else []
 
 
 def find(request: Request, replies: Sequence[Reply], tolerance: Tolerance) -> tuple[Finding, ImagePair | None]:
@@ -87,23 +84,39 @@ def find(request: Request, replies: Sequence[Reply], tolerance: Tolerance) -> tu
     if isinstance(cantaloupe, NoResponse) or isinstance(sidecar, NoResponse):
         reasons = (reply.reason if isinstance(reply, NoResponse) else str(reply.status) for reply in replies)
         return Finding(request, Outcome.FAILED, (Difference("response", *reasons),)), None
+    who = answered(sidecar.headers, direct=sidecar.direct)
+    if HANDED_OVER in sidecar.headers:
+        # Asked without nginx: what Cantaloupe would answer is what it has answered.
+        return Finding(request, Outcome.EQUAL, answered=who), None
     found, pair = _bodies(request, cantaloupe, sidecar)
     distance = pair.distance if pair else None
-    if distance and not tolerance.permits(distance):
+    if distance and not tolerance.permits(distance, request):
         found.append(Difference("pixels", "", f"mean {distance.mean:.2f}, PSNR {distance.psnr:.1f} dB"))
-    every = (*_headers(cantaloupe, sidecar), *found)
-    differences = [difference for difference in every if not tolerance.ignores(difference.field)]
+    every = (
+        replace(each, documented=_documented(request, cantaloupe, sidecar, each, pair))
+        for each in (*_headers(cantaloupe, sidecar), *found)
+    )
+    differences = [each for each in every if not tolerance.ignores(each.field, each.documented)]
     close = distance is not None and distance.maximum > 0
     outcome = Outcome.DIFFERENT if differences else Outcome.CLOSE if close else Outcome.EQUAL
     same_bytes = cantaloupe.body == sidecar.body
-    return Finding(request, outcome, differences, distance, same_bytes, (cantaloupe.seconds, sidecar.seconds)), pair
+    seconds = (cantaloupe.seconds, sidecar.seconds)
+    return Finding(request, outcome, differences, distance, same_bytes, seconds, who), pair
+
+
+def _documented(
+    request: Request, cantaloupe: Response, sidecar: Response, found: Difference, pair: ImagePair | None
+) -> str:
+    return documented(Case(request, cantaloupe, sidecar, found.field, (found.cantaloupe, found.sidecar), pair))
 
 
 def _headers(cantaloupe: Response, sidecar: Response) -> Iterator[Difference]:
     if cantaloupe.status != sidecar.status:
         yield Difference("status", str(cantaloupe.status), str(sidecar.status))
     elif cantaloupe.status < HTTPStatus.BAD_REQUEST:  # the headers of an error depend on the server
-        for name in sorted({*cantaloupe.headers, *sidecar.headers} - BY_DESIGN):
+        # A redirect's text is for nobody, and so is its type.
+        names = {*cantaloupe.headers, *sidecar.headers} - BY_DESIGN
+        for name in sorted(names if cantaloupe.status < HTTPStatus.MULTIPLE_CHOICES else names - {"content-type"}):
             values = [response.without_base(response.headers.get(name, "")) for response in (cantaloupe, sidecar)]
             if _normalized(name, values[0]) != _normalized(name, values[1]):
                 yield Difference(name, *values)

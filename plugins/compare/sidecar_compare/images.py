@@ -18,6 +18,11 @@ from sidecar_compare.errors import UnreadableImage
 _ROWS = 256
 _THUMBNAIL = 320
 """The longer side of the thumbnails, in pixels."""
+_SMALLEST = 32
+"""The longer side below which thumbnails are not made smaller, whatever they take."""
+_BYTES = 300_000
+"""What the thumbnails of a pair take in a page, if nothing less is wanted."""
+_COLORS = 64
 _PEAK = 255
 _GAIN = 8
 """The least amplification of differences: it makes the noise between two JPEG encoders visible."""
@@ -43,6 +48,11 @@ class Thumbnails:
     gain: int = 1
     """The factor by which the difference is amplified."""
 
+    @property
+    def size(self) -> int:
+        """The bytes of all three in a page."""
+        return len(self.cantaloupe) + len(self.sidecar) + len(self.difference)
+
 
 class ImagePair:
     """The decoded images of two responses: RGBA if either has transparency, else RGB; the first frame of several."""
@@ -54,6 +64,7 @@ class ImagePair:
         self._images = [image.convert(mode) for image in opened]
         self.sizes = tuple(image.size for image in opened)
         self.profiles = tuple("icc_profile" in image.info for image in opened)
+        self.transparent = tuple(image.has_transparency_data for image in opened)
 
     @cached_property
     def distance(self) -> Distance | None:
@@ -70,13 +81,25 @@ class ImagePair:
         psnr = 10 * math.log10(_PEAK**2 / squares) if squares else math.inf
         return Distance(float((counts * levels).sum() / samples), int(np.flatnonzero(counts)[-1]), psnr)
 
-    def thumbnails(self) -> Thumbnails:
-        """Return thumbnails of both images and of their amplified difference."""
-        cantaloupe, sidecar = (_uri(_thumbnail(image)) for image in self._images)
+    def thumbnails(self, most: int = _BYTES) -> Thumbnails:
+        """Return thumbnails of both images and of their amplified difference, in `most` bytes if that is possible.
+
+        If the images have one size, so have the thumbnails, and each pixel stands for the same block of pixels in all.
+        """
+        longest = max(side for size in self.sizes for side in size)
+        step = math.ceil(longest / _THUMBNAIL)
+        made = self._thumbnails(step)
+        while made.size > most and longest > step * _SMALLEST:
+            step = math.ceil(step * 1.25)
+            made = self._thumbnails(step)
+        return made
+
+    def _thumbnails(self, step: int) -> Thumbnails:
+        cantaloupe, sidecar = (_uri(_palette(image.reduce(step))) for image in self._images)
         if self.distance is None:
             return Thumbnails(cantaloupe, sidecar)
         gain = max(_GAIN, _PEAK // max(1, self.distance.maximum))
-        amplified = np.minimum(self._peaks() * np.uint16(gain), _PEAK).astype(np.uint8)
+        amplified = np.minimum(self._peaks(step) * np.uint16(gain), _PEAK).astype(np.uint8)
         return Thumbnails(cantaloupe, sidecar, _uri(Image.fromarray(amplified)), gain)
 
     def _strips(self, rows: int) -> Iterator[NDArray[np.uint8]]:
@@ -86,10 +109,9 @@ class ImagePair:
             strips = one[top : top + rows], other[top : top + rows]
             yield np.maximum(*strips) - np.minimum(*strips)
 
-    def _peaks(self) -> NDArray[np.uint8]:
+    def _peaks(self, step: int) -> NDArray[np.uint8]:
         """Return the difference, reduced to the maximum of each block, so that a single wrong pixel stays visible."""
-        width, height = self.sizes[0]
-        step = math.ceil(max(width, height) / _THUMBNAIL)
+        width, _ = self.sizes[0]
         columns = np.arange(0, width, step)
         return np.stack([np.maximum.reduceat(strip.max(axis=(0, 2)), columns) for strip in self._strips(step)])
 
@@ -103,10 +125,9 @@ def _opened(body: bytes) -> Image.Image:
     return image
 
 
-def _thumbnail(image: Image.Image) -> Image.Image:
-    small = image.copy()
-    small.thumbnail((_THUMBNAIL, _THUMBNAIL))
-    return small
+def _palette(image: Image.Image) -> Image.Image:
+    """Return an image in 64 colours: enough to be recognized, and a third of the bytes."""
+    return image.quantize(_COLORS, method=Image.Quantize.FASTOCTREE)
 
 
 def _uri(image: Image.Image) -> str:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import math
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import asdict
 
 from rich.console import Console
@@ -25,8 +25,8 @@ ROUNDS: Mapping[str, bool] = {"first": False, "again": True}
 """The names of the first and of the later rounds, and whether caches are warm by then."""
 ABOUT_TIMES = (
     "The server that is asked second finds files in the page cache, so Cantaloupe is asked first for every other URL. "
-    "Caches of responses make later rounds faster than the first: `--rounds 2` shows both. Times are measured by the "
-    "client, which also compares responses meanwhile."
+    "Caches are asked to pass requests on; with `--caches use` they make later rounds faster than the first, and "
+    "`--rounds 2` shows both. Times are measured by the client, which also compares responses meanwhile."
 )
 
 
@@ -36,15 +36,41 @@ def show(comparison: Comparison, console: Console) -> None:
     if comparison.speeds(warm=False):
         console.print(_speeds(comparison), Text(ABOUT_TIMES, style="dim"))
     if comparison.problems:
-        console.print(_fields(comparison), _problems(comparison))
+        for table in _differences(comparison):
+            console.print(table)
 
 
 def _outcomes(comparison: Comparison) -> Table:
     table = Table(title=f"{len(comparison.findings)} requests", show_header=False)
     for outcome in Outcome:
         count = comparison.counts[outcome]
-        table.add_row(outcome, str(count), style=_STYLES[outcome] if count else "dim")
+        parted = f" ({parts_of(comparison)})" if outcome is Outcome.DIFFERENT and count else ""
+        table.add_row(outcome, f"{count}{parted}", style=_STYLES[outcome] if count else "dim")
     table.add_row("identical bytes", str(comparison.same_bytes), style="dim")
+    for who, count in comparison.answered.most_common():
+        table.add_row(f"answered by {who}", str(count), style="dim")
+    return table
+
+
+def parts_of(comparison: Comparison) -> str:
+    """Return how many of the different responses are documented, and how many are not."""
+    known = sum(bool(finding.documented) for finding in comparison.problems)
+    return f"documented: {known}, other: {comparison.counts[Outcome.DIFFERENT] - known}"
+
+
+def _differences(comparison: Comparison) -> Iterator[Table]:
+    if comparison.documented:
+        yield _documented(comparison)
+    if comparison.fields:
+        yield _fields(comparison)
+    if comparison.news:
+        yield _problems(comparison)
+
+
+def _documented(comparison: Comparison) -> Table:
+    table = Table("documented", "requests", "reason")
+    for name, count, reason in comparison.documented:
+        table.add_row(name, str(count), reason)
     return table
 
 
@@ -69,17 +95,20 @@ def _fields(comparison: Comparison) -> Table:
 
 
 def _problems(comparison: Comparison) -> Table:
-    table = Table("request", "differing fields")
-    for finding in comparison.problems[:_ROWS]:
-        table.add_row(Text(finding.request.target, overflow="fold"), Text(names_of(finding)))
-    if len(comparison.problems) > _ROWS:
-        table.add_row(f"and {len(comparison.problems) - _ROWS} more", "")
+    table = Table("request", "differing fields", "answered by")
+    for finding in comparison.news[:_ROWS]:
+        target = Text(finding.request.target, overflow="fold")
+        table.add_row(target, Text(names_of(finding)), str(finding.answered))
+    if len(comparison.news) > _ROWS:
+        table.add_row(f"and {len(comparison.news) - _ROWS} more", "", "")
     return table
 
 
 def names_of(finding: Finding) -> str:
-    """Return the names of the fields that differ, separated by commas."""
-    return ", ".join(difference.field for difference in finding.differences)
+    """Return the names of the fields that differ, separated by commas; documented differences with their name."""
+    return ", ".join(
+        f"{each.field} ({each.documented})" if each.documented else each.field for each in finding.differences
+    )
 
 
 def to_json(comparison: Comparison) -> str:
@@ -88,6 +117,12 @@ def to_json(comparison: Comparison) -> str:
     document = {
         "fine": comparison.fine,
         "counts": {outcome.value: comparison.counts[outcome] for outcome in Outcome},
+        "different": {
+            "documented": sum(bool(finding.documented) for finding in comparison.problems),
+            "other": sum(finding.outcome is Outcome.DIFFERENT for finding in comparison.news),
+        },
+        "documented": {name: {"requests": count, "reason": why} for name, count, why in comparison.documented},
+        "answered": {str(who): count for who, count in comparison.answered.most_common()},
         "same_bytes": comparison.same_bytes,
         "seconds": {
             name: dict(zip(("cantaloupe", "sidecar"), map(asdict, pair), strict=True)) if pair else None
@@ -108,7 +143,12 @@ def _as_dict(finding: Finding) -> Mapping[str, object]:
         "target": finding.request.target,
         "outcome": finding.outcome.value,
         "same_bytes": finding.same_bytes,
-        "differences": [asdict(difference) for difference in finding.differences],
+        "answered": asdict(finding.answered),
+        "differences": [
+            {"field": each.field, "cantaloupe": each.cantaloupe, "sidecar": each.sidecar}
+            for each in finding.differences
+        ],
+        "documented": sorted({each.documented for each in finding.differences} - {""}),
         "distance": distance,
         "seconds": {"cantaloupe": list(cantaloupe), "sidecar": list(sidecar)},
     }

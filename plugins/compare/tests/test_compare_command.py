@@ -20,9 +20,9 @@ import typer
 from PIL import Image
 from sidecar_compare.command import compare
 from sidecar_compare.comparison import run as run_comparison
-from sidecar_compare.findings import Tolerance
 from sidecar_compare.requests import Request
 from sidecar_compare.servers import Server
+from sidecar_compare.tolerance import Tolerance
 from typer.testing import CliRunner, Result
 
 TILE = "/iiif/3/{}.jp2/full/max/0/default.png"
@@ -45,6 +45,7 @@ class Fake(ThreadingHTTPServer):
         super().__init__(("127.0.0.1", 0), Handler)
         self.factor = factor
         self.received: Counter[tuple[str, str]] = Counter()
+        self.asked: list[tuple[str, str, str]] = []
         self.order: list[int] = []
 
     @property
@@ -63,8 +64,15 @@ class Handler(BaseHTTPRequestHandler):
         """Count the request, then respond according to its identifier."""
         self.server.received[self.headers.get("X-Group", ""), self.path] += 1
         self.server.order.append(self.server.factor)
+        control, behind = (self.headers.get(name, "") for name in ("Cache-Control", "X-Sidecar-Handover"))
+        self.server.asked.append((self.path, control, behind))
         identifier = self.path.split("/")[3]
-        responses: dict[str, Callable[[], None]] = {"cut.jp2": self._cut, "gone.jp2": self._gone}
+        responses: dict[str, Callable[[], None]] = {
+            "cut.jp2": self._cut,
+            "gone.jp2": self._gone,
+            "turned.jp2": self._turned,
+            "handed.jp2": self._hand_over,
+        }
         responses.get(identifier, self._usual)()
 
     def do_HEAD(self) -> None:
@@ -76,11 +84,26 @@ class Handler(BaseHTTPRequestHandler):
         if self.path.endswith("/info.json"):
             document = {"id": self.server.url + self.path, "width": 80, "tiles": [{"width": self.server.factor}]}
             self._send(200, "application/json", json.dumps(document).encode())
-        elif self.path.endswith(".png"):
+        elif ".png" in self.path:
             number = int(self.path.split("/")[3].removesuffix(".jp2"))
             self._send(200, "image/png", _image(number, number * self.server.factor))
         else:
             self._send(404, "text/plain", b"nothing here")
+
+    def _turned(self) -> None:
+        """Fail as Cantaloupe, respond as the sidecar."""
+        self._send(200 if self.server.factor else 500, "image/png", b"")
+
+    def _hand_over(self) -> None:
+        """Respond as Cantaloupe, hand over as the sidecar."""
+        if not self.server.factor:
+            self._send(200, "image/png", b"")
+            return
+        self.send_response(200)
+        self.send_header("X-Accel-Redirect", "@cantaloupe")
+        self.send_header("X-Sidecar-Reason", "format")
+        self.send_header("Content-Length", "0")
+        self.end_headers()
 
     def _cut(self) -> None:
         self.send_response(200)
@@ -134,7 +157,7 @@ def run(servers: tuple[Fake, Fake], tmp_path: Path) -> Callable[..., Result]:
 
 def test_differences_within_the_tolerance_are_fine(run: Callable[..., Result]) -> None:
     """The exit status is 0 if pixels differ only slightly."""
-    result = run([TILE.format(number) for number in (0, 1, 2)])
+    result = run([TILE.format(number) for number in (0, 1, 2)], "--mean", "3")
     assert result.exit_code == 0, result.output
     assert "within tolerance" in result.output
 
@@ -194,6 +217,65 @@ def test_both_servers_receive_every_request_each_round(run: Callable[..., Result
     assert run(urls, "--rounds", "3", "--jobs", "2", "--header", "X-Group: staff").exit_code == 1
     for server in servers:
         assert {url: server.received["staff", url] for url in urls} == dict.fromkeys(urls, 3)
+
+
+@pytest.mark.parametrize(
+    "caches, asks, changes", [("bypass", "no-cache", False), ("avoid", "no-cache", True), ("use", "", False)]
+)
+def test_caches_are_passed_by(
+    run: Callable[..., Result],
+    servers: tuple[Fake, Fake],
+    caches: str,
+    asks: str,
+    changes: bool,  # noqa: FBT001 - a value of a row
+) -> None:
+    """By default caches are asked to pass requests on; if wanted, no URL is ever sent twice, or caches may answer."""
+    run([TILE.format(1), f"{TILE.format(2)}?a=b"], "--caches", caches, "--rounds", "2")
+    for server in servers:
+        paths = [path for path, _, _ in server.asked]
+        assert {control for _, control, _ in server.asked} == {asks}
+        assert len(paths) == 4
+        assert len({*paths}) == (4 if changes else 2)
+        assert {path.partition("sidecar-compare=")[0].rstrip("?&") for path in paths} == {
+            TILE.format(1),
+            f"{TILE.format(2)}?a=b",
+        }
+
+
+def test_only_the_sidecar_is_told_that_a_cantaloupe_stands_behind(
+    run: Callable[..., Result], servers: tuple[Fake, Fake]
+) -> None:
+    """As the nginx site tells it, so that it names what it hands over."""
+    run([TILE.format(0)])
+    assert [{behind for _, _, behind in server.asked} for server in servers] == [{""}, {"nginx"}]
+
+
+def test_documented_differences_are_set_apart(run: Callable[..., Result], tmp_path: Path) -> None:
+    """The report counts documented and other differences, names the former with their reason, and may ignore them."""
+    urls = ["/iiif/3/handed.jp2/full/max/0/default.png", "/iiif/2/turned.jp2/full/max/360/default.jpg", TILE.format(5)]
+    path, page = tmp_path / "report.json", tmp_path / "report.html"
+    result = run(urls, "--json", str(path), "--html", str(page))
+    assert result.exit_code == 1
+    assert "documented: 1, other: 1" in " ".join(result.output.split())
+    report = json.loads(path.read_text())
+    assert report["different"] == {"documented": 1, "other": 1}
+    assert report["documented"]["full-turn"]["requests"] == 1
+    assert report["answered"]["Cantaloupe (format)"] == 1
+    assert [request["documented"] for request in report["requests"]] == [[], ["full-turn"], []]
+    for text in (result.output, page.read_text()):
+        assert "full-turn" in text
+        assert "Cantaloupe (format)" in text
+    assert "Cantaloupe answers 500 in version 2" in page.read_text()
+    assert run(urls[:2], "--ignore", "documented").exit_code == 0
+
+
+def test_a_page_is_small_whatever_it_shows(run: Callable[..., Result], tmp_path: Path) -> None:
+    """Hundreds of pairs and long URLs make no page of two megabytes, and it shows most of the pairs."""
+    path = tmp_path / "report.html"
+    long = "?a=" + "b" * 3000
+    run([f"{TILE.format(number)}{long}" for number in range(100)], "--html", str(path), "--worst", "100", "--mean", "1")
+    assert path.stat().st_size < 2_000_000
+    assert path.read_text().count("data:image/png") > 3 * 50
 
 
 def test_the_server_asked_first_alternates(run: Callable[..., Result], servers: tuple[Fake, Fake]) -> None:

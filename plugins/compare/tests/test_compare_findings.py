@@ -10,9 +10,10 @@ from dataclasses import replace
 import numpy as np
 import pytest
 from PIL import Image
-from sidecar_compare.findings import Finding, Outcome, Tolerance, find
+from sidecar_compare.findings import Finding, Outcome, find
 from sidecar_compare.requests import Request
 from sidecar_compare.servers import NoResponse, Response
+from sidecar_compare.tolerance import Means, Tolerance
 
 IMAGE = Request("GET", "/iiif/3/a.jp2/full/max/0/default.jpg")
 INFO = Request("GET", "/iiif/3/a.jp2/info.json")
@@ -64,6 +65,27 @@ def test_each_limit_counts(tolerance: Tolerance) -> None:
     assert _fields(_find(_image(), _image(2), tolerance=tolerance)) == ["pixels"]
 
 
+@pytest.mark.parametrize(
+    "target, mean",
+    [
+        ("full/max/0/default.png", 0.0),
+        ("full/full/90/default.png", 0.0),
+        ("0,0,512,512/512,512/0/default.png?a=b", 0.0),
+        ("0,0,512,512/^512,512/0/default.png", 0.0),
+        ("full/max/0/gray.jpg", 0.0),
+        ("9,9,64,64/pct:100/0/default.jpg", 0.0),
+        ("full/200,/0/default.png", 0.1),
+        ("0,0,512,512/256,256/0/default.png", 0.1),
+        ("full/200,/0/default.jpg", 0.3),
+        ("square/!9,9/0/default.webp", 0.3),
+        ("full/200,150/0/default.jpg", 0.3),
+    ],
+)
+def test_the_mean_allowed_goes_by_format_and_scale(target: str, mean: float) -> None:
+    """Unscaled images must be equal to the pixel; scaled ones may differ a little, and lossy ones a little more."""
+    assert Means().of(Request("GET", f"/iiif/3/a%2Fb.jp2/{target}")) == mean
+
+
 def test_size_and_profile_of_an_image_count() -> None:
     """Images of different sizes differ, and so do images of which only one has a colour profile."""
     assert _fields(_find(_image(), _image(size=(40, 31)))) == ["size"]
@@ -100,6 +122,12 @@ def test_headers_are_compared_by_meaning(name: str, one: str, other: str, same: 
     """Server URLs, meaningless spaces, case and order, and headers that differ by design do not count."""
     finding = _find(b"", b"", request=Request("HEAD", IMAGE.target), headers=({name: one}, {name: other}))
     assert _fields(finding) == ([] if same else [name])
+
+
+def test_the_type_of_a_redirects_text_does_not_count() -> None:
+    """Two redirects to the same URL are equal, whatever is written below them."""
+    headers = ({"location": "/a", "content-type": "text/plain"}, {"location": "/a", "content-type": "text/html"})
+    assert _fields(_find(b"", b"", request=INFO, headers=headers, statuses=(303, 303))) == []
 
 
 INFO_JSON = {

@@ -58,6 +58,21 @@ def test_a_single_wrong_pixel_stays_visible() -> None:
     assert np.count_nonzero(difference) == 1
 
 
+@pytest.mark.parametrize("most", [300_000, 20_000, 4_000])
+@pytest.mark.parametrize("size", [(512, 512), (700, 90), (333, 1000), (40, 30)])
+def test_thumbnails_are_aligned_and_bounded(size: tuple[int, int], most: int) -> None:
+    """All three have one size, in which a pixel stands for the same block, and together they are as small as wanted."""
+    noise = np.random.default_rng(1).integers(0, 256, (*size[::-1], 3), np.uint8)
+    other = noise.copy()
+    other[-1, -1] ^= 0x80
+    thumbnails = ImagePair(_png(noise), _png(other)).thumbnails(most)
+    shapes = {_decoded(uri).shape[:2] for uri in (thumbnails.cantaloupe, thumbnails.sidecar, thumbnails.difference)}
+    (shape,) = shapes
+    assert max(shape) <= 320
+    assert np.argwhere(_decoded(thumbnails.difference)).tolist() == [[side - 1 for side in shape]]
+    assert thumbnails.size <= max(most, 12_000)
+
+
 def test_an_image_equals_itself() -> None:
     """Equal images have a distance of 0, an infinite PSNR and a black difference."""
     pair = ImagePair(*[_png(np.full((4, 5, 3), 9, np.uint8))] * 2)

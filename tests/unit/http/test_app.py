@@ -297,6 +297,23 @@ def test_refusals_without_cantaloupe(serve: Callable[..., Served], path: str, st
     assert site.left == NOTHING
 
 
+@pytest.mark.parametrize(
+    "path, reason",
+    [
+        ("/iiif/3/nothing.gradient/info.json", "not-found"),
+        ("/iiif/3/small.gradient/full/max/45/default.raw", "unsupported"),
+        ("/iiif/3/broken.gradient/info.json", "malformed"),
+        (TILE, None),
+        ("/iiif/3/small.gradient/info.json", None),
+    ],
+)
+def test_the_reason_is_a_header(serve: Callable[..., Served], path: str, reason: str | None) -> None:
+    """Handovers and refusals say why, before a Cantaloupe and alone; pictures and info.json say nothing."""
+    site = serve()
+    for headers in ({}, {"X_Sidecar_Handover": "nginx"}):
+        assert site.ask(path, **headers).headers.get("x-sidecar-reason") == reason
+
+
 @pytest.mark.parametrize("method", ["POST", "PUT", "DELETE", "PATCH", "TRACE"])
 def test_other_methods_without_cantaloupe(serve: Callable[..., Served], method: str) -> None:
     """405 names the methods that are allowed (RFC 9110 §15.5.6)."""
