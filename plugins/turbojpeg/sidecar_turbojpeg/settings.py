@@ -16,7 +16,7 @@ class JpegSettings(Section):
 
     quality: Annotated[int, FromCantaloupe("processor.jpg.quality", "whole", 80)] = Setting(80, ge=1, le=100)
     """Quality from 1 to 100, as `processor.jpg.quality`."""
-    subsampling: Literal["4:2:0", "4:2:2", "4:4:4"] = "4:4:4"
+    subsampling: Literal["4:2:0", "4:2:2", "4:4:4"] = "4:2:0"
     """Chroma subsampling of colour pictures."""
     library: str = ""
     """Path of the TurboJPEG library; empty: the system's."""
