@@ -73,11 +73,11 @@ class Settings(Section):
     cache_control: str = "max-age=2592000, public, no-transform"
     """The Cache-Control of responses; empty for none. The default is that of Cantaloupe's sample configuration."""
     downscale_filter: Literal["box", "triangle", "hermite", "mitchell", "bicubic", "lanczos3"] = "bicubic"
-    """The resampling filter, as `processor.downscale_filter`; hermite and mitchell use Pillow's nearest."""
+    """The resampling filter, as `processor.downscale_filter`."""
     background_color: str = Setting("#ffffff", pattern="^#[0-9a-fA-F]{6}$")
     """The colour behind transparent pixels in formats without alpha."""
-    color: Literal["keep", "srgb"] = "keep"
-    """Keep embedded ICC profiles in responses, or convert to sRGB."""
+    color: Literal["keep", "srgb"] = "srgb"
+    """`srgb`: convert colours described by an ICC profile to sRGB; `keep`: leave them and embed the profile."""
     orientation: Literal["rotations", "all", "stored"] = "rotations"
     """Which orientations in an image's metadata turn it: `rotations` (EXIF 3, 6 and 8), as Cantaloupe 5, which shows
     mirrored ones as they are stored; `all` eight, if no Cantaloupe stands behind; `stored`: none, as Cantaloupe 4 for

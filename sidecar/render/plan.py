@@ -16,7 +16,7 @@ from sidecar.render.memory_estimate import Output, Work, peak_bytes
 from sidecar.render.plugin_calls import plugin_call
 from sidecar.render.steps.alpha import DropAlpha, Flatten
 from sidecar.render.steps.color import ToSrgb
-from sidecar.render.steps.resample import Resample, shift
+from sidecar.render.steps.resample import Resample
 from sidecar.render.steps.step import Step
 from sidecar.render.steps.tone import Binarize, FirstChannel, ToGray
 from sidecar.render.tiling import SMALL, Band, BandBudget, split
@@ -101,8 +101,8 @@ def make_plan(
     _check_sides(target, factory)
     frame_sent = replace(frame, icc=None) if limits.srgb else frame
     demands = _ask(factory, frame_sent)
-    # Cantaloupe turns the image upright before it scales, and turns it as requested after that: so lies its shift.
-    resample = None if source == target else Resample(source, target, limits.filter, shift(geometry.orientation))
+    # Cantaloupe turns the image upright before it scales, and turns it as requested after that.
+    resample = None if source == target else Resample(source, target, limits.filter, geometry.orientation)
     lookahead = limits.lookahead
     bands = split(
         level,
@@ -222,16 +222,18 @@ def _steps(
 ) -> Iterator[Step]:
     if opaque:
         yield DropAlpha()
+    converted = limits.srgb and info.icc is not None
+    # Cantaloupe's decoder converts before anything is scaled.
+    if converted and info.icc is not None:
+        yield ToSrgb(info.icc)
     if resample:
         yield resample
-    if limits.srgb and info.icc is not None:
-        yield ToSrgb(info.icc)
-    if quality == "gray" and info.channels > 2:  # noqa: PLR2004  # grey stays as it is
-        yield ToGray()
+    if quality == "gray":
+        yield ToGray(converted)
     if info.channels in (2, 4) and not frame.alpha and not opaque:
         yield Flatten(limits.background)
     if quality == "bitonal":
-        yield FirstChannel()
+        yield FirstChannel(converted)
 
 
 def _work(bands: tuple[Band, ...], source: Size, channels: int, limits: PlanLimits, *, across: bool) -> Work:

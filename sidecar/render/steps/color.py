@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
-from sidecar.plugin import Pixels
+from sidecar.plugin import Pixels, Unsupported
 from sidecar.plugin.color import to_srgb
 from sidecar.render.steps.pillow import PIXEL_BYTES, picture, pixels
 from sidecar.render.steps.step import Rows, Shape, Step
@@ -23,9 +23,13 @@ class ToSrgb(Step):
         return before.pixels * (2 * 3 + 2 * PIXEL_BYTES) + after.nbytes
 
     def apply(self, strip: Pixels, have: Rows, wanted: Rows) -> Pixels:
-        """Convert. Raises Unsupported for profiles that LittleCMS cannot use."""
+        """Convert. If LittleCMS cannot use the profile, the colours stay as they are, as opj_decompress leaves them."""
         del have, wanted
         channels = strip.shape[2]
         colors = channels - 1 + channels % 2
-        converted = pixels(to_srgb(picture(strip[:, :, :colors]), self.profile))[:, :, :colors]
+        try:
+            image = to_srgb(picture(strip[:, :, :colors]), self.profile)
+        except Unsupported:
+            return strip
+        converted = pixels(image)[:, :, :colors]
         return converted if colors == channels else np.concatenate([converted, strip[:, :, colors:]], axis=2)

@@ -12,6 +12,7 @@ from sidecar.plugin import Pixels
 PIXEL_BYTES: Final = 4
 """Bytes that a pixel takes in Pillow, whatever its channels."""
 _MODES: Final = {1: "L", 2: "LA", 3: "RGB", 4: "RGBA"}
+_PREMULTIPLIED: Final = {2: "La", 4: "RGBa"}
 
 
 def picture(strip: Pixels) -> Image.Image:
@@ -25,3 +26,16 @@ def pixels(image: Image.Image) -> Pixels:
     """Return an image of Pillow's as pixels."""
     array = np.asarray(image)
     return array.reshape(*array.shape[:2], -1)
+
+
+def premultiplied(strip: Pixels) -> Pixels:
+    """Return pixels with alpha, their colours multiplied by it."""
+    return pixels(picture(strip).convert(_PREMULTIPLIED[strip.shape[2]]))
+
+
+def unpremultiplied(strip: Pixels) -> Pixels:
+    """Return premultiplied pixels, their colours divided by alpha."""
+    height, width, channels = strip.shape
+    mode = _PREMULTIPLIED[channels]
+    whole = np.ascontiguousarray(strip)
+    return pixels(Image.frombuffer(mode, (width, height), whole, "raw", mode, 0, 1).convert(_MODES[channels]))

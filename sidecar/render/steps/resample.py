@@ -1,100 +1,105 @@
-"""Scaling, done strip by strip."""
+"""Scaling, done strip by strip, to the pixels that Cantaloupe's Java 2D processing gives."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Final, NamedTuple
+from functools import lru_cache
+from typing import Final
 
 import numpy as np
-from PIL import Image
+from numpy.typing import NDArray
 
 from sidecar.iiif.geometry import Orientation
 from sidecar.plugin import Pixels, Size
-from sidecar.render.steps.pillow import PIXEL_BYTES, picture, pixels
+from sidecar.render.steps.blocks import Run, arrange
+from sidecar.render.steps.pillow import PIXEL_BYTES, premultiplied, unpremultiplied
+from sidecar.render.steps.products import CHUNK_BYTES, scale_across, scale_down
 from sidecar.render.steps.step import Rows, Shape, Step
+from sidecar.render.steps.weights import Weights, weights
 
-
-class Filter(NamedTuple):
-    """A resampling filter of Pillow's."""
-
-    kernel: Image.Resampling
-    support: float
-    """In source pixels at a ratio of 1 (Pillow, src/libImaging/Resample.c)."""
-    nudge: float = 0.0
-    """If the centre of a target pixel lies exactly between two source pixels, a box filter takes one of them.
-    Pillow keeps the box in single precision, so without a nudge rounding would decide differently in each strip."""
-
-
-_FILTERS: Final = {
-    "box": Filter(Image.Resampling.BOX, 0.5, 1 / 1024),
-    "triangle": Filter(Image.Resampling.BILINEAR, 1.0),
-    "hermite": Filter(Image.Resampling.HAMMING, 1.0),
-    "mitchell": Filter(Image.Resampling.BICUBIC, 2.0),
-    "bicubic": Filter(Image.Resampling.BICUBIC, 2.0),
-    "lanczos3": Filter(Image.Resampling.LANCZOS, 3.0),
-}
-
-
-# Cantaloupe's resampling takes source pixel j to lie at j, not at j + 1/2, so that its scaled pictures lie half a
-# source pixel to the upper left. Same URL, same pixels: the shift is worth a mean difference of 2 to 6 levels.
-_SHIFT: Final = 0.5
+_FLOAT: Final = 4
+_EXACT: Final = 1 << 17
+"""Pixels up to which a picture is Cantaloupe's to the last sample. That takes half as long again, so that in larger
+ones, tiles among them, one sample in a thousand may differ by one level."""
+_GRAY_ALPHA, _RGB_ALPHA = 2, 4
+_UPRIGHT: Final = Orientation()
 
 
 @dataclass(frozen=True, slots=True)
 class Resample(Step):
-    """Resampling of a whole picture, done strip by strip.
+    """Resampling of a whole picture, done strip by strip; each strip equals that part of the whole exactly.
 
-    Pillow's `resize` takes a fractional box and reaches beyond it for the filter's support as far as the strip has
-    rows; with `support * ratio + 1` rows of margin each strip equals that part of the whole but for rounding.
+    One direction is scaled after the other, with 8 bits in between. Cantaloupe scales before it mirrors and turns, so
+    the orientation says which direction comes first and which way sums are added up. Pixels with alpha are
+    premultiplied meanwhile.
     """
 
     source: Size
+    """Of the oriented picture, as `target`."""
     target: Size
     filter: str
-    shift: tuple[float, float] = (_SHIFT, _SHIFT)
-    """By how many source pixels the samples are taken further right and further down."""
+    orientation: Orientation = _UPRIGHT
 
     def rows(self, wanted: Rows) -> Rows:
         """Return the source rows that some rows of the target are made from."""
-        ratio = self.source.height / self.target.height
-        margin = _FILTERS[self.filter].support * max(ratio, 1.0) + 2
-        return Rows(
-            max(0, int(wanted.start * ratio - margin)),
-            min(self.source.height, int(wanted.stop * ratio + margin) + 1),
-        )
+        return self._down.sources(wanted)
 
     def shape(self, before: Shape, wanted: Rows) -> Shape:
         """Return the wanted rows at the target's width."""
         return Shape(wanted.count, self.target.width, before.channels)
 
     def peak_bytes(self, before: Shape, after: Shape) -> int:
-        """Count the strip with its frame, the same in Pillow, and what each direction of scaling makes."""
-        framed = before.pixels * (before.channels + PIXEL_BYTES)
-        narrow = before.rows * self.target.width * PIXEL_BYTES
-        return framed + narrow + after.pixels * PIXEL_BYTES + after.nbytes
+        """Count a copy of the strip, what is between the directions, weights, chunks, the output, Pillow's pictures."""
+        turned = self.orientation.quarter_turns % 2 == 1
+        between = after.rows * before.columns if turned else before.rows * after.columns
+        chunks = 6 * max(CHUNK_BYTES, _FLOAT * before.channels * max(before.rows, before.columns, after.columns))
+        alpha = before.channels in (_GRAY_ALPHA, _RGB_ALPHA)
+        pillow = 3 * PIXEL_BYTES * (before.pixels + after.pixels) if alpha else 0
+        arranged = 8 * (self._across.values.nbytes + self._down.values.nbytes)
+        return before.nbytes + _FLOAT * between * before.channels + chunks + arranged + after.nbytes + pillow
 
     def apply(self, strip: Pixels, have: Rows, wanted: Rows) -> Pixels:
         """Make rows `wanted` of the target from a strip that holds `have` (at least `rows(wanted)`) of the source."""
-        kernel = _FILTERS[self.filter]
-        ratio = self.source.height / self.target.height
-        # A frame of one pixel, so that the shift may reach beyond the edge.
-        framed = picture(np.pad(strip, ((1, 1), (1, 1), (0, 0)), mode="edge"))
-        left = 1 + self.shift[0]
-        top, bottom = (
-            1 + self.shift[1] + kernel.nudge + row * ratio - have.start for row in (wanted.start, wanted.stop)
-        )
-        across = (left, 0.0, left + self.source.width, float(framed.height))
-        # Pillow refuses a box that exceeds the picture by a rounding error.
-        down = (0.0, top, float(self.target.width), min(bottom, float(framed.height)))
-        # One direction after the other: asked for both, Pillow begins with the one that is cheaper for these very
-        # sizes, and what is clipped between them differs (by up to 14 levels where bicubic overshoots).
-        narrow = framed.resize((self.target.width, framed.height), kernel.kernel, box=across)
-        return pixels(narrow.resize((self.target.width, wanted.count), kernel.kernel, box=down))
+        channels = strip.shape[2]
+        alpha = channels in (_GRAY_ALPHA, _RGB_ALPHA)
+        need = self.rows(wanted)
+        part = strip[need.start - have.start : need.stop - have.start]
+        flat = np.ascontiguousarray(premultiplied(part) if alpha else part).reshape(need.count, -1)
+        out = self._scaled(flat, need, wanted, channels).reshape(wanted.count, self.target.width, channels)
+        return unpremultiplied(out) if alpha else out
+
+    def _scaled(self, flat: NDArray[np.uint8], need: Rows, wanted: Rows, channels: int) -> NDArray[np.uint8]:
+        across, down = self._across, self._down
+        columns, rows = _arranged(across, Rows(0, self.target.width)), arrange(down, wanted)
+        out = np.empty((wanted.count, self.target.width * channels), np.uint8)
+        exact = self.target.area <= _EXACT
+        if self.orientation.quarter_turns % 2 == 1:
+            between = np.empty((wanted.count, flat.shape[1]), np.float32)
+            scale_down(down, rows, flat, need.start, wanted.start, between, exact=exact)
+            scale_across(across, columns, between, channels, out, exact=exact)
+            return out
+        between = np.empty((need.count, out.shape[1]), np.float32)
+        scale_across(across, columns, flat, channels, between, exact=exact)
+        scale_down(down, rows, between, need.start, wanted.start, out, exact=exact)
+        return out
+
+    @property
+    def _across(self) -> Weights:
+        return weights(self.source.width, self.target.width, self.filter, mirrored=_against(self.orientation)[0])
+
+    @property
+    def _down(self) -> Weights:
+        return weights(self.source.height, self.target.height, self.filter, mirrored=_against(self.orientation)[1])
 
 
-def shift(orientation: Orientation) -> tuple[float, float]:
-    """Return Cantaloupe's shift as it lies in an oriented picture: Cantaloupe scales first and turns then."""
-    x, y = (-_SHIFT if orientation.mirror else _SHIFT), _SHIFT
+def _against(orientation: Orientation) -> tuple[bool, bool]:
+    """Return whether an oriented picture's rows, and its columns, run against what they were before."""
+    across, down = orientation.mirror, False
     for _ in range(orientation.quarter_turns):
-        x, y = -y, x
-    return x, y
+        across, down = not down, across
+    return across, down
+
+
+@lru_cache(maxsize=16)
+def _arranged(axis: Weights, wanted: Rows) -> list[Run]:
+    return arrange(axis, wanted)

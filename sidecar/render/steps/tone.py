@@ -9,17 +9,51 @@ import numpy as np
 from numpy.typing import NDArray
 
 from sidecar.plugin import Pixels
-from sidecar.render.steps.pillow import PIXEL_BYTES, picture, pixels
 from sidecar.render.steps.step import Rows, Shape, Step
 
 _GRAY_ALPHA: Final = 2
 _RGB: Final = 3
 _LEVELS: Final = 256
+_LUMA: Final = tuple(weight * np.arange(_LEVELS) for weight in (0.21, 0.71, 0.07))
+"""Cantaloupe's weights of red, green and blue, times each level. They add up to 0.99."""
+
+
+def _encoded(light: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Return sRGB's values for linear light, both from 0 to 1 (IEC 61966-2-1)."""
+    return np.where(light <= 0.0031308, light * 12.92, 1.055 * light ** (1 / 2.4) - 0.055)  # noqa: PLR2004  # the standard's
+
+
+def _linear(encoded: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Return linear light for sRGB's values, both from 0 to 1 (IEC 61966-2-1)."""
+    return np.where(encoded <= 0.04045, encoded / 12.92, ((encoded + 0.055) / 1.055) ** 2.4)  # noqa: PLR2004  # as above
+
+
+def _luma(red: Pixels, green: Pixels, blue: Pixels) -> Pixels:
+    """Return Cantaloupe's luma, rounded down; in double precision, which decides whether it reaches a whole number."""
+    luma = _LUMA[0][red]
+    luma += _LUMA[1][green]
+    luma += _LUMA[2][blue]
+    return luma.astype(np.uint8)
+
+
+_RAMP: Final = np.arange(_LEVELS, dtype=np.uint8)
+_SEEN: Final = np.rint(255 * _encoded(_RAMP / 255)).astype(np.uint8)
+"""What Java's getRGB() makes of a grey level: it takes grey for linear light, and colours for sRGB."""
+_DARKER: Final = _luma(_RAMP, _RAMP, _RAMP)
+_GRAY_OF_GRAY: Final = np.floor(255 * _linear(_luma(_SEEN, _SEEN, _SEEN) / 255) + 0.5).astype(np.uint8)
+"""The luma of what getRGB() returns, and back by setRGB(): 3 % darker in the middle."""
 
 
 @dataclass(frozen=True, slots=True)
 class ToGray(Step):
-    """Luma of RGB with the weights and the rounding down of Cantaloupe (0.21, 0.71, 0.07); alpha is kept."""
+    """Luma with the weights and the rounding down of Cantaloupe (0.21, 0.71, 0.07); alpha is kept.
+
+    Grey becomes darker, as in Cantaloupe: differently if its decoder has made three equal colours of it, as it does of
+    images with a profile.
+    """
+
+    converted: bool = False
+    """Whether grey has been converted to sRGB."""
 
     def shape(self, before: Shape, wanted: Rows) -> Shape:
         """Return the shape with one channel, or two with alpha."""
@@ -27,22 +61,25 @@ class ToGray(Step):
         return Shape(before.rows, before.columns, 1 if before.channels % 2 else 2)
 
     def peak_bytes(self, before: Shape, after: Shape) -> int:
-        """Count the colours in one piece, the same in Pillow, the luma there, and the output."""
-        return before.pixels * (_RGB + 2 * PIXEL_BYTES) + after.nbytes if before.channels > _GRAY_ALPHA else 0
+        """Count two products a pixel in double precision, luma, and the output."""
+        return before.pixels * (2 * 8 + 1) + after.nbytes if before.channels > _GRAY_ALPHA else 2 * after.nbytes
 
     def apply(self, strip: Pixels, have: Rows, wanted: Rows) -> Pixels:
-        """Make grey of colours; grey stays as it is."""
+        """Make grey of colours, and darker grey of grey."""
         del have, wanted
         if strip.shape[2] <= _GRAY_ALPHA:
-            return strip
-        # Pillow adds a half before it cuts the fraction off.
-        luma = pixels(picture(strip[:, :, :_RGB]).convert("L", (0.21, 0.71, 0.07, -0.5)))
-        return luma if strip.shape[2] == _RGB else np.concatenate([luma, strip[:, :, _RGB:]], axis=2)
+            luma = (_DARKER if self.converted else _GRAY_OF_GRAY)[strip[:, :, :1]]
+        else:
+            luma = _luma(*(strip[:, :, channel : channel + 1] for channel in range(_RGB)))
+        return luma if strip.shape[2] % 2 else np.concatenate([luma, strip[:, :, -1:]], axis=2)
 
 
 @dataclass(frozen=True, slots=True)
 class FirstChannel(Step):
     """The first channel alone: what Cantaloupe makes its bitonal pictures from."""
+
+    converted: bool = False
+    """Whether grey has been converted to sRGB; if not, Cantaloupe takes it for linear light."""
 
     def shape(self, before: Shape, wanted: Rows) -> Shape:
         """Return the shape with one channel."""
@@ -55,9 +92,10 @@ class FirstChannel(Step):
         return after.nbytes
 
     def apply(self, strip: Pixels, have: Rows, wanted: Rows) -> Pixels:
-        """Return a view of the channel."""
+        """Return a view of the channel, or grey as Java sees it."""
         del have, wanted
-        return strip[:, :, :1]
+        first = strip[:, :, :1]
+        return _SEEN[first] if strip.shape[2] <= _GRAY_ALPHA and not self.converted else first
 
 
 @dataclass(frozen=True, slots=True)

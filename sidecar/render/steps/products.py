@@ -1,0 +1,127 @@
+"""Weighted sums of samples along an axis, as matrix products.
+
+They differ from Cantaloupe's by a few thousandths of a level, so that one sample in a thousand is rounded otherwise.
+`exact` adds up again, in single precision and in Cantaloupe's order, those that come close to half a level.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any, Final
+
+import numpy as np
+from numpy.lib.stride_tricks import as_strided
+from numpy.typing import NDArray
+
+from sidecar.render.steps.blocks import Run
+from sidecar.render.steps.weights import CENTRE, Weights
+
+# OpenBLAS, beneath np.matmul, takes several threads for larger products; these are made in several threads anyway.
+_PRODUCT: Final = 1 << 18
+CHUNK_BYTES: Final = 1 << 19
+"""Of samples in single precision that are worked on at once: they stay in the processor's cache."""
+_FLOAT: Final = 4
+_HALF: Final = np.float32(0.5)
+
+Samples = NDArray[Any]
+"""Shape (rows, columns * channels): 8 bits, or whole numbers less CENTRE in single precision."""
+Indices = NDArray[np.intp]
+
+
+def scale_across(
+    weights: Weights, runs: Sequence[Run], source: Samples, channels: int, out: Samples, *, exact: bool
+) -> None:
+    """Scale rows of interleaved channels into `out`, which has a column for each target sample of the axis."""
+    for run in runs:
+        spread = run.spread(channels)
+        blocks, width, height = spread.shape
+        inputs = source[:, run.sources.start * channels : run.sources.stop * channels]
+        made = slice(run.target.start * channels, run.target.stop * channels)
+        chunk = max(1, min(_PRODUCT // (width * height), CHUNK_BYTES // (_FLOAT * inputs.shape[1])))
+        for top in range(0, len(source), chunk):
+            part = _centred(inputs[top : top + chunk])
+            product = np.empty((len(part), blocks * height), np.float32)
+            np.matmul(
+                as_strided(part, (blocks, len(part), width), (run.step * channels * _FLOAT, part.strides[0], _FLOAT)),
+                spread,
+                out=as_strided(product, (blocks, len(part), height), (height * _FLOAT, product.strides[0], _FLOAT)),
+            )
+
+            if exact:
+                near = _close(product, weights.error)
+                rows, columns = np.divmod(near, product.shape[1])
+                targets, channel = np.divmod(columns + made.start, channels)
+                origins = (rows + top) * source.shape[1] + channel
+                product.reshape(-1)[near] = _sum(weights, targets, source, origins, channels)
+            _finish(product[:, : made.stop - made.start], out[top : top + chunk, made])
+
+
+def scale_down(
+    weights: Weights, runs: Sequence[Run], source: Samples, first: int, begin: int, out: Samples, *, exact: bool
+) -> None:
+    """Scale columns into `out`: target rows from `begin` on. `first` is the number of the source's first row."""
+    for run in runs:
+        blocks, height, width = run.weights.shape
+        inputs = source[run.sources.start - first : run.sources.stop - first]
+        made = slice(run.target.start, run.target.stop)
+        chunk = max(1, min(_PRODUCT // (width * height), CHUNK_BYTES // (_FLOAT * len(inputs))))
+        for left in range(0, source.shape[1], chunk):
+            part = _centred(inputs[:, left : left + chunk])
+            row = part.strides[0]
+            product = np.empty((blocks, height, part.shape[1]), np.float32)
+            np.matmul(
+                run.weights,
+                as_strided(part, (blocks, width, part.shape[1]), (run.step * row, row, _FLOAT)),
+                out=product,
+            )
+
+            if exact:
+                near = _close(product, weights.error)
+                rows, columns = np.divmod(near, part.shape[1])
+                origins = columns + left - first * source.shape[1]
+                targets = rows + made.start + begin
+                product.reshape(-1)[near] = _sum(weights, targets, source, origins, source.shape[1])
+            sums = product.reshape(blocks * height, -1)[: run.target.count]
+            _finish(sums, out[made, left : left + chunk])
+
+
+def _close(sums: NDArray[np.float32], error: float) -> Indices:
+    """Return the places of sums that are as close to half a level as they may be wrong."""
+    above = sums.reshape(-1) + np.float32(0.5 + error)
+    above -= np.floor(above)
+    return np.flatnonzero(above <= np.float32(2 * error))
+
+
+def _sum(weights: Weights, targets: Indices, source: Samples, origins: Indices, step: int) -> NDArray[np.float32]:
+    """Add products up one by one in single precision, and round; less CENTRE.
+
+    The source samples of a target sample are `step` apart, counted from its origin.
+    """
+    flat, samples, single = source.reshape(-1), weights.samples.reshape(-1), weights.single.reshape(-1)
+    each = weights.single.shape[1]
+    total = np.zeros(len(targets), np.float32)
+    for tap in range(each):
+        places = targets * each + tap
+        levels = flat.take(origins + samples.take(places) * step).astype(np.float32)
+        if source.dtype != np.uint8:
+            levels += np.float32(CENTRE)
+        levels *= single.take(places)
+        total += levels
+    total += _HALF
+    np.floor(total, out=total)
+    total -= np.float32(CENTRE)
+    return total
+
+
+def _finish(sums: NDArray[np.float32], out: Samples) -> None:
+    """Round sums, half up, and clip them to 8 bits."""
+    np.clip(sums, -CENTRE, 255 - CENTRE, out=sums)
+    if out.dtype == np.uint8:
+        np.add(sums, np.float32(CENTRE) + _HALF, out=out, casting="unsafe")
+        return
+    np.add(sums, _HALF, out=sums)
+    np.floor(sums, out=out)
+
+
+def _centred(samples: Samples) -> NDArray[np.float32]:
+    return samples if samples.dtype == np.float32 else np.subtract(samples, np.float32(CENTRE), dtype=np.float32)
