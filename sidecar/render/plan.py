@@ -113,7 +113,9 @@ def make_plan(
     output = Output(
         frame=frame_sent,
         rows=demands.rows,
-        steps=tuple(_steps(resample, quality, info, frame, limits, opaque=opaque)),
+        steps=tuple(
+            _steps(resample, quality, info, frame, limits, turned=geometry.orientation.quarter_turns > 0, opaque=opaque)
+        ),
         binarize=Binarize() if quality == "bitonal" else None,
         encoder_bytes=demands.memory,
     )
@@ -218,22 +220,31 @@ def _frame(target: Size, quality: str, info: ImageInfo, factory: EncoderFactory,
 
 
 def _steps(
-    resample: Resample | None, quality: str, info: ImageInfo, frame: Frame, limits: PlanLimits, *, opaque: bool
+    resample: Resample | None,
+    quality: str,
+    info: ImageInfo,
+    frame: Frame,
+    limits: PlanLimits,
+    *,
+    turned: bool,
+    opaque: bool,
 ) -> Iterator[Step]:
     if opaque:
         yield DropAlpha()
-    converted = limits.srgb and info.icc is not None
+    icc = info.icc if limits.srgb else None
+    # Cantaloupe's decoder makes three colours of grey with a profile, and so does whatever turns a picture.
+    colors = icc is not None or turned
     # Cantaloupe's decoder converts before anything is scaled.
-    if converted and info.icc is not None:
-        yield ToSrgb(info.icc)
+    if icc is not None:
+        yield ToSrgb(icc)
     if resample:
         yield resample
     if quality == "gray":
-        yield ToGray(converted)
+        yield ToGray(colors)
     if info.channels in (2, 4) and not frame.alpha and not opaque:
         yield Flatten(limits.background)
     if quality == "bitonal":
-        yield FirstChannel(converted)
+        yield FirstChannel(colors)
 
 
 def _work(bands: tuple[Band, ...], source: Size, channels: int, limits: PlanLimits, *, across: bool) -> Work:

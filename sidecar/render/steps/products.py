@@ -20,6 +20,8 @@ from sidecar.render.steps.weights import CENTRE, Weights
 _PRODUCT: Final = 1 << 18
 CHUNK_BYTES: Final = 1 << 19
 """Of samples in single precision that are worked on at once: they stay in the processor's cache."""
+_DOUBTFUL: Final = 0.02
+"""With larger errors (at ratios of ten and more) too many sums would have to be added up again."""
 _FLOAT: Final = 4
 _HALF: Final = np.float32(0.5)
 
@@ -47,7 +49,7 @@ def scale_across(
                 out=as_strided(product, (blocks, len(part), height), (height * _FLOAT, product.strides[0], _FLOAT)),
             )
 
-            if exact:
+            if exact and weights.error < _DOUBTFUL:
                 near = _close(product, weights.error)
                 rows, columns = np.divmod(near, product.shape[1])
                 targets, channel = np.divmod(columns + made.start, channels)
@@ -75,7 +77,7 @@ def scale_down(
                 out=product,
             )
 
-            if exact:
+            if exact and weights.error < _DOUBTFUL:
                 near = _close(product, weights.error)
                 rows, columns = np.divmod(near, part.shape[1])
                 origins = columns + left - first * source.shape[1]

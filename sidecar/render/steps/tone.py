@@ -48,12 +48,11 @@ _GRAY_OF_GRAY: Final = np.floor(255 * _linear(_luma(_SEEN, _SEEN, _SEEN) / 255) 
 class ToGray(Step):
     """Luma with the weights and the rounding down of Cantaloupe (0.21, 0.71, 0.07); alpha is kept.
 
-    Grey becomes darker, as in Cantaloupe: differently if its decoder has made three equal colours of it, as it does of
-    images with a profile.
+    Grey becomes darker, as in Cantaloupe.
     """
 
-    converted: bool = False
-    """Whether grey has been converted to sRGB."""
+    colors: bool = False
+    """Whether grey stands for three equal colours."""
 
     def shape(self, before: Shape, wanted: Rows) -> Shape:
         """Return the shape with one channel, or two with alpha."""
@@ -68,7 +67,7 @@ class ToGray(Step):
         """Make grey of colours, and darker grey of grey."""
         del have, wanted
         if strip.shape[2] <= _GRAY_ALPHA:
-            luma = (_DARKER if self.converted else _GRAY_OF_GRAY)[strip[:, :, :1]]
+            luma = (_DARKER if self.colors else _GRAY_OF_GRAY)[strip[:, :, :1]]
         else:
             luma = _luma(*(strip[:, :, channel : channel + 1] for channel in range(_RGB)))
         return luma if strip.shape[2] % 2 else np.concatenate([luma, strip[:, :, -1:]], axis=2)
@@ -78,8 +77,8 @@ class ToGray(Step):
 class FirstChannel(Step):
     """The first channel alone: what Cantaloupe makes its bitonal pictures from."""
 
-    converted: bool = False
-    """Whether grey has been converted to sRGB; if not, Cantaloupe takes it for linear light."""
+    colors: bool = False
+    """Whether grey stands for three equal colours; if not, Cantaloupe takes it for linear light."""
 
     def shape(self, before: Shape, wanted: Rows) -> Shape:
         """Return the shape with one channel."""
@@ -95,7 +94,7 @@ class FirstChannel(Step):
         """Return a view of the channel, or grey as Java sees it."""
         del have, wanted
         first = strip[:, :, :1]
-        return _SEEN[first] if strip.shape[2] <= _GRAY_ALPHA and not self.converted else first
+        return _SEEN[first] if strip.shape[2] <= _GRAY_ALPHA and not self.colors else first
 
 
 @dataclass(frozen=True, slots=True)

@@ -56,7 +56,7 @@ class Weights:
         return Rows(int(starts.min()), int(starts.max()) + self.values.shape[1])
 
 
-@lru_cache(maxsize=16)
+@lru_cache(maxsize=32)
 def weights(source: int, target: int, name: str, *, mirrored: bool = False) -> Weights:
     """Return the weights of the filter `name` along an axis; `mirrored`: the axis runs against Cantaloupe's."""
     samples, single = _inside(source, *_unfolded(source, target, name))
@@ -105,10 +105,10 @@ def _folded(
     first = np.where(counts, samples, source).min(axis=1)
     each = int((np.where(counts, samples, -1).max(axis=1) - first).max()) + 1
     first = np.minimum(first, source - each)
-    folded = np.zeros((len(samples), each))
     targets, columns = np.nonzero(counts)
-    np.add.at(folded, (targets, samples[targets, columns] - first[targets]), values[targets, columns])
-    return first, folded
+    places = targets * each + samples[targets, columns] - first[targets]
+    folded = np.asarray(np.bincount(places, values[targets, columns], len(samples) * each), np.float64)
+    return first, folded.reshape(-1, each)
 
 
 def _rounded(exact: NDArray[np.float64]) -> NDArray[np.float64]:
@@ -117,6 +117,8 @@ def _rounded(exact: NDArray[np.float64]) -> NDArray[np.float64]:
     units = 2.0 ** min(_UNIT, int(_MANTISSA - log2(largest) - 0.01))
     floors = np.floor(exact * units)
     lost = np.rint(units - floors.sum(axis=1)).astype(np.int64)
-    ranks = np.argsort(np.argsort(floors - exact * units, axis=1, kind="stable"), axis=1, kind="stable")
-    rounded: NDArray[np.float64] = (floors + (ranks < lost[:, None])) / units
+    order = np.argsort(floors - exact * units, axis=1, kind="stable")
+    raised = np.arange(exact.shape[1]) < lost[:, None]
+    np.put_along_axis(floors, order, np.take_along_axis(floors, order, axis=1) + raised, axis=1)
+    rounded: NDArray[np.float64] = floors / units
     return rounded
