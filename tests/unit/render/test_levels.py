@@ -28,7 +28,8 @@ from sidecar.limits.admission import Admission
 from sidecar.limits.threads import NativePool
 from sidecar.plugin import Decoder, ImageInfo, Level, Pixels, Rect, Size, run_inline
 from sidecar.render.decoder_choice import DecoderChoice
-from sidecar.render.plan import PlanLimits, choose_level, make_plan
+from sidecar.render.level import choose_level
+from sidecar.render.plan import PlanLimits, make_plan
 from sidecar.render.reader_cache import ReaderCache
 from sidecar.render.renderer import Client, Renderer
 from sidecar.testing.fakes import MemoryBlob, RawEncoderFactory, on_disk, unraw

@@ -18,7 +18,8 @@ from sidecar.limits.admission import Admission
 from sidecar.limits.threads import NativePool
 from sidecar.plugin import ByteRange, Frame, Grid, ImageInfo, Level, Pixels, Rect, Size, Window
 from sidecar.render.decoder_choice import DecoderChoice
-from sidecar.render.plan import Plan, PlanLimits, choose_level, make_plan, project
+from sidecar.render.level import choose_level, project
+from sidecar.render.plan import Plan, PlanLimits, make_plan
 from sidecar.render.reader_cache import ReaderCache
 from sidecar.render.renderer import Client, Renderer
 from sidecar.render.tiling import BandBudget, split
