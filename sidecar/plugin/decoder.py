@@ -63,7 +63,10 @@ class Level:
     fixed_bytes: int = 0
     """Bytes that any window takes, however small: structures of the library, parsed headers."""
     pixel_bytes: float = 8.0
-    """Bytes that each pixel takes on top: the library's own planes, coefficients."""
+    """Bytes that each pixel takes on top: the library's own planes, coefficients.
+
+    0 beside `fixed_bytes`: whole pieces of the grid are decoded, whatever part of them is wanted.
+    """
     coded_bytes: float = 0.0
     """Upper bound on compressed bytes per pixel of this level; used to budget what is fetched ahead."""
 

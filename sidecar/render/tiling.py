@@ -77,14 +77,22 @@ def _band_cuts(level: Level, crop: Rect, budget: BandBudget, *, across: bool) ->
     free = [*(level.grid.columns(start, stop) if across else level.grid.rows(start, stop))]
     thick = [*_joined(start, stop, free, max(1, _PIECE // breadth))]
     thin = [cut for first, last in pairwise((start, *thick, stop)) for cut in _thinned(first, last, most)]
-    return _lead(start, thin)
+    return thin[:-1] if _is_indivisible(level) else _lead(start, thin)
 
 
 def _band_limit(level: Level, breadth: int, budget: BandBudget) -> int:
     """Return the most rows of a band within the budget; a strip of 64 at least."""
     held = breadth * budget.channels * budget.bands
     native = breadth * level.pixel_bytes * budget.pieces if level.grid is None else 0
-    return max(64, int((budget.memory - level.fixed_bytes * budget.pieces) / (held + native)))
+    most = (budget.memory - level.fixed_bytes * budget.pieces) / (held + native)
+    # Bands that save less than decoding takes anyway are not worth decoding whole pieces once more for each.
+    least = level.fixed_bytes / held if _is_indivisible(level) else 0
+    return max(64, int(max(most, least)))
+
+
+def _is_indivisible(level: Level) -> bool:
+    """Report whether any part of a piece of the level's grid costs as much as all of it."""
+    return level.grid is not None and level.fixed_bytes > 0 and level.pixel_bytes == 0
 
 
 def _joined(start: int, stop: int, cuts: Iterable[int], least: int) -> Iterator[int]:

@@ -14,6 +14,7 @@ from sidecar_jp2.format.main_header import MainHeader, read_main_header
 from sidecar_jp2.format.markers import Incomplete, Marker, segments_before
 from sidecar_jp2.format.metadata import read_orientation
 from sidecar_jp2.openjpeg.codec import OpenJpeg
+from sidecar_jp2.proven import decode_unit
 from sidecar_jp2.reader import Extractor, Jp2Reader, OpenedImage
 
 ExtractorFactory: TypeAlias = Callable[[Blob, MainHeader, int], Extractor]
@@ -65,9 +66,10 @@ class Jp2Decoder:
         first = _first_tile_part(head, header)
         extractor = self._extractors(blob, header, container.codestream.stop) if self._extractors else None
         indexed = extractor is not None and first.packet_lengths and is_reducible(header)
+        unit = decode_unit(header, first.markers)
         orientation = read_orientation(head, container.codestream.start)
         image = OpenedImage(
-            blob, container.codestream, header, first.levels, color, indexed, orientation, self._alpha_is_optional
+            blob, container.codestream, header, first.levels, color, unit, indexed, orientation, self._alpha_is_optional
         )
         return Jp2Reader(image, self._opj, extractor)
 
@@ -92,21 +94,23 @@ class _FirstTilePart(NamedTuple):
     """How many times the whole image can be halved: tiles may have fewer levels than the main header declares."""
     packet_lengths: bool
     """Whether PLT says where each packet is (ITU-T T.800 A.7.3)."""
+    markers: frozenset[int]
+    """The markers of its segments."""
 
 
 def _first_tile_part(blob: BlockCachedBlob, header: MainHeader) -> _FirstTilePart:
     """Examine the first tile-part; OpenJPEG refuses files whose other tiles have fewer levels."""
-    levels, packet_lengths = header.levels, False
+    levels, markers = header.levels, set[int]()
     try:
         for segment in segments_before(Marker.SOD, blob.slice(header.stop, header.stop + TILE_HEADER_BYTES), 12):
             if segment.marker == Marker.COD:
                 levels = min(levels, segment.data[5])
             elif segment.marker == Marker.COC:
                 levels = min(levels, segment.data[2 if len(header.coding) < TWO_BYTE_INDEX else 3])
-            packet_lengths |= segment.marker == Marker.PLT
+            markers.add(segment.marker)
     except Incomplete:
         # Nothing but PLT makes the header of a tile-part that long.
-        packet_lengths = True
+        markers.add(Marker.PLT)
     except IndexError:
         pass
-    return _FirstTilePart(levels, packet_lengths)
+    return _FirstTilePart(levels, Marker.PLT in markers, frozenset(markers))

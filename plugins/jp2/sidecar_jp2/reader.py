@@ -12,6 +12,7 @@ from sidecar.plugin import (
     Buffer,
     ByteRange,
     DecodeError,
+    Grid,
     ImageInfo,
     Level,
     Pixels,
@@ -27,10 +28,16 @@ from sidecar_jp2.format.main_header import MainHeader
 from sidecar_jp2.openjpeg import memory_estimate
 from sidecar_jp2.openjpeg.codec import Input, OpenJpeg, Plane
 from sidecar_jp2.openjpeg.streams import MemoryInput, open_input
+from sidecar_jp2.proven import DecodeUnit
+from sidecar_jp2.whole_tiles import grid_of, peak_bytes, runs
 
 IRREVERSIBLE_MARGIN = 16
 """OpenJPEG takes one wavelet coefficient too few around a window of a 9/7 image: one sample in ten thousand is off by
 one, unless it decodes some more pixels on each side (found by trial: 8 were not enough, 16 were)."""
+
+
+UNPLANNED = 4 * 2**20
+"""Bytes by which the whole tiles of a window that failed may exceed what was planned for the window."""
 
 
 class Extraction(Protocol):
@@ -44,6 +51,10 @@ class Extraction(Protocol):
     @property
     def area(self) -> Area:
         """Its area with the same samples as the requested area of the whole codestream."""
+        ...
+
+    def located(self, area: Area) -> Area:
+        """Return where any area of the whole codestream lies in this one."""
         ...
 
     def build(self, data: Sequence[Buffer]) -> Buffer:
@@ -72,6 +83,8 @@ class OpenedImage:
     levels: int
     """How many times the image can be halved."""
     color: ColorModel
+    unit: DecodeUnit = DecodeUnit.WINDOW
+    """The least that OpenJPEG decodes of it without a fault."""
     indexed: bool = False
     """Whether the packet index finds the packets of every window, so that windows of remote blobs take few bytes."""
     orientation: int = 1
@@ -124,11 +137,38 @@ class Jp2Reader:
 
     def read(self, window: Jp2Window, data: Sequence[Buffer], into: Pixels) -> None:
         """Decode a window into (region.height, region.width, info.channels). Raises DecodeError, SourceError."""
-        resolution, region = self._resolutions[window.level], window.region
-        area = resolution.area(region)
-        extraction = window.extraction
-        decoded = extraction.area if extraction else area
-        with self._input(extraction, data) as source, self._opj.decoded(source, decoded) as planes:
+        resolution, extraction, unit = self._resolutions[window.level], window.extraction, self._image.unit
+        if unit != DecodeUnit.WINDOW:
+            with self._input(extraction, data) as source:
+                for part, area in runs(resolution, unit, window.region):
+                    where = extraction.located(area) if extraction else area
+                    self._decode(source, resolution, part, area, where, _part(into, window.region, part))
+            return
+        area = resolution.area(window.region)
+        try:
+            with self._input(extraction, data) as source:
+                self._decode(source, resolution, window.region, area, extraction.area if extraction else area, into)
+        except DecodeError:
+            if not self._read_whole_tiles(window, data, into):
+                raise
+
+    def _read_whole_tiles(self, window: Jp2Window, data: Sequence[Buffer], into: Pixels) -> bool:
+        """Decode the tiles of a window that failed, out of the whole codestream; report whether that is possible."""
+        image, level, resolution = self._image, self.info.levels[window.level], self._resolutions[window.level]
+        granted = level.fixed_bytes + level.pixel_bytes * window.region.size.area + UNPLANNED
+        needed = peak_bytes(image.header, resolution, DecodeUnit.TILE, image.codestream.length, side=1)
+        if needed > granted or (window.extraction and not image.blob.path):
+            return False  # a remote codestream's other bytes are not here
+        with self._input(None, data if not window.extraction else ()) as source:
+            for part, area in runs(resolution, DecodeUnit.TILE, window.region, side=1):
+                self._decode(source, resolution, part, area, area, _part(into, window.region, part))
+        return True
+
+    def _decode(
+        self, source: Input, resolution: Resolution, region: Rect, area: Area, where: Area, into: Pixels
+    ) -> None:
+        """Decode an area, which lies at `where` in the source, and cut a region out of it."""
+        with self._opj.decoded(source, where) as planes:
             samples = [
                 Samples(
                     channel,
@@ -154,6 +194,12 @@ class Jp2Reader:
                 yield source
         else:
             raise DecodeError(f"{blob.name}: no bytes to decode")
+
+
+def _part(into: Pixels, region: Rect, part: Rect) -> Pixels:
+    """Return the view of a region's pixels that shows a part of it."""
+    x, y = part.x - region.x, part.y - region.y
+    return into[y : y + part.height, x : x + part.width]
 
 
 def _checked(planes: Sequence[Plane], index: int, expected: tuple[int, int]) -> Plane:
@@ -184,9 +230,9 @@ def _info(image: OpenedImage, resolutions: Sequence[Resolution]) -> ImageInfo:
         Level(
             size=each.size,
             downsample=float(each.scale),
-            grid=each.grid,
-            fixed_bytes=memory_estimate.fixed_bytes(image.header, each.reduce, compressed) + held,
-            pixel_bytes=memory_estimate.pixel_bytes(image.header),
+            grid=_grid(image, each),
+            fixed_bytes=_fixed_bytes(image, each) + held,
+            pixel_bytes=0.0 if image.unit else memory_estimate.pixel_bytes(image.header),
             coded_bytes=memory_estimate.coded_bytes(image.header, each.size.area, compressed, indexed=image.indexed),
         )
         for each in resolutions
@@ -200,3 +246,13 @@ def _info(image: OpenedImage, resolutions: Sequence[Resolution]) -> ImageInfo:
         orientation=image.orientation,
         alpha_is_optional=image.alpha_is_optional,
     )
+
+
+def _grid(image: OpenedImage, resolution: Resolution) -> Grid:
+    return grid_of(resolution, image.unit) if image.unit else resolution.grid
+
+
+def _fixed_bytes(image: OpenedImage, resolution: Resolution) -> int:
+    if image.unit:
+        return peak_bytes(image.header, resolution, image.unit, image.codestream.length)
+    return memory_estimate.fixed_bytes(image.header, resolution.reduce, image.codestream.length)

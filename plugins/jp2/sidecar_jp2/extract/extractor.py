@@ -88,7 +88,7 @@ def _build(header: MainHeader, area: Area, window: LevelWindow, packets: WindowP
         left, right, top, bottom = *window.across, *window.down
         head = reduced_main_header(header, window.level, x, y, marked=True)
         reduced = Area(left, top, right, bottom, 0, window.tiles, marked=True)
-        return join_packets(head, Pieces.of(tiles, selections), empty, reduced, marked=header.sop)
+        return join_packets(head, Pieces.of(tiles, selections), empty, reduced, marked=header.sop, dropped=window.level)
     # All resolutions stay, the finest ones with empty packets, and OpenJPEG skips them.
     pieces = Pieces.of(tiles, [selection.padded for selection in selections])
     head = reduced_main_header(header, 0, window.x, window.y, marked=True)

@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from sidecar.plugin import Buffer, ByteRange, DecodeError
 from sidecar_jp2.format.geometry import Area
 from sidecar_jp2.format.markers import Marker
+from sidecar_jp2.format.rounding import ceil_div
 from sidecar_jp2.format.tile_part_header import MIN_TILE_PART_BYTES
 from sidecar_jp2.index.packet_selection import Selection
 from sidecar_jp2.index.tile_part_index import Tile
@@ -39,6 +40,14 @@ class SmallCodestream:
     """The number of the first packet of each range, or UNNUMBERED."""
     unmarked: tuple[tuple[int, ...], ...]
     """The lengths of the packets in each range that still need SOP; empty if the packets have it already."""
+    dropped: int = 0
+    """How many of the finest resolutions it lacks."""
+
+    def located(self, area: Area) -> Area:
+        """Return where any area of the whole codestream that holds `self.area` lies in the small one."""
+        edges = (area.left, area.top, area.right, area.bottom)
+        left, top, right, bottom = (ceil_div(edge, 1 << self.dropped) for edge in edges)
+        return Area(left, top, right, bottom, area.reduce - self.dropped, area.tiles, marked=self.area.marked)
 
     def build(self, data: Sequence[Buffer]) -> bytes:
         """Build the codestream from the bytes of `ranges`, copying everything once; called in a native thread.
@@ -130,10 +139,12 @@ def _located(tiles: Sequence[Tile]) -> tuple[NDArray[np.int64], NDArray[np.int64
     return stops - lengths, stops
 
 
-def join_packets(head: bytes, pieces: Pieces, empty: bytes, area: Area, *, marked: bool) -> SmallCodestream:
+def join_packets(
+    head: bytes, pieces: Pieces, empty: bytes, area: Area, *, marked: bool, dropped: int = 0
+) -> SmallCodestream:
     """Join selected packets to tiles of one tile-part each; `empty` is written for each empty packet.
 
-    If `marked`, the packets in the blob begin with SOP.
+    If `marked`, the packets in the blob begin with SOP. `head` lacks the `dropped` finest resolutions.
     """
     begins = pieces.begins
     first, last = np.flatnonzero(begins), np.flatnonzero(np.roll(begins, -1))
@@ -152,6 +163,7 @@ def join_packets(head: bytes, pieces: Pieces, empty: bytes, area: Area, *, marke
         (*frames, before + END),
         tuple(pieces.numbers[first].tolist()) if marked else (UNNUMBERED,) * len(first),
         ((),) * len(first) if marked else pieces.lengths(first),
+        dropped,
     )
 
 

@@ -20,16 +20,42 @@ UNEVEN = 4
 
 def fixed_bytes(header: MainHeader, reduce: int, compressed: int) -> int:
     """Return the bytes that any window of a level takes; the codestream has `compressed` bytes."""
-    geometry = header.geometry
-    tiles = geometry.columns * geometry.rows
-    whole = (geometry.x1 - geometry.x0) * (geometry.y1 - geometry.y0)
-    area = whole if tiles == 1 else geometry.tile_width * geometry.tile_height
-    parameters = tiles * (TILE_BYTES + TILE_COMPONENT_BYTES * len(geometry.components))
-    share = compressed if tiles == 1 else min(compressed, UNEVEN * compressed // tiles)
-    blocks = sum(_blocks(coding, area) for coding in header.coding) * BLOCK_BYTES
-    buffer = 0 if tiles == 1 else int(_samples(header) * (area >> 2 * reduce) * SAMPLE_BYTES)
+    area = _tile_area(header)
+    buffer = 0 if _tiles(header) == 1 else _plane_bytes(header, area >> 2 * reduce)
     edges = sum(_edge_bytes(coding, area, reduce) for coding in header.coding)
-    return int(parameters + share + blocks + buffer + edges)
+    return int(_structure_bytes(header, compressed) + buffer + edges)
+
+
+def whole_tiles_bytes(header: MainHeader, reduce: int, compressed: int, pixels: int) -> int:
+    """Return the bytes that decoding whole tiles with `pixels` of a level takes, at most so many at once.
+
+    OpenJPEG decodes into planes of one tile, and copies them to planes of all; an only tile is not copied.
+    """
+    tile = 0 if _tiles(header) == 1 else _plane_bytes(header, _tile_area(header) >> 2 * reduce)
+    return int(_structure_bytes(header, compressed) + tile + _plane_bytes(header, pixels))
+
+
+def _structure_bytes(header: MainHeader, compressed: int) -> float:
+    """Return the bytes of what OpenJPEG makes for a tile before any sample: parameters, packets, code blocks."""
+    tiles = _tiles(header)
+    parameters = tiles * (TILE_BYTES + TILE_COMPONENT_BYTES * len(header.geometry.components))
+    share = compressed if tiles == 1 else min(compressed, UNEVEN * compressed // tiles)
+    return parameters + share + sum(_blocks(coding, _tile_area(header)) for coding in header.coding) * BLOCK_BYTES
+
+
+def _plane_bytes(header: MainHeader, points: int) -> int:
+    return int(_samples(header) * points * SAMPLE_BYTES)
+
+
+def _tiles(header: MainHeader) -> int:
+    return header.geometry.columns * header.geometry.rows
+
+
+def _tile_area(header: MainHeader) -> int:
+    geometry = header.geometry
+    if _tiles(header) == 1:
+        return (geometry.x1 - geometry.x0) * (geometry.y1 - geometry.y0)
+    return min(geometry.tile_width, geometry.x1 - geometry.x0) * min(geometry.tile_height, geometry.y1 - geometry.y0)
 
 
 def pixel_bytes(header: MainHeader) -> float:
@@ -39,7 +65,7 @@ def pixel_bytes(header: MainHeader) -> float:
     time, the sparse array of blocks, with the blocks around the window that a piece of some megapixels needs.
     """
     planes = _samples(header) * SAMPLE_BYTES
-    if header.geometry.columns * header.geometry.rows > 1:
+    if _tiles(header) > 1:
         return planes
     return 2 * planes + SAMPLE_BYTES * 2.5
 
