@@ -6,14 +6,17 @@ from collections.abc import Callable
 from typing import ClassVar, NamedTuple, TypeAlias
 
 from sidecar.plugin import Blob, ByteRange, Malformed, Unsupported
-from sidecar_jp2.color.channels import make_color_model
+from sidecar_jp2.color.channels import ColorModel, make_color_model
 from sidecar_jp2.extract.reduced_header import is_reducible
 from sidecar_jp2.format.boxes import read_container
+from sidecar_jp2.format.broken import Broken
 from sidecar_jp2.format.header_blocks import BlockCachedBlob
 from sidecar_jp2.format.main_header import MainHeader, read_main_header
 from sidecar_jp2.format.markers import Incomplete, Marker, segments_before
 from sidecar_jp2.format.metadata import read_orientation
+from sidecar_jp2.format.tile_part_header import SOT_BYTES
 from sidecar_jp2.openjpeg.codec import OpenJpeg
+from sidecar_jp2.openjpeg.memory_estimate import TILE_BYTES, TILE_COMPONENT_BYTES
 from sidecar_jp2.proven import decode_unit
 from sidecar_jp2.reader import Extractor, Jp2Reader, OpenedImage
 
@@ -25,10 +28,14 @@ MAX_COORDINATE = (1 << 31) - 1
 """OpenJPEG's coordinates on the reference grid are signed."""
 MIN_TILE_BYTES = 14
 """The least a tile takes: SOT and SOD (ITU-T T.800 A.4.2, A.4.3)."""
+MAX_TILES_BYTES = 64 * 2**20
+"""What decoders may claim for tiles that are not there."""
 MAX_POINTS_PER_BYTE = 1 << 20
 """Grid points for each byte of the codestream; even an empty image has far fewer."""
 TWO_BYTE_INDEX = 257
 """With this many components or more, COC names its component in two bytes (T.800 table A.22)."""
+PSOT = slice(6, 10)
+"""The length of a tile-part in its SOT segment (T.800 A.4.2)."""
 TILE_HEADER_BYTES = 4096
 """How much of the first tile-part's header is examined."""
 
@@ -57,34 +64,50 @@ class Jp2Decoder:
         return head.startswith(SIGNATURES)
 
     def open(self, blob: Blob) -> Jp2Reader:
-        """Read the boxes and the main header. Raises Unsupported, Malformed, SourceError."""
+        """Read the boxes and the main header. Raises Unsupported, DecodeError, Malformed, SourceError."""
         head = BlockCachedBlob(blob)
         container = read_container(head)
         header = read_main_header(head, container.codestream.start)
-        _check_declared_sizes(header, container.codestream)
-        color = make_color_model(container.color, header.geometry.components, alpha=self._alpha)
         first = _first_tile_part(head, header)
-        extractor = self._extractors(blob, header, container.codestream.stop) if self._extractors else None
+        span = container.codestream
+        if max(header.stop, first.stop) > span.stop:
+            # The length of jp2c is wrong. OpenJPEG never looks at it.
+            span = ByteRange(span.start, blob.size)
+        _check_declared_sizes(header, span)
+        color = make_color_model(container.color, header.geometry.components, alpha=self._alpha)
+        _check_first_samples(header, color)
+        extractor = self._extractors(blob, header, span.stop) if self._extractors else None
         indexed = extractor is not None and first.packet_lengths and is_reducible(header)
         unit = decode_unit(header, first.markers)
         orientation = read_orientation(head, container.codestream.start)
         image = OpenedImage(
-            blob, container.codestream, header, first.levels, color, unit, indexed, orientation, self._alpha_is_optional
+            blob, span, header, first.levels, color, unit, indexed, orientation, self._alpha_is_optional
         )
         return Jp2Reader(image, self._opj, extractor)
 
 
 def _check_declared_sizes(header: MainHeader, span: ByteRange) -> None:
-    """Reject headers that declare more tiles or pixels than the file could hold (a decompression bomb)."""
+    """Refuse decompression bombs: headers that make decoders claim memory for what the file cannot hold."""
     geometry, size = header.geometry, span.stop - span.start
-    if header.stop > span.stop:
-        raise Malformed("jp2c: the main header is longer than its box")
-    if geometry.columns * geometry.rows * MIN_TILE_BYTES > size:
+    tiles, components = geometry.columns * geometry.rows, len(geometry.components)
+    # A codestream that is cut short lacks tiles too, but a decoder has parameters for each tile at once.
+    if tiles * MIN_TILE_BYTES > size and tiles * (TILE_BYTES + components * TILE_COMPONENT_BYTES) > MAX_TILES_BYTES:
         raise Malformed(f"SIZ: {geometry.columns}x{geometry.rows} tiles in {size} bytes")
     if (geometry.x1 - geometry.x0) * (geometry.y1 - geometry.y0) > MAX_POINTS_PER_BYTE * size:
         raise Malformed(f"SIZ: {geometry.x1 - geometry.x0}x{geometry.y1 - geometry.y0} points in {size} bytes")
     if max(geometry.x1, geometry.y1) > MAX_COORDINATE:
         raise Unsupported("SIZ: coordinates beyond 31 bits")
+
+
+def _check_first_samples(header: MainHeader, color: ColorModel) -> None:
+    """Hand over images whose first column or row lies before the first sample of a component.
+
+    opj_decompress leaves such pixels at 0, which makes coloured edges.
+    """
+    geometry = header.geometry
+    for index, channel in enumerate(color.channels):
+        if geometry.x0 % channel.component.dx or geometry.y0 % channel.component.dy:
+            raise Unsupported(f"SIZ: the first pixels have no samples of channel {index}")
 
 
 class _FirstTilePart(NamedTuple):
@@ -96,13 +119,17 @@ class _FirstTilePart(NamedTuple):
     """Whether PLT says where each packet is (ITU-T T.800 A.7.3)."""
     markers: frozenset[int]
     """The markers of its segments."""
+    stop: int
+    """Its end in the blob, as Psot says."""
 
 
 def _first_tile_part(blob: BlockCachedBlob, header: MainHeader) -> _FirstTilePart:
     """Examine the first tile-part; OpenJPEG refuses files whose other tiles have fewer levels."""
     levels, markers = header.levels, set[int]()
+    data = blob.slice(header.stop, header.stop + TILE_HEADER_BYTES)
+    stop = header.stop + int.from_bytes(data[PSOT])
     try:
-        for segment in segments_before(Marker.SOD, blob.slice(header.stop, header.stop + TILE_HEADER_BYTES), 12):
+        for segment in segments_before(Marker.SOD, data, SOT_BYTES):
             if segment.marker == Marker.COD:
                 levels = min(levels, segment.data[5])
             elif segment.marker == Marker.COC:
@@ -111,6 +138,6 @@ def _first_tile_part(blob: BlockCachedBlob, header: MainHeader) -> _FirstTilePar
     except Incomplete:
         # Nothing but PLT makes the header of a tile-part that long.
         markers.add(Marker.PLT)
-    except IndexError:
-        pass
-    return _FirstTilePart(levels, Marker.PLT in markers, frozenset(markers))
+    except (Broken, IndexError):
+        pass  # OpenJPEG decides what can be made of it
+    return _FirstTilePart(levels, Marker.PLT in markers, frozenset(markers), stop)

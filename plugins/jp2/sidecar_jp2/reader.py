@@ -68,7 +68,7 @@ class Extractor(Protocol):
     def extract(self, area: Area) -> Extraction | None:
         """Return what decoding an area takes; None if only the whole codestream will do.
 
-        Called in a greenlet. Raises Malformed, SourceError.
+        Called in a greenlet. Raises SourceError.
         """
         ...
 
@@ -121,7 +121,7 @@ class Jp2Reader:
         """Return the byte ranges of a region: none if the file is local and decoded whole, since it is read in place.
 
         Windows of a remote codestream that cannot be decoded in parts take all of it; the core reads that once for all
-        of them. Raises Malformed, SourceError, Unsupported.
+        of them. Raises SourceError, Unsupported.
         """
         area = self._resolutions[level].area(region)
         if self._extractor and (extraction := self._extractor.extract(area)):

@@ -3,17 +3,20 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from enum import Enum
 
-from sidecar.plugin import Malformed, Unsupported
-from sidecar_jp2.format.boxes import ColorBoxes, Definition, Mapping
+from sidecar.plugin import Unsupported
+from sidecar_jp2.format.broken import Broken
+from sidecar_jp2.format.color_boxes import ColorBoxes, Definition, Mapping
 from sidecar_jp2.format.siz import Component
 
 MAX_BITS = 16
 """Images with deeper samples are handed over."""
 COLOR, OPACITY, PREMULTIPLIED, UNSPECIFIED = 0, 1, 2, 0xFFFF
 """Typ of cdef (ITU-T T.800 table I.16)."""
+TWO = 2
+"""So many channels are a grey image and something that no box explains."""
 WHOLE_IMAGE = 0
 """Asoc of cdef (table I.17): the channel belongs to the image as a whole."""
 
@@ -34,6 +37,8 @@ class Space(Enum):
 
 ENUMERATED = {12: Space.CMYK, 16: Space.RGB, 17: Space.GREY, 18: Space.YCC}
 """EnumCS (T.800 table I.10, T.801 table M.25)."""
+PROFILE_HEADER = 128
+"""Bytes (ISO 15076-1 7.2)."""
 PROFILED = {b"GRAY": Space.GREY, b"RGB ": Space.RGB, b"CMYK": Space.CMYK}
 """The data colour space field of an ICC profile (ISO 15076-1 7.2.6)."""
 
@@ -96,8 +101,9 @@ class ColorModel:
 def make_color_model(color: ColorBoxes, components: Sequence[Component], *, alpha: bool = True) -> ColorModel:
     """Determine the meaning of each component; without `alpha`, leave opacity channels out.
 
-    Raises Unsupported if the colours are ambiguous or unknown, and Malformed if boxes and codestream disagree.
+    Raises Unsupported if the colours are ambiguous or unknown, and Broken if boxes and codestream disagree.
     """
+    color = replace(color, icc=_usable(color.icc))
     channels = _channels(color, components)
     definitions = _defined(color.definitions, len(channels))
     colors = _colors(definitions, channels)
@@ -107,21 +113,40 @@ def make_color_model(color: ColorBoxes, components: Sequence[Component], *, alph
     for channel in model.channels:
         if max(channel.precision, channel.component.precision) > MAX_BITS:
             raise Unsupported(f"{channel.precision} bits a sample")
-    if (colors[0].component.dx, colors[0].component.dy) != (1, 1):
-        raise Unsupported("the first colour is subsampled")
+    if space is Space.YCC and (colors[0].component.dx, colors[0].component.dy) != (1, 1):
+        raise Unsupported("luma is subsampled")
     if space is Space.YCC and len({channel.precision for channel in colors}) > 1:
         raise Unsupported("luma and chroma of different depths")
     return model
 
 
+def _usable(icc: bytes | None) -> bytes | None:
+    """Leave out a profile that colour engines refuse, and what follows its end (ISO 15076-1 7.2.2, 7.2.9)."""
+    if icc is None or len(icc) < PROFILE_HEADER or icc[36:40] != b"acsp":
+        return None
+    size = int.from_bytes(icc[:4])
+    return icc[:size] if PROFILE_HEADER <= size <= len(icc) else None
+
+
 def _channels(color: ColorBoxes, components: Sequence[Component]) -> list[Channel]:
-    mappings = color.mappings or [Mapping(index, None) for index in range(len(components))]
+    mappings = _mapped(color, len(components))
     if any(mapping.component >= len(components) for mapping in mappings):
-        raise Malformed(f"cmap: a component beyond the {len(components)} of the codestream")
+        raise Broken(f"cmap: a component beyond the {len(components)} of the codestream")
     columns = _columns(color)
     return [
         Channel(index, components[index], None if column is None else columns[column]) for index, column in mappings
     ]
+
+
+def _mapped(color: ColorBoxes, components: int) -> Sequence[Mapping]:
+    """Return a mapping for each channel, repaired as OpenJPEG does: a column of an only component that is unused."""
+    if not color.palette:
+        return [Mapping(index, None) for index in range(components)]
+    columns = range(len(color.palette.precisions))
+    used = {0 if mapping.column is None else mapping.column for mapping in color.mappings[: len(columns)]}
+    if components == 1 and used != {*columns}:
+        return [Mapping(mapping.component, index) for index, mapping in zip(columns, color.mappings, strict=False)]
+    return color.mappings
 
 
 def _columns(color: ColorBoxes) -> list[Column]:
@@ -136,9 +161,9 @@ def _columns(color: ColorBoxes) -> list[Column]:
 
 def _defined(definitions: Sequence[Definition], count: int) -> Sequence[Definition]:
     if any(definition.channel >= count for definition in definitions):
-        raise Malformed(f"cdef: a channel beyond the {count} of the image")
-    # Without cdef, channels are the colours in their order (T.800 I.5.3.6).
-    return definitions or [Definition(index, COLOR, index + 1) for index in range(count)]
+        raise Broken(f"cdef: a channel beyond the {count} of the image")
+    # Without cdef, channels are the colours in their order (T.800 I.5.3.6); of two, opj_decompress shows the first.
+    return definitions or [Definition(index, COLOR, index + 1) for index in range(1 if count == TWO else count)]
 
 
 def _colors(definitions: Sequence[Definition], channels: Sequence[Channel]) -> tuple[Channel, ...]:
@@ -155,14 +180,14 @@ def _space(color: ColorBoxes, colors: Sequence[Channel]) -> Space:
         space = ENUMERATED[color.enumerated]
     elif color.icc is not None:
         kind = color.icc[16:20]
-        if kind not in PROFILED or color.icc[36:40] != b"acsp":
+        if kind not in PROFILED:
             raise Unsupported(f"colr: an ICC profile for {kind!r}")
         space = PROFILED[kind]
     else:
         space = _guess(colors)
     if len(colors) != space.colors:
         raise Unsupported(f"{len(colors)} colour channels for {space.value}")
-    if space is Space.RGB and any((each.component.dx, each.component.dy) != (1, 1) for each in colors):
+    if space is Space.RGB and len({(each.component.dx, each.component.dy) for each in colors}) > 1:
         raise Unsupported("red, green and blue of different sizes")
     return space
 
@@ -171,7 +196,8 @@ def _guess(colors: Sequence[Channel]) -> Space:
     """Guess as opj_decompress does: three components are RGB, or Y, Cb and Cr if the later two are subsampled."""
     if len(colors) == Space.GREY.colors:
         return Space.GREY
-    return Space.YCC if len(colors) == Space.YCC.colors and colors[1].component.dx != 1 else Space.RGB
+    first, *_, last = (each.component.dx for each in colors)
+    return Space.YCC if len(colors) == Space.YCC.colors and first == 1 != last else Space.RGB
 
 
 def _opacity(definitions: Sequence[Definition], channels: Sequence[Channel]) -> Channel | None:

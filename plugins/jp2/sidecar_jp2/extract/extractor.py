@@ -6,11 +6,13 @@ window does not need can be left out of a codestream without changing the sample
 
 from __future__ import annotations
 
-from sidecar.plugin import Blob
+from sidecar.plugin import Blob, ByteRange
 from sidecar_jp2.extract.reduced_header import can_reduce, is_reducible, reduced_main_header
 from sidecar_jp2.extract.small_codestream import SOP, Pieces, SmallCodestream, join_packets, join_tile_parts
+from sidecar_jp2.format.broken import Broken
 from sidecar_jp2.format.geometry import Area
 from sidecar_jp2.format.main_header import MainHeader
+from sidecar_jp2.format.markers import Marker
 from sidecar_jp2.index.index_cache import IndexCache
 from sidecar_jp2.index.packet_index import PacketIndex, WindowPackets
 from sidecar_jp2.index.packet_selection import LevelWindow
@@ -39,7 +41,7 @@ class IndexedExtractor:
     def extract(self, area: Area) -> SmallCodestream | None:
         """Return the small codestream for an area; None if only the whole codestream will do.
 
-        Called in a greenlet; may read headers of tile-parts. Raises Malformed, SourceError.
+        Called in a greenlet; may read headers of tile-parts. Raises SourceError.
         """
         with self._cache.lease(self._etag, self._header, self._stop) as index:
             return extract(index, area, self._blob)
@@ -48,30 +50,43 @@ class IndexedExtractor:
 def extract(index: PacketIndex, area: Area, blob: Blob) -> SmallCodestream | None:
     """Return the small codestream for an area of the image; None if the whole codestream has to be decoded.
 
-    That is so if it uses POC, PPM or Part 2, if the index finds no packets for the area, or if nothing can be left out.
-    Called in a greenlet; may read headers of tile-parts. Raises Malformed, SourceError.
+    That is so if it uses POC, PPM or Part 2, if the index finds no packets for the area, if its tile-parts are broken,
+    or if nothing can be left out. Called in a greenlet; may read headers of tile-parts. Raises SourceError.
     """
     header = index.header
     window = LevelWindow.of(header.geometry, area)
     length = index.tile_parts.stop - header.stop
-    if not (is_reducible(header) and index.unambiguous and _is_part(header, window)):
+    if not (is_reducible(header) and index.unambiguous and _has_pixels(header, window)):
         return None
-    if blob.path and length < SMALL_FILE:
+    stop = index.tile_parts.stop
+    if (not _is_part(header, window) or (blob.path and length < SMALL_FILE)) and _has_end(blob, stop):
         return None
     run = index.runner(window)
-    packets = index.find(window, blob)
+    try:
+        packets = index.find(window, blob)
+    except Broken:
+        return None  # OpenJPEG decides what can be made of it
     if packets is None:
         return None
     small = run(_build, header, area, window, packets)
     taken = sum(part.stop - part.start for part in small.ranges)
-    return small if taken < min(MAX_BYTES, MAX_SHARE * length) else None
+    if taken >= MAX_BYTES or (taken >= MAX_SHARE * length and _has_end(blob, stop)):
+        return None
+    return small
+
+
+def _has_end(blob: Blob, stop: int) -> bool:
+    """Whether a codestream ends with EOC. If only that is lost, OpenJPEG decodes nothing of it, but tiles are whole."""
+    return bytes(blob.read([ByteRange(stop - 2, stop)])[0]) == Marker.EOC.to_bytes(2)
+
+
+def _has_pixels(header: MainHeader, window: LevelWindow) -> bool:
+    return window.level <= header.levels and window.across[0] < window.across[1] and window.down[0] < window.down[1]
 
 
 def _is_part(header: MainHeader, window: LevelWindow) -> bool:
-    """Whether a window is a proper part of the image: neither all of it at full size nor nothing."""
+    """Whether a window is a proper part of the image, not all of it at full size."""
     geometry = header.geometry
-    if window.level > header.levels or window.across[0] >= window.across[1] or window.down[0] >= window.down[1]:
-        return False
     everything = ((geometry.x0, geometry.x1), (geometry.y0, geometry.y1))
     return window.level > 0 or (window.across, window.down) != everything
 

@@ -20,8 +20,8 @@ SOP_USED = 2
 
 
 def is_reducible(header: MainHeader) -> bool:
-    """Return whether every segment of a main header can be rewritten: no POC, no PPM, nothing of Part 2."""
-    return all(segment.marker in _KNOWN for segment in header.segments)
+    """Return whether every segment of a main header can be rewritten: no POC, no PPM, nothing of Part 2 or twice."""
+    return header.regular and all(segment.marker in _KNOWN for segment in header.segments)
 
 
 def _keeps_order(header: MainHeader, level: int, x: TileSpan, y: TileSpan) -> bool:

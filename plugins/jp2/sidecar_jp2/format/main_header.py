@@ -8,13 +8,18 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from enum import IntEnum
 
-from sidecar.plugin import Blob, Buffer, ByteRange, Malformed
+from sidecar.plugin import Blob, Buffer, ByteRange, Unsupported
+from sidecar_jp2.format.broken import Broken
 from sidecar_jp2.format.markers import Incomplete, Marker, Segment, segments_before
 from sidecar_jp2.format.siz import Geometry, parse_siz
 
 FIRST_READ = 16 * 1024
 MAX_HEADER_BYTES = 32 * 2**20
 """All TLM segments that a header can have are 16 MB."""
+PART_2 = 0x8000
+"""The flag in Rsiz for extensions of ITU-T T.801 (T.801 table A.2)."""
+EXTENSIONS = frozenset({0xFF70, 0xFF71, 0xFF72, 0xFF73, 0xFF76, 0xFF79})
+"""DCO, VMS, DFS, ADS, NLT and ATK (T.801 table A.1), which OpenJPEG passes over, though they change the samples."""
 
 
 class Progression(IntEnum):
@@ -85,6 +90,18 @@ class MainHeader:
         return any(segment.marker == marker for segment in self.segments)
 
     @property
+    def regular(self) -> bool:
+        """Whether COD and QCD stand once, and before the segments that override them for single components.
+
+        Where they do not, OpenJPEG lets each segment override all that come before it, other decoders do not.
+        """
+        markers = [segment.marker for segment in self.segments]
+        return all(
+            markers.count(default) == 1 and markers.index(default) < min(_places(markers, single), default=len(markers))
+            for default, single in ((Marker.COD, Marker.COC), (Marker.QCD, Marker.QCC))
+        ) and all(map(_has_all_steps, self.coding, self.quantization))
+
+    @property
     def levels(self) -> int:
         """How many times the whole image can be halved: the smallest number of levels of any component."""
         return min(coding.levels for coding in self.coding)
@@ -93,7 +110,7 @@ class MainHeader:
 def read_main_header(blob: Blob, start: int, head: Buffer = b"") -> MainHeader:
     """Read and parse the main header whose SOC lies at `start`; `head` holds the bytes that the caller has already.
 
-    Raises Malformed, SourceError.
+    Raises Broken, SourceError.
     """
     data = bytes(head)
     while True:
@@ -109,23 +126,37 @@ def read_main_header(blob: Blob, start: int, head: Buffer = b"") -> MainHeader:
 def parse_main_header(data: bytes, start: int = 0) -> MainHeader:
     """Parse a main header from its SOC on; `start` is the offset of SOC in the blob.
 
-    Raises Incomplete if the header continues after `data`, and Malformed if it breaks T.800 Annex A.
+    Raises Incomplete if the header continues after `data`, Broken if it breaks T.800 Annex A, and Unsupported if it
+    uses ITU-T T.801 in a way that OpenJPEG does not follow.
     """
     if len(data) < 2:
         raise Incomplete(Marker.SOC, 2)
     if int.from_bytes(data[:2]) != Marker.SOC:
-        raise Malformed("SOC: the codestream does not begin with this marker")
+        raise Broken("SOC: the codestream does not begin with this marker")
     segments = tuple(segments_before(Marker.SOT, data, 2))
-    if not segments or segments[0].marker != Marker.SIZ:
-        raise Malformed("SIZ: it does not follow SOC")
-    geometry = parse_siz(_single(segments, Marker.SIZ))
-    style = _single(segments, Marker.COD)
+    if found := EXTENSIONS.intersection(segment.marker for segment in segments):
+        raise Unsupported(f"{min(found):04X}: a feature of JPEG 2000 Part 2")
+    known = [segment for segment in segments if segment.marker in Marker.__members__.values()]
+    if not known or known[0].marker != Marker.SIZ or len([*_of(segments, Marker.SIZ)]) > 1:
+        raise Broken("SIZ: it does not follow SOC, or stands twice")
+    try:
+        return _parse(segments, start)
+    except Broken as broken:
+        if int.from_bytes(known[0].data[:2]) & PART_2:
+            raise Unsupported(f"{broken} (JPEG 2000 Part 2)") from broken
+        raise
+
+
+def _parse(segments: tuple[Segment, ...], start: int) -> MainHeader:
+    (size,) = _of(segments, Marker.SIZ)
+    geometry = parse_siz(size)
+    *_, style = _of(segments, Marker.COD) or [b""]
     if len(style) < 10:
-        raise Malformed("COD: too short")
+        raise Broken("COD: missing or too short")
     flags, progression, layers, transform = struct.unpack_from(">BBHB", style)
     if progression > Progression.CPRL or not layers:
-        raise Malformed(f"COD: progression {progression}, {layers} layers")
-    coding = _codings(segments, style, len(geometry.components))
+        raise Broken(f"COD: progression {progression}, {layers} layers")
+    coding = _codings(segments, len(geometry.components))
     return MainHeader(
         start=start,
         stop=start + segments[-1].stop,
@@ -136,72 +167,84 @@ def parse_main_header(data: bytes, start: int = 0) -> MainHeader:
         sop=bool(flags & 2),
         eph=bool(flags & 4),
         coding=coding,
-        quantization=_quantizations(segments, coding),
+        quantization=_quantizations(segments, len(coding)),
         segments=segments,
     )
 
 
-def _single(segments: Sequence[Segment], marker: Marker) -> bytes:
-    found = [segment.data for segment in segments if segment.marker == marker]
-    if len(found) != 1:
-        raise Malformed(f"{marker.name}: {len(found)} segments in the main header")
-    return found[0]
+def _of(segments: Sequence[Segment], marker: Marker) -> list[bytes]:
+    return [segment.data for segment in segments if segment.marker == marker]
 
 
-def _of_components(segments: Sequence[Segment], marker: Marker, count: int) -> Iterator[tuple[int, bytes]]:
+def _places(markers: Sequence[int], marker: Marker) -> Iterator[int]:
+    return (place for place, found in enumerate(markers) if found == marker)
+
+
+def _component(segment: Segment, count: int) -> tuple[int, bytes]:
+    """Return the component of a COC or QCC segment, and what follows its number."""
     size = 1 if count < 257 else 2
+    component = int.from_bytes(segment.data[:size])
+    if component >= count or len(segment.data) <= size:
+        raise Broken(f"{segment.name}: component {component} of {count}, {len(segment.data)} bytes")
+    return component, segment.data[size:]
+
+
+def _codings(segments: Sequence[Segment], count: int) -> tuple[Coding, ...]:
+    codings: list[Coding] = []
     for segment in segments:
-        if segment.marker == marker:
-            component = int.from_bytes(segment.data[:size])
-            if component >= count or len(segment.data) <= size:
-                raise Malformed(f"{marker.name}: component {component} of {count}, {len(segment.data)} bytes")
-            yield component, segment.data[size:]
-
-
-def _codings(segments: Sequence[Segment], style: bytes, count: int) -> tuple[Coding, ...]:
-    codings = [_coding("COD", style[5:], precincts=bool(style[0] & 1))] * count
-    for component, data in _of_components(segments, Marker.COC, count):
-        codings[component] = _coding("COC", data[1:], precincts=bool(data[0] & 1))
+        if segment.marker == Marker.COD:
+            codings = [_coding("COD", segment.data[5:], precincts=bool(segment.data[0] & 1))] * count
+        elif segment.marker == Marker.COC:
+            component, data = _component(segment, count)
+            # A COC before the COD has no effect: OpenJPEG writes over it.
+            for index in [component] if codings else []:
+                codings[index] = _coding("COC", data[1:], precincts=bool(data[0] & 1))
     return tuple(codings)
 
 
-def _quantizations(segments: Sequence[Segment], codings: Sequence[Coding]) -> tuple[Quantization, ...]:
-    found = [_quantization("QCD", _single(segments, Marker.QCD))] * len(codings)
-    for component, data in _of_components(segments, Marker.QCC, len(codings)):
-        found[component] = _quantization("QCC", data)
-    for component, (coding, quantization) in enumerate(zip(codings, found, strict=True)):
-        if quantization.style != 1 and len(quantization.steps) < 3 * coding.levels + 1:
-            raise Malformed(
-                f"QCD: {len(quantization.steps)} step sizes, component {component} has {coding.levels} levels"
-            )
+def _quantizations(segments: Sequence[Segment], count: int) -> tuple[Quantization, ...]:
+    found: list[Quantization] = []
+    for segment in segments:
+        if segment.marker == Marker.QCD:
+            found = [_quantization("QCD", segment.data)] * count
+        elif segment.marker == Marker.QCC:
+            component, data = _component(segment, count)
+            for index in [component] if found else []:
+                found[index] = _quantization("QCC", data)
+    if not found:
+        raise Broken("QCD: missing")
     return tuple(found)
+
+
+def _has_all_steps(coding: Coding, quantization: Quantization) -> bool:
+    return quantization.style == 1 or len(quantization.steps) >= 3 * coding.levels + 1
 
 
 def _coding(name: str, data: bytes, *, precincts: bool) -> Coding:
     if len(data) < 5:
-        raise Malformed(f"{name}: too short")
+        raise Broken(f"{name}: too short")
     levels, width, height, style, wavelet = data[:5]
+    if wavelet > 1:  # T.801 table A.21: an arbitrary one, defined by ATK
+        raise Unsupported(f"{name}: wavelet {wavelet}")
     if levels > 32 or len(data) != 5 + (levels + 1 if precincts else 0):
-        raise Malformed(f"{name}: {levels} levels in {len(data)} bytes")
+        raise Broken(f"{name}: {levels} levels in {len(data)} bytes")
     if width + height > 8:  # sides of 4 to 1024 and at most 4096 samples (T.800 table A.18)
-        raise Malformed(f"{name}: code blocks of 2^{width + 2}x2^{height + 2}")
-    if wavelet > 1:
-        raise Malformed(f"{name}: wavelet {wavelet}")
+        raise Broken(f"{name}: code blocks of 2^{width + 2}x2^{height + 2}")
     sizes = tuple((size & 15, size >> 4) for size in data[5:]) or ((15, 15),) * (levels + 1)
     if any(not x or not y for x, y in sizes[1:]):  # T.800 table A.21
-        raise Malformed(f"{name}: precincts of one sample above the smallest resolution")
+        raise Broken(f"{name}: precincts of one sample above the smallest resolution")
     return Coding(levels, width + 2, height + 2, style, bool(wavelet), sizes)
 
 
 def _quantization(name: str, data: bytes) -> Quantization:
     if not data:
-        raise Malformed(f"{name}: too short")
+        raise Broken(f"{name}: too short")
     style, guard_bits, values = data[0] & 31, data[0] >> 5, data[1:]
-    if style > 2:
-        raise Malformed(f"{name}: quantization style {style}")
+    if style > 2:  # T.801 A.2.4 has more of them
+        raise Unsupported(f"{name}: quantization style {style}")
     if style == 0:
         return Quantization(style, guard_bits, tuple((value >> 3, 0) for value in values))
     if len(values) % 2 or (style == 1 and len(values) != 2):
-        raise Malformed(f"{name}: {len(values)} bytes of step sizes")
+        raise Broken(f"{name}: {len(values)} bytes of step sizes")
     steps = tuple((value >> 11, value & 2047) for (value,) in struct.iter_unpack(">H", values))
     return Quantization(style, guard_bits, steps)

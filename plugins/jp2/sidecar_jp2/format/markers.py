@@ -7,7 +7,8 @@ from collections.abc import Iterator
 from enum import IntEnum
 from typing import NamedTuple
 
-from sidecar.plugin import Buffer, Malformed
+from sidecar.plugin import Buffer
+from sidecar_jp2.format.broken import Broken
 
 
 class Marker(IntEnum):
@@ -38,8 +39,9 @@ class Marker(IntEnum):
     EOC = 0xFFD9
 
 
-_FIRST_SEGMENT = 0xFF40
-"""Markers from FF30 to FF3F have no length field and cannot be skipped (T.800 A.2)."""
+_RESERVED = range(0xFF30, 0xFF40)
+"""Reserved markers without a segment, which decoders skip (T.800 A.2)."""
+_FIRST_SEGMENT = _RESERVED.stop
 _DELIMITERS = frozenset({Marker.SOC, Marker.SOT, Marker.SOD, Marker.EOC})
 
 
@@ -48,8 +50,8 @@ def name_of(marker: int) -> str:
     return Marker(marker).name if marker in Marker.__members__.values() else f"{marker:04X}"
 
 
-class Incomplete(Malformed):
-    """The header continues after the given bytes. It is malformed only if there are no more bytes."""
+class Incomplete(Broken):
+    """The header continues after the given bytes. It is broken only if there are no more bytes."""
 
     def __init__(self, marker: int, needed: int) -> None:
         super().__init__(f"{name_of(marker)}: the codestream ends inside a header")
@@ -58,7 +60,7 @@ class Incomplete(Malformed):
 
 
 class Segment(NamedTuple):
-    """A marker segment; `data` follows the length field."""
+    """A marker segment; `data` follows the length field. A reserved marker has neither."""
 
     marker: int
     offset: int
@@ -68,7 +70,7 @@ class Segment(NamedTuple):
     @property
     def stop(self) -> int:
         """The offset just after the segment."""
-        return self.offset + 4 + len(self.data)
+        return self.offset + (2 if self.marker in _RESERVED else 4 + len(self.data))
 
     @property
     def name(self) -> str:
@@ -83,7 +85,7 @@ def segment_bytes(marker: int, data: bytes) -> bytes:
 def segments_before(end: Marker, data: Buffer, at: int) -> Iterator[Segment]:
     """Yield the marker segments from `at` up to the delimiting marker `end`, without `end` itself.
 
-    Raises Incomplete if `data` ends before `end`, and Malformed if anything but a segment comes first.
+    Raises Incomplete if `data` ends before `end`, and Broken if anything but a segment comes first.
     """
     while True:
         if at + 2 > len(data):
@@ -91,13 +93,17 @@ def segments_before(end: Marker, data: Buffer, at: int) -> Iterator[Segment]:
         (marker,) = struct.unpack_from(">H", data, at)
         if marker == end:
             return
+        if marker in _RESERVED:
+            yield Segment(marker, at, b"")
+            at += 2
+            continue
         if marker < _FIRST_SEGMENT or marker in _DELIMITERS:
-            raise Malformed(f"{name_of(marker)}: found in the place of {end.name} or a marker segment")
+            raise Broken(f"{name_of(marker)}: found in the place of {end.name} or a marker segment")
         if at + 4 > len(data):
             raise Incomplete(marker, at + 4)
         (length,) = struct.unpack_from(">H", data, at + 2)
         if length < 2:  # noqa: PLR2004  # the length field counts itself (T.800 A.1)
-            raise Malformed(f"{name_of(marker)}: length {length}")
+            raise Broken(f"{name_of(marker)}: length {length}")
         if at + 2 + length > len(data):
             raise Incomplete(marker, at + 2 + length)
         yield Segment(marker, at, bytes(data[at + 4 : at + 2 + length]))

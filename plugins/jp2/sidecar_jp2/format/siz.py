@@ -6,7 +6,8 @@ from __future__ import annotations
 import struct
 from dataclasses import dataclass
 
-from sidecar.plugin import Malformed, Rect
+from sidecar.plugin import Rect
+from sidecar_jp2.format.broken import Broken
 from sidecar_jp2.format.rounding import ceil_div
 
 
@@ -59,22 +60,22 @@ class Geometry:
 
 
 def parse_siz(data: bytes) -> Geometry:
-    """Parse the contents of a SIZ segment. Raises Malformed if they break T.800 A.5.1 or B.3."""
+    """Parse the contents of a SIZ segment. Raises Broken if they break T.800 A.5.1 or B.3."""
     if len(data) < 36 or len(data) != 36 + 3 * int.from_bytes(data[34:36]):
-        raise Malformed("SIZ: its length does not match its number of components")
+        raise Broken("SIZ: its length does not match its number of components")
     x1, y1, x0, y0, tile_width, tile_height, tile_x, tile_y, count = struct.unpack_from(">8IH", data, 2)
     if not (x0 < x1 and y0 < y1 and 1 <= count <= 16384):
-        raise Malformed(f"SIZ: image area {x0},{y0} to {x1},{y1} with {count} components")
+        raise Broken(f"SIZ: image area {x0},{y0} to {x1},{y1} with {count} components")
     # T.800 B.3: the first tile holds the first point of the image.
     if not (tile_x <= x0 < tile_x + tile_width and tile_y <= y0 < tile_y + tile_height):
-        raise Malformed(f"SIZ: tiles of {tile_width}x{tile_height} from {tile_x},{tile_y}")
+        raise Broken(f"SIZ: tiles of {tile_width}x{tile_height} from {tile_x},{tile_y}")
     components = tuple(
         Component((depth & 0x7F) + 1, bool(depth & 0x80), dx, dy)
         for depth, dx, dy in struct.iter_unpack(">BBB", data[36:])
     )
     geometry = Geometry(x0, y0, x1, y1, tile_x, tile_y, tile_width, tile_height, components)
     if geometry.columns * geometry.rows > 65535:
-        raise Malformed(f"SIZ: {geometry.columns}x{geometry.rows} tiles")
+        raise Broken(f"SIZ: {geometry.columns}x{geometry.rows} tiles")
     for index, component in enumerate(components):
         _check_component(geometry, index, component)
     return geometry
@@ -83,6 +84,6 @@ def parse_siz(data: bytes) -> Geometry:
 def _check_component(geometry: Geometry, index: int, component: Component) -> None:
     dx, dy = component.dx, component.dy
     if component.precision > 38 or not dx or not dy:
-        raise Malformed(f"SIZ: component {index} with {component.precision} bits, one sample for {dx}x{dy}")
+        raise Broken(f"SIZ: component {index} with {component.precision} bits, one sample for {dx}x{dy}")
     if ceil_div(geometry.x1, dx) == ceil_div(geometry.x0, dx) or ceil_div(geometry.y1, dy) == ceil_div(geometry.y0, dy):
-        raise Malformed(f"SIZ: component {index} has no samples")
+        raise Broken(f"SIZ: component {index} has no samples")

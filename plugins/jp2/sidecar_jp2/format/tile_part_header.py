@@ -9,7 +9,8 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from sidecar.plugin import Buffer, Malformed
+from sidecar.plugin import Buffer
+from sidecar_jp2.format.broken import Broken
 from sidecar_jp2.format.markers import Incomplete, Marker, Segment, segments_before
 
 SOT_BYTES = 12
@@ -45,29 +46,29 @@ class TilePartContents(NamedTuple):
 
 
 def parse_start(data: Buffer, at: int, tiles: int) -> TilePartStart:
-    """Parse the SOT segment at `at`. Raises Malformed if there is none, or if its tile is not in the image."""
+    """Parse the SOT segment at `at`. Raises Broken if there is none, or if its tile is not in the image."""
     marker, size, tile, length, part, total = struct.unpack_from(">HHHIBB", data, at)
     if marker != Marker.SOT or size != SOT_BYTES - 2:
-        raise Malformed("SOT: no tile-part begins where the one before ends")
+        raise Broken("SOT: no tile-part begins where the one before ends")
     if tile >= tiles or 0 < length < MIN_TILE_PART_BYTES:
-        raise Malformed(f"SOT: tile {tile} of {tiles}, {length} bytes")
+        raise Broken(f"SOT: tile {tile} of {tiles}, {length} bytes")
     return TilePartStart(tile, length, part, total)
 
 
 def parse_contents(data: Buffer, at: int, length: int) -> TilePartContents:
     """Parse the header after SOT of the tile-part that begins at `at` and has `length` bytes.
 
-    Raises Incomplete if `data` ends inside the header, and Malformed if the tile-part does.
+    Raises Incomplete if `data` ends inside the header, and Broken if the tile-part does.
     """
     try:
         segments = [*segments_before(Marker.SOD, data, at + SOT_BYTES)]
     except Incomplete as more:
         if more.needed > at + length:
-            raise Malformed("SOD: a tile-part ends inside its header") from more
+            raise Broken("SOD: a tile-part ends inside its header") from more
         raise
     header = (segments[-1].stop if segments else at + SOT_BYTES) + 2 - at
     if header > length:
-        raise Malformed("SOD: a tile-part ends inside its header")
+        raise Broken("SOD: a tile-part ends inside its header")
     if any(segment.marker not in _NEUTRAL for segment in segments):
         return TilePartContents(header, None)
     return TilePartContents(header, _packet_lengths(segments, length - header))

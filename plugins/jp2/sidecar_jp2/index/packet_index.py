@@ -58,7 +58,7 @@ class PacketIndex:
     def find(self, window: LevelWindow, blob: Blob) -> WindowPackets | None:
         """Return the packets that a window needs; None if tiles are missing, inconsistent or too large to index.
 
-        Called in a greenlet; it may read tile-part headers, several at once. Raises Malformed if tile-parts break the
+        Called in a greenlet; it may read tile-part headers, several at once. Raises Broken if tile-parts break the
         standard, and SourceError.
         """
         try:

@@ -9,7 +9,8 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from sidecar.plugin import Blob, ByteRange, Malformed
+from sidecar.plugin import Blob, ByteRange
+from sidecar_jp2.format.broken import Broken
 from sidecar_jp2.format.main_header import MainHeader
 from sidecar_jp2.format.markers import Incomplete, Marker
 from sidecar_jp2.format.tile_part_header import (
@@ -102,7 +103,7 @@ class TilePartIndex:
         """Return some tiles, reading what is missing; None if the tile-parts of one are inconsistent.
 
         `packets` maps each tile number to the number of packets it should have.
-        Raises TlmMismatch, TooManyTileParts, Malformed, SourceError.
+        Raises TlmMismatch, TooManyTileParts, Broken, SourceError.
         """
         missing = {tile: count for tile, count in packets.items() if tile not in self.tiles}
         if missing:
@@ -110,7 +111,7 @@ class TilePartIndex:
             self._read_headers(blob, [number for numbers in found.values() for number in numbers], missing)
             self._walk(blob, found, missing)
             for tile, numbers in found.items():
-                if not self._consistent(numbers):
+                if not self._consistent(numbers) or (self._cut and not self._whole(numbers, missing[tile])):
                     return None
                 self.add_tile(tile, self._tile(numbers, missing[tile]))
         return [self.tiles[tile] for tile in packets]
@@ -166,7 +167,7 @@ class TilePartIndex:
     def _parse(self, number: int, data: bytes) -> None:
         try:
             start = parse_start(data, 0, self._tiles_in_image)
-        except Malformed as error:
+        except Broken as error:
             raise TlmMismatch from error
         if (start.tile, start.length or self.length[number]) != (self.tile[number], self.length[number]):
             raise TlmMismatch
@@ -184,6 +185,11 @@ class TilePartIndex:
                 if self._settled(found[tile], tiles[tile]):
                     wanted.remove(tile)
 
+    @property
+    def _cut(self) -> bool:
+        """Whether tile-parts may be missing: the last one known does not end at EOC, the last two bytes."""
+        return self.ended and self.frontier != self.stop - 2
+
     def _settled(self, numbers: Sequence[int], packets: int) -> bool:
         """Whether these are certainly all tile-parts of their tile.
 
@@ -197,6 +203,13 @@ class TilePartIndex:
         lengths = self._lengths(numbers) if declared > 1 else None
         return declared == 1 or (lengths is not None and len(lengths) == packets)
 
+    def _whole(self, numbers: Sequence[int], packets: int) -> bool:
+        """Whether nothing is missing of a tile of a codestream that is cut short: TNsot or PLT says so."""
+        if any(self.total[number] for number in numbers):
+            return True
+        lengths = self._lengths(numbers)
+        return lengths is not None and len(lengths) == packets
+
     def _step(self, ahead: ReadAhead, wanted: set[int]) -> int:
         """Read the next tile-part and return its tile, or -1 at the end."""
         at = self.frontier
@@ -206,8 +219,9 @@ class TilePartIndex:
             return -1
         start = parse_start(data, 0, self._tiles_in_image)
         length = start.length or self._to_end(ahead, at)
-        if at + length > self.stop:
-            raise Malformed(f"SOT: a tile-part of tile {start.tile} ends after the end of the codestream")
+        if length < MIN_TILE_PART_BYTES or at + length > self.stop:  # it has been cut short; what comes before is whole
+            self.ended = True
+            return -1
         contents = self._contents(ahead, at, length, wait=start.tile in wanted)
         self._add(start.tile, length, start.part, start.total)
         if contents is not None:
@@ -215,9 +229,9 @@ class TilePartIndex:
         return start.tile
 
     def _to_end(self, ahead: ReadAhead, at: int) -> int:
-        """Return the length of a tile-part whose Psot is 0: it ends at EOC (T.800 A.4.2)."""
+        """Return the length of a tile-part whose Psot is 0: it ends at EOC (T.800 A.4.2). Without EOC, return 0."""
         end = self.stop - 2
-        return (end if ahead.at(end, 2)[:2] == Marker.EOC.to_bytes(2) else self.stop) - at
+        return end - at if ahead.at(end, 2)[:2] == Marker.EOC.to_bytes(2) else 0
 
     def _contents(self, ahead: ReadAhead, at: int, length: int, *, wait: bool) -> TilePartContents | None:
         size = min(length, MIN_TILE_PART_BYTES)

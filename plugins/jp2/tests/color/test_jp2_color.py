@@ -13,11 +13,12 @@ from numpy.typing import NDArray
 from PIL import Image, ImageCms
 from sidecar_jp2.color.convert import eight_bits
 from sidecar_jp2.decoder import Jp2Decoder
+from sidecar_jp2.format.broken import Broken
 from sidecar_jp2.openjpeg.codec import OpenJpeg
 from sidecar_jp2.openjpeg.library import bind
-from sidecar_jp2.testing import cdef, cmap, colr, compress, ihdr, jp2, pclr, picture, planes, profile, read
+from sidecar_jp2.testing import box, cdef, cmap, colr, compress, ihdr, jp2, pclr, picture, planes, profile, read
 
-from sidecar.plugin import DecodeError, Malformed, Pixels, Rect, Unsupported
+from sidecar.plugin import DecodeError, Pixels, Rect, Unsupported
 from sidecar.testing.fakes import MemoryBlob, on_disk
 
 DECODER = Jp2Decoder(OpenJpeg(bind()))
@@ -161,16 +162,14 @@ def test_profiles_are_passed_on() -> None:
 
 def test_a_useless_cmyk_profile() -> None:
     """A CMYK profile that the colour engine refuses raises DecodeError when pixels are read."""
-    broken = SRGB[:16] + b"CMYK" + SRGB[20:200]
+    broken = (200).to_bytes(4) + SRGB[4:16] + b"CMYK" + SRGB[20:200]
     with pytest.raises(DecodeError, match="ICC"):
         shown(with_header([profile(broken)], 4))
 
 
 UNSURE = {
-    "2 colour channels for rgb": ([], 2),
     "5 colour channels": ([], 5),
     "4 colour channels for rgb": ([colr(16)], 4),
-    "2 colour channels for grey": ([colr(17)], 2),
     "enumerated colour space 14": ([colr(14)], 3),
     "ICC profile for b'Lab '": ([profile(SRGB[:16] + b"Lab " + SRGB[20:])], 3),
     "opacity": ([colr(16), cdef((0, 0, 1), (1, 0, 2), (2, 0, 3), (3, 2, 0))], 4),
@@ -187,9 +186,9 @@ def test_ambiguous_colours_are_handed_over(text: str) -> None:
 
 
 @pytest.mark.parametrize("header", [[cdef((7, 0, 1))], [pclr([(1,)], (8,)), cmap((3, 1, 0))]])
-def test_contradictions_are_malformed(header: list[bytes]) -> None:
-    """Boxes that refer to components missing from the codestream raise Malformed."""
-    with pytest.raises(Malformed, match="beyond"):
+def test_contradictions_are_handed_over(header: list[bytes]) -> None:
+    """Boxes that refer to components missing from the codestream raise Broken."""
+    with pytest.raises(Broken, match="beyond"):
         shown(with_header([colr(17), *header], 1))
 
 
@@ -198,3 +197,59 @@ def test_subsampled_rgb_is_handed_over() -> None:
     content = jp2(picture(SIZE, "-mct", "0", steps=((1, 1), (2, 2), (2, 2))), ihdr(), colr(16))
     with pytest.raises(Unsupported, match="different sizes"):
         shown(content)
+
+
+@pytest.mark.parametrize(
+    "icc",
+    [SRGB[:-100], SRGB[:100], b"", (64).to_bytes(4) + SRGB[4:], SRGB[:36] + b"xxxx" + SRGB[40:]],
+    ids=["cut short", "no header", "empty", "a length of less than its header", "another signature"],
+)
+def test_profiles_that_contradict_themselves_are_left_out(icc: bytes) -> None:
+    """A profile that is not as long as it says, or none at all, is left out; the pixels are right."""
+    blob = MemoryBlob("a.jp2", with_header([profile(icc)], 3))
+    reader = DECODER.open(blob)
+    assert reader.info.icc is None
+    np.testing.assert_array_equal(read(reader, blob), np.stack(planes(SIZE, ONE * 3), -1))
+
+
+def test_bytes_after_a_profile_are_left_out() -> None:
+    """Padding after the end of a profile is not passed on."""
+    assert DECODER.open(MemoryBlob("a.jp2", with_header([profile(SRGB + bytes(9))], 3))).info.icc == SRGB
+
+
+def upsampled(content: bytes, folder: Path) -> Pixels:
+    """Return the pixels of opj_decompress, each component as large as the image."""
+    source, made = folder / "a.jp2", folder / "a.bmp"
+    source.write_bytes(content)
+    subprocess.run(["opj_decompress", "-i", source, "-o", made, "-upsample"], check=True, capture_output=True)
+    with Image.open(made) as image:
+        return np.atleast_3d(np.asarray(image))
+
+
+@pytest.mark.parametrize("step", [(2, 2), (2, 1), (1, 3)])
+@pytest.mark.parametrize("count", [1, 3])
+def test_components_that_are_all_subsampled(step: tuple[int, int], count: int, tmp_path: Path) -> None:
+    """If all components have a sample for several pixels, each pixel takes the one at or before it."""
+    content = jp2(picture(SIZE, "-mct", "0", steps=(step,) * count), ihdr(count, SIZE), colr(17 if count == 1 else 16))
+    np.testing.assert_array_equal(shown(content), upsampled(content, tmp_path))
+
+
+def test_pixels_before_the_first_sample_are_handed_over() -> None:
+    """opj_decompress leaves pixels at 0 that come before the first sample of a component."""
+    content = jp2(picture(SIZE, "-d", "1,0", steps=((2, 2),)), ihdr(1, SIZE), colr(17))
+    with pytest.raises(Unsupported, match="no samples"):
+        shown(content)
+
+
+def test_of_two_unexplained_channels_the_first_is_grey(tmp_path: Path) -> None:
+    """Without cdef, two components are a grey image, and the second one is not shown: as opj_decompress's BMP."""
+    content = with_header([box(b"colr", b"\4\0\0" + bytes(16))], 2).replace(ihdr(2), ihdr(2, SIZE))
+    np.testing.assert_array_equal(shown(content), upsampled(content, tmp_path))
+
+
+def test_a_column_without_a_channel_is_repaired(tmp_path: Path) -> None:
+    """If cmap leaves out columns of the palette, each column makes a channel in turn: as in OpenJPEG."""
+    entries = [(index, 255 - index, index // 2) for index in range(256)]
+    header = [ihdr(1, SIZE), colr(16), pclr(entries, (8, 8, 8)), cmap((0, 1, 0), (0, 0, 0), (0, 0, 0))]
+    content = jp2(picture(SIZE, steps=ONE), *header)
+    np.testing.assert_array_equal(shown(content), upsampled(content, tmp_path))
