@@ -8,7 +8,7 @@
     - NotAllowed         405  the method is neither GET nor HEAD
     - Unsupported        501  the request is well formed, but outside what the sidecar answers
     - UnsupportedFormat  415  no encoder makes the output format
-    - DecodeError        500  a native decoder failed on a file that looked whole
+    - DecodeError        500  the file is broken, or a native decoder failed on it
     - EncodeError        500  a native encoder failed
     - PluginFailure      500  a plugin raised an exception that is none of these
     - InternalError      500  the sidecar itself did
@@ -18,7 +18,7 @@
       x SourceTimeout    504
       x SourceChanged    502  the object is no longer the one that the request began with
   + Refusal              the sidecar answers, even if a Cantaloupe stands behind it
-    - Malformed          500  the file's structure is broken: decoders hang on such files, so none is asked
+    - Malformed          500  decoders are known to hang on such a file, or to claim memory for it, so none is asked
     - BeyondFormat       400  the output format holds no picture as wide or high as the one asked for
     - TooLarge           413  one response would need more memory than the worker may use
     - Overloaded         503  too much is under way; try again later
@@ -88,7 +88,7 @@ class UnsupportedFormat(HandOver):
 
 
 class DecodeError(HandOver):
-    """A native decoder failed on a file whose structure looked whole."""
+    """The file is broken, or a native decoder failed on it."""
 
     reason = "decode"
 
@@ -151,7 +151,7 @@ class Refusal(SidecarError):
 
 
 class Malformed(Refusal):
-    """The file's structure is broken. Never handed over: such files make decoders behind the sidecar spin for ever."""
+    """The file is known to make decoders spin for ever or claim memory without end. Never handed over."""
 
     reason = "malformed"
 

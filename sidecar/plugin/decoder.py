@@ -168,8 +168,8 @@ class Decoder(Protocol):
     def open(self, blob: Blob) -> ImageReader[Any]:
         """Read what is needed to know the image. Called in a greenlet.
 
-        Raises Unsupported if the content is of another format or might be decoded wrongly, Malformed if the structure
-        is broken, SourceError.
+        Raises Unsupported if the content is of another format or might be decoded wrongly, DecodeError if it is broken,
+        Malformed if it is known to make decoders hang or claim memory, SourceError.
         """
         ...
 

@@ -44,8 +44,9 @@ ROUNDING: Final = 1
 """Irreversible wavelets and profiles are computed in floating point, not by the same instructions everywhere."""
 BYTE: Final = 8
 """Bits; below that, opj_decompress writes no BMP."""
-HIGH_THROUGHPUT: Final = b"\xff\x50"
-"""CAP (ITU-T T.814 A.2), which says that code blocks are of HTJ2K."""
+SIZ: Final = b"\xff\x4f\xff\x51"
+CAP: Final = b"\xff\x50"
+"""SOC and SIZ, and what encoders of HTJ2K write after it (ITU-T T.814 A.2)."""
 
 Verdict = Literal["equal", "handed over", "windows handed over", "refused", "wrong", "stuck"]
 
@@ -161,7 +162,7 @@ def judge(path: Path) -> Outcome:
     """Compare one file. Called in a process of its own."""
     whole = plain(path)
     complaint = whole if isinstance(whole, str) else ""
-    outcome = partial(Outcome, path, complaint, high_throughput=HIGH_THROUGHPUT in path.read_bytes()[: 1 << 12])
+    outcome = partial(Outcome, path, complaint, high_throughput=_is_high_throughput(path.read_bytes()))
     wholes: dict[int, Pixels | str] = {0: whole}
     failed = ""
     try:
@@ -179,6 +180,12 @@ def judge(path: Path) -> Outcome:
     except HandOver as error:
         return outcome("handed over", f"{error.reason}: {error}")
     return outcome("windows handed over", failed) if failed else outcome("equal")
+
+
+def _is_high_throughput(content: bytes) -> bool:
+    at = content.find(SIZ) + len(SIZ)
+    after = at + int.from_bytes(content[at : at + 2])
+    return content[after : after + len(CAP)] == CAP
 
 
 def _difference(pixels: Pixels, whole: Pixels, region: Rect) -> str:

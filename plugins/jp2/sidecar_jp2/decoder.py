@@ -70,8 +70,8 @@ class Jp2Decoder:
         header = read_main_header(head, container.codestream.start)
         first = _first_tile_part(head, header)
         span = container.codestream
-        if max(header.stop, first.stop) > span.stop:
-            # The length of jp2c is wrong. OpenJPEG never looks at it.
+        if max(header.stop, first.stop) > span.stop or (blob.path and not _has_end(head, span)):
+            # The length of jp2c is wrong, perhaps. OpenJPEG never looks at it.
             span = ByteRange(span.start, blob.size)
         _check_declared_sizes(header, span)
         color = make_color_model(container.color, header.geometry.components, alpha=self._alpha)
@@ -84,6 +84,11 @@ class Jp2Decoder:
             blob, span, header, first.levels, color, unit, indexed, orientation, self._alpha_is_optional
         )
         return Jp2Reader(image, self._opj, extractor)
+
+
+def _has_end(blob: BlockCachedBlob, span: ByteRange) -> bool:
+    """Whether a codestream that something follows ends with EOC."""
+    return span.stop == blob.size or blob.slice(span.stop - 2, span.stop) == Marker.EOC.to_bytes(2)
 
 
 def _check_declared_sizes(header: MainHeader, span: ByteRange) -> None:

@@ -147,7 +147,7 @@ class DecoderContract(DecoderPixels, DecoderConcurrency, DecoderMemory, DecoderP
         blob = self.nasties[nasty](folder)
         try:
             reader = self.decoder.open(blob)
-        except (Unsupported, Malformed) as refused:
+        except _ERRORS as refused:
             pytest.skip(f"it is refused when it is opened: {refused}")
         with closing(reader):
             alone = {part: self._outcome_alone(blob, *part) for part in _parts(reader)}

@@ -27,6 +27,8 @@ COMPOSED = frozenset({b"comp", b"jpch", b"jplh", b"ftbl"})
 HEADER_BOXES = frozenset({b"ihdr", b"colr", b"pclr", b"cmap", b"cdef"})
 """Boxes of jp2h that are read. OpenJPEG also reads those that stand after it by mistake."""
 MAX_BOXES = 512
+IHDR_BYTES = 14
+"""T.800 I.5.3.1."""
 MAX_BOX_BYTES = 16 * 2**20
 """The largest box that is read whole, which is an ICC profile."""
 
@@ -111,7 +113,7 @@ def walk(blob: BlockCachedBlob, at: int, stop: int, *, top: bool = False) -> Ite
         if at >= stop:
             return
         try:
-            box = _box(blob, at, stop, top=top and not streamed)
+            box = _box(blob, at, stop, read_by_others=top and not streamed, nested=not top)
         except Broken:
             if streamed:
                 return
@@ -122,7 +124,7 @@ def walk(blob: BlockCachedBlob, at: int, stop: int, *, top: bool = False) -> Ite
     raise Unsupported(f"more than {MAX_BOXES} boxes in a row")
 
 
-def _box(blob: BlockCachedBlob, at: int, stop: int, *, top: bool) -> Box:
+def _box(blob: BlockCachedBlob, at: int, stop: int, *, read_by_others: bool, nested: bool) -> Box:
     head = blob.slice(at, min(at + 16, stop))
     length, kind = fields("box", ">I4s", head)
     start, sign = at + 8, 1 << 31
@@ -133,12 +135,16 @@ def _box(blob: BlockCachedBlob, at: int, stop: int, *, top: bool) -> Box:
     if box.kind == b"jp2c" and (box.stop < start or box.stop > stop):
         # Its length is wrong, or the file has been cut short. OpenJPEG never looks at it.
         return box._replace(stop=stop)
-    if top and (box.stop < start or not length or (length >= sign and box.stop > stop)) and box.kind != b"jp2c":
+    if (
+        read_by_others
+        and (box.stop < start or not length or (length >= sign and box.stop > stop))
+        and box.kind != b"jp2c"
+    ):
         # Cantaloupe takes lengths as signed, and passes over contents by length - 8 bytes: such a length leads it back
         # to bytes that it has read, again and again (edf_c2_1377017.jp2, issue362-2866.jp2 and issue362-2894.jp2 of the
         # public OpenJPEG corpus keep a core of it busy for ever). No file that OpenJPEG decodes has one.
         raise Malformed(f"{box.name}: a box of {length} bytes")
-    if box.stop < start:
+    if box.stop < start or (nested and not length):  # only the last box of a file may have none (I.4)
         raise Broken(f"{box.name}: a box of {length} bytes")
     if box.stop > stop:
         raise Broken(f"{box.name}: {box.stop - stop} bytes longer than its container")
@@ -164,7 +170,8 @@ def _header(blob: BlockCachedBlob, headers: list[Box]) -> ColorBoxes:
         elif box.kind in HEADER_BOXES:
             found.setdefault(box.kind, _contents(blob, box))
     # ihdr and bpcc repeat the size and depths of SIZ, which decoders use.
-    fields("ihdr", ">IIHBBBB", found.get(b"ihdr", b""))
+    if len(found.get(b"ihdr", b"")) != IHDR_BYTES:
+        raise Broken(f"ihdr: {len(found.get(b'ihdr', b''))} bytes")
     if b"pclr" in found and b"cmap" not in found:
         raise Unsupported("pclr: a palette without component mapping")
     enumerated, icc = parse_specification(specifications)
