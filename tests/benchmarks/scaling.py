@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from time import perf_counter
+from time import thread_time
 
 import numpy as np
 from PIL import Image
@@ -17,15 +17,15 @@ SOURCES = (530, 600, 700, 777, 900, 1000)
 ROUNDS = 25
 
 
-def median(action: Callable[[], object]) -> float:
-    """Return the milliseconds that an action takes in the middle of several rounds."""
-    action()
-    times = []
+def medians(*actions: Callable[[], object]) -> list[float]:
+    """Return the milliseconds of processor time that each action takes in the middle of several rounds, in turn."""
+    times: list[list[float]] = [[] for _ in actions]
     for _ in range(ROUNDS):
-        start = perf_counter()
-        action()
-        times.append(1000 * (perf_counter() - start))
-    return sorted(times)[ROUNDS // 2]
+        for action, taken in zip(actions, times, strict=True):
+            start = thread_time()
+            action()
+            taken.append(1000 * (thread_time() - start))
+    return [sorted(taken)[ROUNDS // 2] for taken in times]
 
 
 def main() -> None:
@@ -35,8 +35,10 @@ def main() -> None:
         pixels = np.random.default_rng(0).integers(0, 256, (side, side, 3), np.uint8)
         step = Resample(Size(side, side), Size(TILE, TILE), "bicubic")
         picture = Image.fromarray(pixels)
-        pillow = median(lambda: np.asarray(picture.resize((TILE, TILE), Image.Resampling.BICUBIC)))  # noqa: B023
-        ours = median(lambda: step.apply(pixels, Rows(0, side), Rows(0, TILE)))  # noqa: B023
+        pillow, ours = medians(
+            lambda: np.asarray(picture.resize((TILE, TILE), Image.Resampling.BICUBIC)),  # noqa: B023
+            lambda: step.apply(pixels, Rows(0, side), Rows(0, TILE)),  # noqa: B023
+        )
         print(f"| {side} | {pillow:.1f} | {ours:.1f} | {ours / pillow:.2f} |")  # noqa: T201
 
 
