@@ -56,7 +56,7 @@ class Resample(Step):
         alpha = before.channels in (_GRAY_ALPHA, _RGB_ALPHA)
         pillow = 3 * PIXEL_BYTES * (before.pixels + after.pixels) if alpha else 0
         arranged = 8 * (self._across.values.nbytes + self._down.values.nbytes)
-        return before.nbytes + _FLOAT * between * before.channels + chunks + arranged + after.nbytes + pillow
+        return before.nbytes + between * before.channels + chunks + arranged + after.nbytes + pillow
 
     def apply(self, strip: Pixels, have: Rows, wanted: Rows) -> Pixels:
         """Make rows `wanted` of the target from a strip that holds `have` (at least `rows(wanted)`) of the source."""
@@ -70,15 +70,15 @@ class Resample(Step):
 
     def _scaled(self, flat: NDArray[np.uint8], need: Rows, wanted: Rows, channels: int) -> NDArray[np.uint8]:
         across, down = self._across, self._down
-        columns, rows = _arranged(across, Rows(0, self.target.width)), arrange(down, wanted)
+        columns, rows = _arranged(across, Rows(0, self.target.width)), _arranged(down, wanted)
         out = np.empty((wanted.count, self.target.width * channels), np.uint8)
         exact = self.target.area <= _EXACT
         if self.orientation.quarter_turns % 2 == 1:
-            between = np.empty((wanted.count, flat.shape[1]), np.float32)
+            between = np.empty((wanted.count, flat.shape[1]), np.uint8)
             scale_down(down, rows, flat, need.start, wanted.start, between, exact=exact)
             scale_across(across, columns, between, channels, out, exact=exact)
             return out
-        between = np.empty((need.count, out.shape[1]), np.float32)
+        between = np.empty((need.count, out.shape[1]), np.uint8)
         scale_across(across, columns, flat, channels, between, exact=exact)
         scale_down(down, rows, between, need.start, wanted.start, out, exact=exact)
         return out
@@ -100,6 +100,6 @@ def _against(orientation: Orientation) -> tuple[bool, bool]:
     return across, down
 
 
-@lru_cache(maxsize=16)
+@lru_cache(maxsize=32)
 def _arranged(axis: Weights, wanted: Rows) -> list[Run]:
     return arrange(axis, wanted)
