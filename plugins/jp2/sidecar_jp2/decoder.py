@@ -7,18 +7,20 @@ from typing import ClassVar, NamedTuple, TypeAlias
 
 from sidecar.plugin import Blob, ByteRange, Malformed, Unsupported
 from sidecar_jp2.color.channels import ColorModel, make_color_model
+from sidecar_jp2.extract.extractor import SMALL_FILE
 from sidecar_jp2.extract.reduced_header import is_reducible
+from sidecar_jp2.extraction import Extractor
 from sidecar_jp2.format.boxes import read_container
 from sidecar_jp2.format.broken import Broken
 from sidecar_jp2.format.header_blocks import BlockCachedBlob
 from sidecar_jp2.format.main_header import MainHeader, read_main_header
 from sidecar_jp2.format.markers import Incomplete, Marker, segments_before
 from sidecar_jp2.format.metadata import read_orientation
-from sidecar_jp2.format.tile_part_header import SOT_BYTES
+from sidecar_jp2.format.tile_part_header import SOT_BYTES, tile_part_markers
 from sidecar_jp2.openjpeg.codec import OpenJpeg
 from sidecar_jp2.openjpeg.memory_estimate import TILE_BYTES, TILE_COMPONENT_BYTES
 from sidecar_jp2.proven import decode_unit
-from sidecar_jp2.reader import Extractor, Jp2Reader, OpenedImage
+from sidecar_jp2.reader import Jp2Reader, OpenedImage
 
 ExtractorFactory: TypeAlias = Callable[[Blob, MainHeader, int], Extractor]
 """Makes the extractor of a blob from the blob, its main header and the end of its codestream."""
@@ -78,7 +80,7 @@ class Jp2Decoder:
         _check_first_samples(header, color)
         extractor = self._extractors(blob, header, span.stop) if self._extractors else None
         indexed = extractor is not None and first.packet_lengths and is_reducible(header)
-        unit = decode_unit(header, first.markers)
+        unit = decode_unit(header, first.markers | _tile_part_markers(head, header, span))
         orientation = read_orientation(head, container.codestream.start)
         image = OpenedImage(
             blob, span, header, first.levels, color, unit, indexed, orientation, self._alpha_is_optional
@@ -146,3 +148,10 @@ def _first_tile_part(blob: BlockCachedBlob, header: MainHeader) -> _FirstTilePar
     except (Broken, IndexError):
         pass  # OpenJPEG decides what can be made of it
     return _FirstTilePart(levels, Marker.PLT in markers, frozenset(markers), stop)
+
+
+def _tile_part_markers(blob: BlockCachedBlob, header: MainHeader, span: ByteRange) -> frozenset[int]:
+    """Return the markers in all tile-part headers of a small local file, which nobody makes an index of."""
+    if blob.path is None or span.length >= SMALL_FILE or header.geometry.columns * header.geometry.rows == 1:
+        return frozenset()
+    return frozenset(tile_part_markers(blob.slice(header.stop, span.stop)))

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from typing import Literal, Protocol
+from typing import Literal
 
 from sidecar.plugin import (
     Blob,
@@ -23,6 +23,7 @@ from sidecar.plugin import (
 )
 from sidecar_jp2.color.channels import ColorModel, Space
 from sidecar_jp2.color.convert import Samples, convert
+from sidecar_jp2.extraction import Extraction, Extractor
 from sidecar_jp2.format.geometry import Area, Resolution, shape, spread
 from sidecar_jp2.format.main_header import MainHeader
 from sidecar_jp2.openjpeg import memory_estimate
@@ -38,39 +39,6 @@ one, unless it decodes some more pixels on each side (found by trial: 8 were not
 
 UNPLANNED = 4 * 2**20
 """Bytes by which the whole tiles of a window that failed may exceed what was planned for the window."""
-
-
-class Extraction(Protocol):
-    """A smaller codestream that decodes to the same samples in an area."""
-
-    @property
-    def ranges(self) -> tuple[ByteRange, ...]:
-        """The byte ranges of the blob that it is built from."""
-        ...
-
-    @property
-    def area(self) -> Area:
-        """Its area with the same samples as the requested area of the whole codestream."""
-        ...
-
-    def located(self, area: Area) -> Area:
-        """Return where any area of the whole codestream lies in this one."""
-        ...
-
-    def build(self, data: Sequence[Buffer]) -> Buffer:
-        """Build the codestream from the bytes of `ranges`; called in a native thread. Raises DecodeError."""
-        ...
-
-
-class Extractor(Protocol):
-    """Extracts small codestreams from one blob."""
-
-    def extract(self, area: Area) -> Extraction | None:
-        """Return what decoding an area takes; None if only the whole codestream will do.
-
-        Called in a greenlet. Raises SourceError.
-        """
-        ...
 
 
 @dataclass(frozen=True, slots=True)
@@ -138,31 +106,54 @@ class Jp2Reader:
     def read(self, window: Jp2Window, data: Sequence[Buffer], into: Pixels) -> None:
         """Decode a window into (region.height, region.width, info.channels). Raises DecodeError, SourceError."""
         resolution, extraction, unit = self._resolutions[window.level], window.extraction, self._image.unit
-        if unit != DecodeUnit.WINDOW:
-            with self._input(extraction, data) as source:
-                for part, area in runs(resolution, unit, window.region):
-                    where = extraction.located(area) if extraction else area
-                    self._decode(source, resolution, part, area, where, _part(into, window.region, part))
-            return
-        area = resolution.area(window.region)
-        try:
-            with self._input(extraction, data) as source:
+        with self._input(extraction, data) as source:
+            if unit != DecodeUnit.WINDOW:
+                self._read_runs(source, window, extraction, runs(resolution, unit, window.region), into)
+                return
+            if extraction and extraction.restyled:
+                self._check_memory(window)
+                self._read_runs(source, window, extraction, self._tiles(window), into)
+                return
+            area = resolution.area(window.region)
+            try:
                 self._decode(source, resolution, window.region, area, extraction.area if extraction else area, into)
+            except DecodeError as error:
+                failure = error
+            else:
+                return
+        try:
+            self._read_again(window, data, into)
         except DecodeError:
-            if not self._read_whole_tiles(window, data, into):
-                raise
+            raise failure from None
 
-    def _read_whole_tiles(self, window: Jp2Window, data: Sequence[Buffer], into: Pixels) -> bool:
-        """Decode the tiles of a window that failed, out of the whole codestream; report whether that is possible."""
+    def _read_again(self, window: Jp2Window, data: Sequence[Buffer], into: Pixels) -> None:
+        """Read a window that OpenJPEG failed at in whole tiles, out of the whole codestream. Raises DecodeError."""
+        self._check_memory(window)
+        with self._input(None, () if window.extraction else data) as source:
+            self._read_runs(source, window, None, self._tiles(window), into)
+
+    def _tiles(self, window: Jp2Window) -> Iterator[tuple[Rect, Area]]:
+        return runs(self._resolutions[window.level], DecodeUnit.TILE, window.region, side=1)
+
+    def _check_memory(self, window: Jp2Window) -> None:
+        """Raise DecodeError if whole tiles take more memory than was planned for a window."""
         image, level, resolution = self._image, self.info.levels[window.level], self._resolutions[window.level]
-        granted = level.fixed_bytes + level.pixel_bytes * window.region.size.area + UNPLANNED
-        needed = peak_bytes(image.header, resolution, DecodeUnit.TILE, image.codestream.length, side=1)
-        if needed > granted or (window.extraction and not image.blob.path):
-            return False  # a remote codestream's other bytes are not here
-        with self._input(None, data if not window.extraction else ()) as source:
-            for part, area in runs(resolution, DecodeUnit.TILE, window.region, side=1):
-                self._decode(source, resolution, part, area, area, _part(into, window.region, part))
-        return True
+        planned = level.fixed_bytes + level.pixel_bytes * window.region.size.area + UNPLANNED
+        if peak_bytes(image.header, resolution, DecodeUnit.TILE, image.codestream.length, side=1) > planned:
+            raise DecodeError(f"{image.blob.name}: whole tiles take more memory than was planned for a window")
+
+    def _read_runs(
+        self,
+        source: Input,
+        window: Jp2Window,
+        extraction: Extraction | None,
+        parts: Iterator[tuple[Rect, Area]],
+        into: Pixels,
+    ) -> None:
+        """Decode one area after the other, and cut the parts of the window out of them."""
+        for part, area in parts:
+            where = extraction.located(area) if extraction else area
+            self._decode(source, self._resolutions[window.level], part, area, where, _part(into, window.region, part))
 
     def _decode(
         self, source: Input, resolution: Resolution, region: Rect, area: Area, where: Area, into: Pixels

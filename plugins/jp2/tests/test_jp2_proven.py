@@ -27,8 +27,8 @@ from sidecar_jp2.proven import BLOCK_STYLES, DecodeUnit, decode_unit
 from sidecar_jp2.reader import Jp2Reader
 from sidecar_jp2.testing import picture, read
 
-from sidecar.plugin import DecodeError, Pixels, Rect, run_inline
-from sidecar.testing.fakes import MemoryBlob
+from sidecar.plugin import Blob, DecodeError, Pixels, Rect, run_inline
+from sidecar.testing.fakes import MemoryBlob, on_disk
 
 SIZE = (149, 118)
 CHEAP = settings(
@@ -41,7 +41,7 @@ SOP, EPH = b"\xff\x91\x00\x04", b"\xff\x92"
 PROGRESSIONS = ("LRCP", "RLCP", "RPCL", "PCRL", "CPRL")
 
 
-def opened(blob: MemoryBlob, *, indexed: bool) -> Jp2Reader:
+def opened(blob: Blob, *, indexed: bool) -> Jp2Reader:
     """Return a reader, with or without a packet index."""
     extractors = functools.partial(IndexedExtractor, IndexCache(run_inline, 1 << 20)) if indexed else None
     return Jp2Decoder(OpenJpeg(bind()), extractors=extractors).open(blob)
@@ -122,6 +122,18 @@ def test_windows_of_proven_features(options: list[str], data: st.DataObject) -> 
     content = made(*options)
     assert opened(MemoryBlob("a.j2k", content), indexed=False)._image.unit == DecodeUnit.WINDOW
     assert_law(data, content)
+
+
+@settings(CHEAP, max_examples=10)
+@given(optional(("-t", "64,48")), st.data())
+def test_windows_beside_segments_that_decoding_does_not_need(tiles: Sequence[str], data: st.DataObject) -> None:
+    """CRG, COM and PLM in the main header change nothing."""
+    content = picture(SIZE, *tiles)
+    stop = parse_main_header(content).stop
+    more = [(Marker.CRG, bytes(12)), (Marker.COM, b"\0\1text"), (Marker.PLM, bytes(6))]
+    changed = content[:stop] + b"".join(itertools.starmap(segment_bytes, more)) + content[stop:]
+    assert opened(MemoryBlob("a.j2k", changed), indexed=False)._image.unit == DecodeUnit.WINDOW
+    assert_law(data, changed)
 
 
 @settings(CHEAP, max_examples=25)
@@ -282,3 +294,31 @@ def test_a_window_that_fails_is_decoded_in_whole_tiles(monkeypatch: pytest.Monke
     left.add(64)
     with pytest.raises(DecodeError, match="no window"):
         read(reader, blob, 0, region)
+
+
+def restyled(data: bytes, tile: int) -> bytes:
+    """Write the coding style and the quantization into the header of a tile, as encoders do if they differ there."""
+    header = parse_main_header(data)
+    own = b"".join(segment_bytes(marker, _of(header, marker)) for marker in (Marker.COD, Marker.QCD))
+    parts = [tile_part(number, own if number == tile else b"", body) for number, body in tile_parts(data)]
+    return data[: header.stop] + b"".join(parts) + b"\xff\xd9"
+
+
+@pytest.mark.parametrize("local", [True, False])
+def test_tiles_of_their_own_style_are_decoded_whole(local: bool, tmp_path: Path) -> None:  # noqa: FBT001
+    """Windows of a later tile with a COD of its own are decoded in whole tiles, and rightly."""
+    data = restyled(picture(SIZE, "-t", "64,48", "-n", "4"), 4)
+    path = tmp_path / "a.j2k"
+    path.write_bytes(data)
+    blob: Blob = on_disk(path) if local else MemoryBlob("a.j2k", data)
+    expected, region, areas = plain(data, 0), Rect(70, 60, 20, 20), list[Area]()
+    decoded = OpenJpeg.decoded
+
+    def seen(self: OpenJpeg, source: Input, area: Area) -> AbstractContextManager[Sequence[Plane]]:
+        areas.append(area)
+        return decoded(self, source, area)
+
+    with pytest.MonkeyPatch.context() as patched:
+        patched.setattr(OpenJpeg, "decoded", seen)
+        np.testing.assert_array_equal(read(opened(blob, indexed=True), blob, 0, region), expected[60:80, 70:90])
+    assert [(area.right - area.left, area.bottom - area.top) for area in areas] == [(64, 48)]

@@ -168,6 +168,20 @@ def test_more_memory_never_makes_more_bands(info: ImageInfo, more: int) -> None:
     assert few <= many + 1
 
 
+@pytest.mark.parametrize("memory", [1 << 20, 64 << 20, 1 << 40])
+def test_whole_pieces_are_decoded_once(memory: int) -> None:
+    """If any part of a piece costs as much as all of it, bands end where pieces end, even if memory is short."""
+    size = Size(2000, 3000)
+    budget = BandBudget(memory, channels=3, bands=4, pieces=2)
+    untiled = Level(
+        size=size, downsample=1, grid=Grid(width=2000, height=3000), fixed_bytes=12 * size.area, pixel_bytes=0
+    )
+    assert len(split(untiled, Rect(0, 0, 2000, 3000), UPRIGHT, budget)) == 1
+    tiled = replace(untiled, grid=Grid(width=1000, height=1000), fixed_bytes=24 * 1000 * 1000)
+    bands = split(tiled, Rect(0, 0, 2000, 3000), UPRIGHT, budget)
+    assert [(band.region.y, len(band.pieces)) for band in bands] == [(0, 2), (1000, 2), (2000, 2)]
+
+
 POOL: Final = NativePool(2)
 
 

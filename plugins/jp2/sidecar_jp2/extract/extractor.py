@@ -70,7 +70,9 @@ def extract(index: PacketIndex, area: Area, blob: Blob) -> SmallCodestream | Non
         return None
     small = run(_build, header, area, window, packets)
     taken = sum(part.stop - part.start for part in small.ranges)
-    if taken >= MAX_BYTES or (taken >= MAX_SHARE * length and _has_end(blob, stop)):
+    # That a tile other than the first has a style of its own is known from its header only.
+    share = 1 if small.restyled and header.geometry.columns * header.geometry.rows > 1 else MAX_SHARE
+    if taken >= MAX_BYTES or (taken >= share * length and _has_end(blob, stop)):
         return None
     return small
 

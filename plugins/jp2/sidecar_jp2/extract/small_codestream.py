@@ -42,6 +42,8 @@ class SmallCodestream:
     """The lengths of the packets in each range that still need SOP; empty if the packets have it already."""
     dropped: int = 0
     """How many of the finest resolutions it lacks."""
+    restyled: bool = False
+    """Whether tile-part headers change how their tile is coded: windows of such tiles are not proven."""
 
     def located(self, area: Area) -> Area:
         """Return where any area of the whole codestream that holds `self.area` lies in the small one."""
@@ -173,4 +175,6 @@ def join_tile_parts(head: bytes, tiles: Sequence[Tile], area: Area) -> SmallCode
     frames = [struct.pack(">HHHI", Marker.SOT, 10, number, stop - start) for number, start, stop in parts]
     frames[0] = head + frames[0]
     ranges = tuple(ByteRange(start + SOT_REWRITTEN, stop) for _, start, stop in parts)
-    return SmallCodestream(ranges, area, (*frames, END), (UNNUMBERED,) * len(frames), ((),) * len(frames))
+    restyled = any(tile.restyled for tile in tiles)
+    unnumbered = (UNNUMBERED,) * len(frames)
+    return SmallCodestream(ranges, area, (*frames, END), unnumbered, ((),) * len(frames), restyled=restyled)

@@ -43,6 +43,8 @@ class TilePartContents(NamedTuple):
     """Bytes of the header; the packets follow."""
     lengths: PacketLengths | None
     """Bytes of each packet, SOP and EPH included; None if they are not known for certain."""
+    restyled: bool = False
+    """Whether the header has segments that may change how the tile is coded."""
 
 
 def parse_start(data: Buffer, at: int, tiles: int) -> TilePartStart:
@@ -70,8 +72,22 @@ def parse_contents(data: Buffer, at: int, length: int) -> TilePartContents:
     if header > length:
         raise Broken("SOD: a tile-part ends inside its header")
     if any(segment.marker not in _NEUTRAL for segment in segments):
-        return TilePartContents(header, None)
+        return TilePartContents(header, None, restyled=True)
     return TilePartContents(header, _packet_lengths(segments, length - header))
+
+
+def tile_part_markers(data: Buffer) -> Iterator[int]:
+    """Yield the markers of the segments in the tile-part headers of `data`, as far as it can be followed."""
+    at = 0
+    while at + SOT_BYTES <= len(data) and int.from_bytes(data[at : at + 2]) == Marker.SOT:
+        length = int.from_bytes(data[at + 6 : at + 10])
+        try:
+            yield from (segment.marker for segment in segments_before(Marker.SOD, data, at + SOT_BYTES))
+        except Broken:
+            return
+        if length < MIN_TILE_PART_BYTES:
+            return
+        at += length
 
 
 def _packet_lengths(segments: Iterable[Segment], body: int) -> PacketLengths | None:

@@ -20,7 +20,7 @@ from numpy.typing import NDArray
 from sidecar_jp2.format.tile_part_header import compact
 from sidecar_jp2.index.tile_part_index import Tile, TilePartIndex
 
-VERSION = 2
+VERSION = 3
 """The version of the format; other versions are not read."""
 
 DIGEST_BYTES = 16

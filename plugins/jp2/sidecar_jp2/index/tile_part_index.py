@@ -26,6 +26,7 @@ from sidecar_jp2.index.read_ahead import MAX_BYTES, ReadAhead
 
 MAX_PARTS_OF_A_TILE, MAX_PARTS = 255, 1 << 17
 """Tile-parts: TPsot has 8 bits (T.800 A.4.2), and walking through more than `MAX_PARTS` would take too long."""
+RESTYLED = -1
 PART_BYTES = 29
 """The memory of a tile-part in the arrays below."""
 OBJECT_BYTES = 400
@@ -44,9 +45,17 @@ class Tile(NamedTuple):
     """The tile-parts and the packets of one tile."""
 
     parts: NDArray[np.int64]
-    """Shape (4, parts): where each tile-part begins and ends, where its packets begin, and how many it has."""
+    """Shape (4, parts): where each tile-part begins and ends, where its packets begin, and how many it has.
+
+    The last is 0 if that is not known, and RESTYLED if other segments than PLT stand in its header.
+    """
     lengths: PacketLengths | None
     """Bytes of each packet; None if they are not known for certain."""
+
+    @property
+    def restyled(self) -> bool:
+        """Whether the tile may be coded in another way than the main header says."""
+        return bool((self.parts[3] == RESTYLED).any())
 
     @property
     def nbytes(self) -> int:
@@ -125,8 +134,9 @@ class TilePartIndex:
         lengths = self._lengths(numbers)
         rows: list[tuple[int, int, int, int]] = []
         for number in numbers:
-            start, (header, known) = self.start[number], self.contents.pop(number)
-            rows.append((start, start + self.length[number], start + header, 0 if known is None else len(known)))
+            start, (header, known, restyled) = self.start[number], self.contents.pop(number)
+            count = RESTYLED if restyled else 0 if known is None else len(known)
+            rows.append((start, start + self.length[number], start + header, count))
         right = lengths is not None and len(lengths) == packets
         return Tile(np.array(rows, np.int64).T, lengths if right else None)
 
