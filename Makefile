@@ -46,11 +46,11 @@ lint: .venv/.dev ## Check style, types, the direction of imports, declared depen
 
 wheels: .venv/.dev ## Build the wheels of all distributions in dist/, the same bytes each time
 	rm -rf dist
-	SOURCE_DATE_EPOCH=$(EPOCH) $(PIP) wheel --quiet --no-deps --wheel-dir dist . $(PLUGINS:%=./%)
+	SOURCE_DATE_EPOCH=$(EPOCH) $(PIP) wheel --quiet --no-deps --no-build-isolation --wheel-dir dist . $(PLUGINS:%=./%)
 	@ls dist
 
 wheels-test: wheels ## Install the wheels elsewhere, serve a picture, and run the examples through their contracts
-	.venv/bin/python -m tests.packaging.wheels dist
+	SOURCE_DATE_EPOCH=$(EPOCH) .venv/bin/python -m tests.packaging.wheels dist
 
 packages: ## Install what is needed of the system, or say what it is
 	@.ci/packages $(PYTHON)

@@ -85,6 +85,7 @@ class WebpFactory:
     format = "webp"
     media_type = "image/webp"
     alpha = True
+    largest_side = LARGEST_SIDE
 
     def __init__(self, settings: WebpSettings) -> None:
         self._quality = settings.quality
