@@ -15,6 +15,8 @@ MAX_BITS = 16
 """Images with deeper samples are handed over."""
 COLOR, OPACITY, PREMULTIPLIED, UNSPECIFIED = 0, 1, 2, 0xFFFF
 """Typ of cdef (ITU-T T.800 table I.16)."""
+CHROMA = tuple(((1, 1), step, step) for step in ((1, 1), (2, 1), (2, 2)))
+"""XRsiz and YRsiz of luma and chroma that opj_decompress converts: 4:4:4, 4:2:2 and 4:2:0. It shows luma of others."""
 TWO = 2
 """So many channels are a grey image and something that no box explains."""
 WHOLE_IMAGE = 0
@@ -113,8 +115,8 @@ def make_color_model(color: ColorBoxes, components: Sequence[Component], *, alph
     for channel in model.channels:
         if max(channel.precision, channel.component.precision) > MAX_BITS:
             raise Unsupported(f"{channel.precision} bits a sample")
-    if space is Space.YCC and (colors[0].component.dx, colors[0].component.dy) != (1, 1):
-        raise Unsupported("luma is subsampled")
+    if space is Space.YCC and tuple((each.component.dx, each.component.dy) for each in colors) not in CHROMA:
+        raise Unsupported("luma and chroma of unusual sizes")
     if space is Space.YCC and len({channel.precision for channel in colors}) > 1:
         raise Unsupported("luma and chroma of different depths")
     return model

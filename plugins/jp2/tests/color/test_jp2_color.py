@@ -241,6 +241,14 @@ def test_pixels_before_the_first_sample_are_handed_over() -> None:
         shown(content)
 
 
+@pytest.mark.parametrize("step", [(4, 1), (1, 2), (3, 2)])
+def test_unusual_chroma_is_handed_over(step: tuple[int, int]) -> None:
+    """Chroma that opj_decompress does not convert raises Unsupported."""
+    content = jp2(picture(SIZE, "-mct", "0", steps=((1, 1), step, step)), ihdr(3, SIZE), colr(18))
+    with pytest.raises(Unsupported, match="unusual"):
+        shown(content)
+
+
 def test_of_two_unexplained_channels_the_first_is_grey(tmp_path: Path) -> None:
     """Without cdef, two components are a grey image, and the second one is not shown: as opj_decompress's BMP."""
     content = with_header([box(b"colr", b"\4\0\0" + bytes(16))], 2).replace(ihdr(2), ihdr(2, SIZE))
