@@ -51,7 +51,7 @@ def read_orientation(blob: BlockCachedBlob, codestream: int) -> int:
 def _uuid_boxes(blob: BlockCachedBlob, codestream: int) -> Mapping[bytes, ByteRange]:
     """Return the contents of the last box of each UUID before the codestream."""
     found: dict[bytes, ByteRange] = {}
-    for box in walk(blob, len(SIGNATURE), blob.size) if codestream else ():
+    for box in walk(blob, len(SIGNATURE), blob.size, top=True) if codestream else ():
         if box.stop > codestream:
             break
         if box.kind == b"uuid":
