@@ -147,7 +147,7 @@ MADE: Mapping[str, Callable[[], bytes]] = {
     "4:2:0 in odd tiles": lambda: picture(
         SIZE, "-t", "51,41", "-T", "5,3", "-d", "12,10", "-PLT", "-mct", "0", steps=((1, 1), (2, 2), (2, 2))
     ),
-    "3x2": lambda: picture(SIZE, "-d", "37,21", "-mct", "0", "-t", "64,64", steps=((1, 1), (3, 2), (3, 2))),
+    "4:2:2": lambda: picture(SIZE, "-mct", "0", "-t", "63,64", steps=((1, 1), (2, 1), (2, 1))),
 }
 UNITS = [DecodeUnit.TILE, DecodeUnit.IMAGE]
 

@@ -158,3 +158,10 @@ def test_many_entries_lead_to_no_value() -> None:
     blob = MemoryBlob("a.jp2", HEADER + uuid(EXIF, content) + STREAM)
     assert read_orientation(BlockCachedBlob(blob), blob.size - len(STREAM) + 8) == 1
     assert sum(read.length for read in blob.asked) <= blob.size
+
+
+def test_a_codestream_to_the_end_of_the_file() -> None:
+    """The codestream's box may have no length (T.800 I.4), as many encoders write it: the boxes before it count."""
+    before = HEADER + uuid(EXIF, exif(6))
+    blob = MemoryBlob("a.jp2", before + bytes(4) + STREAM[4:])
+    assert read_orientation(BlockCachedBlob(blob), len(before) + 8) == 6
