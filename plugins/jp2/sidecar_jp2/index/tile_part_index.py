@@ -228,20 +228,23 @@ class TilePartIndex:
             self.ended = True
             return -1
         start = parse_start(data, 0, self._tiles_in_image)
-        length = start.length or self._to_end(ahead, at)
+        open_ended = not start.length and not self._has_end(ahead)
+        length = start.length or self.stop - at - (0 if open_ended else 2)
         if length < MIN_TILE_PART_BYTES or at + length > self.stop:  # it has been cut short; what comes before is whole
             self.ended = True
             return -1
-        contents = self._contents(ahead, at, length, wait=start.tile in wanted)
+        contents = self._contents(ahead, at, length, wait=start.tile in wanted or open_ended)
+        if open_ended and (contents is None or contents.lengths is None):  # only PLT tells that nothing is missing
+            self.ended = True
+            return -1
         self._add(start.tile, length, start.part, start.total)
         if contents is not None:
             self.contents[len(self.tile) - 1] = contents
         return start.tile
 
-    def _to_end(self, ahead: ReadAhead, at: int) -> int:
-        """Return the length of a tile-part whose Psot is 0: it ends at EOC (T.800 A.4.2). Without EOC, return 0."""
-        end = self.stop - 2
-        return end - at if ahead.at(end, 2)[:2] == Marker.EOC.to_bytes(2) else 0
+    def _has_end(self, ahead: ReadAhead) -> bool:
+        """Whether EOC comes last. A tile-part whose Psot is 0 ends there (T.800 A.4.2)."""
+        return ahead.at(self.stop - 2, 2)[:2] == Marker.EOC.to_bytes(2)
 
     def _contents(self, ahead: ReadAhead, at: int, length: int, *, wait: bool) -> TilePartContents | None:
         size = min(length, MIN_TILE_PART_BYTES)
