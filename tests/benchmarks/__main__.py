@@ -28,6 +28,7 @@ PARTS: Final[Mapping[str, str]] = {
     "d": "service",
     "e": "estimates",
     "f": "allocator",
+    "g": "htj2k",
 }
 
 

@@ -1,0 +1,134 @@
+"""The decoder: opening HTJ2K files, and refusing at once what OpenJPH would decode wrongly."""
+
+from __future__ import annotations
+
+import struct
+from collections.abc import Iterator
+from typing import ClassVar
+
+from sidecar_jp2.color.channels import make_color_model
+from sidecar_jp2.extract.reduced_header import is_reducible
+from sidecar_jp2.format.boxes import read_container
+from sidecar_jp2.format.header_blocks import BlockCachedBlob
+from sidecar_jp2.format.main_header import MainHeader, read_main_header
+from sidecar_jp2.format.markers import Incomplete, Marker, segments_before
+from sidecar_jp2.format.metadata import read_orientation
+from sidecar_jp2.index.index_cache import IndexCache
+
+from sidecar.plugin import Blob, ByteRange, DecodeError, Malformed, Unsupported
+from sidecar_htj2k.openjph import OpenJph
+from sidecar_htj2k.reader import Htj2kReader, OpenedImage
+
+SIGNATURES = (b"\0\0\0\x0cjP  \r\n\x87\n", b"\xff\x4f\xff\x51")
+"""The signature box (ITU-T T.800 I.5.1), and SOC followed by SIZ (A.4.1, A.5.1)."""
+HT_CAPABILITY = 1 << 14
+"""The bit of Rsiz that announces T.814 in CAP (T.814 A.2)."""
+CAP_OF_HT = struct.pack(">I", 1 << 17)
+"""Pcap with nothing but part 15."""
+MANY_SETS, REGIONS, MIXED = 0x2000, 0x1000, 0xC000
+"""Ccap15 (T.814 A.3): more than one HT set in a block; regions of interest; blocks of both kinds."""
+BLOCK_STYLES = frozenset({0x40, 0x48})
+"""HT code blocks, with or without vertically causal contexts (T.814 table A.4)."""
+MAX_POINTS_PER_BYTE, MIN_TILE_BYTES = 1 << 20, 14
+"""Limits of `sidecar_jp2.decoder`."""
+MAX_COORDINATE = (1 << 31) - 1
+TILE_HEADER_BYTES = 4096
+"""How much of the first tile-part's header is examined."""
+PLAIN = frozenset({Marker.PLT, Marker.COM})
+
+
+class Htj2kDecoder:
+    """The Decoder of JP2, JPX and JPH files and of bare codestreams with HT code blocks."""
+
+    name = "htj2k"
+    suffixes: ClassVar[frozenset[str]] = frozenset({"jp2", "j2k", "j2c", "jpc", "jpf", "jpx", "jph", "jhc"})
+
+    def __init__(
+        self, codec: OpenJph, indexes: IndexCache, *, alpha: bool = True, alpha_is_optional: bool = False
+    ) -> None:
+        self._codec = codec
+        self._indexes = indexes
+        self._alpha = alpha
+        self._alpha_is_optional = alpha_is_optional
+
+    def recognizes(self, head: bytes) -> bool:
+        """Report whether a file may be a JP2, JPX or JPH, or a bare codestream."""
+        return head.startswith(SIGNATURES)
+
+    def open(self, blob: Blob) -> Htj2kReader:
+        """Read the boxes and the main header. Raises SourceError; and Unsupported for all that is left to `jp2`.
+
+        That is also what is broken: what can still be shown of such a file, `jp2` knows.
+        """
+        try:
+            image = self._examined(blob)
+        except (DecodeError, Malformed) as error:
+            raise Unsupported(str(error)) from error
+        return Htj2kReader(image, self._codec, self._indexes)
+
+    def _examined(self, blob: Blob) -> OpenedImage:
+        head = BlockCachedBlob(blob)
+        container = read_container(head)
+        header = read_main_header(head, container.codestream.start)
+        for reason in _reasons(header):
+            raise Unsupported(reason)
+        _check_declared_sizes(header, container.codestream)
+        _check_end(head, container.codestream)
+        color = make_color_model(container.color, header.geometry.components, alpha=self._alpha)
+        lengths = _packet_lengths(head, header)
+        orientation = read_orientation(head, container.codestream.start)
+        return OpenedImage(blob, container.codestream, header, color, lengths, orientation, self._alpha_is_optional)
+
+
+def _reasons(header: MainHeader) -> Iterator[str]:
+    """Yield why OpenJPH, or imagecodecs' use of it, does not decode a codestream, or not rightly."""
+    if not all(coding.high_throughput for coding in header.coding):
+        yield "no HT code blocks"
+    capabilities = [segment.data for segment in header.segments if segment.marker == Marker.CAP]
+    if not int.from_bytes(header.segments[0].data[:2]) & HT_CAPABILITY or len(capabilities) != 1:
+        yield "HT code blocks that Rsiz and CAP do not announce"
+    elif capabilities[0][:4] != CAP_OF_HT or int.from_bytes(capabilities[0][4:6]) & (MANY_SETS | REGIONS | MIXED):
+        yield "HT code blocks with other capabilities"
+    if not is_reducible(header) or header.has(Marker.RGN):
+        yield "HT code blocks with POC, PPM, RGN or Part 2"
+    if header.layers != 1:
+        yield f"HT code blocks in {header.layers} layers"
+    if len({*header.coding}) != 1 or header.coding[0].block_style not in BLOCK_STYLES:
+        yield "HT code blocks of several styles"
+    if any(each.style != 0 if header.coding[0].reversible else each.style == 0 for each in header.quantization):
+        yield "HT code blocks quantized against their wavelet"
+    if any((each.dx, each.dy) != (1, 1) for each in header.geometry.components):
+        yield "HT code blocks of subsampled components"
+
+
+def _check_declared_sizes(header: MainHeader, span: ByteRange) -> None:
+    """Reject headers that declare more tiles or pixels than the file could hold (a decompression bomb)."""
+    geometry, size = header.geometry, span.length
+    if header.stop > span.stop:
+        raise Malformed("jp2c: the main header is longer than its box")
+    if geometry.columns * geometry.rows * MIN_TILE_BYTES > size:
+        raise Malformed(f"SIZ: {geometry.columns}x{geometry.rows} tiles in {size} bytes")
+    if (geometry.x1 - geometry.x0) * (geometry.y1 - geometry.y0) > MAX_POINTS_PER_BYTE * size:
+        raise Malformed(f"SIZ: {geometry.x1 - geometry.x0}x{geometry.y1 - geometry.y0} points in {size} bytes")
+    if max(geometry.x1, geometry.y1) > MAX_COORDINATE:
+        raise Unsupported("SIZ: coordinates beyond 31 bits")
+
+
+def _check_end(blob: BlockCachedBlob, span: ByteRange) -> None:
+    """Leave a local file that is cut short to `jp2`; the end of a remote one would cost a read of its own."""
+    if blob.path and blob.slice(span.stop - 2, span.stop) != Marker.EOC.to_bytes(2):
+        raise Unsupported("EOC: the codestream does not end with it")
+
+
+def _packet_lengths(blob: BlockCachedBlob, header: MainHeader) -> bool:
+    """Examine the first tile-part: whether it has PLT. Raises Unsupported if it changes how its tile is coded."""
+    found = False
+    try:
+        for segment in segments_before(Marker.SOD, blob.slice(header.stop, header.stop + TILE_HEADER_BYTES), 12):
+            if segment.marker not in PLAIN:
+                raise Unsupported(f"{segment.name} in a tile-part of HT code blocks")
+            found |= segment.marker == Marker.PLT
+    except Incomplete:
+        # Nothing but PLT makes the header of a tile-part that long.
+        return True
+    return found
