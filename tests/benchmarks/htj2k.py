@@ -31,7 +31,7 @@ from tests.benchmarks.tiles import ROUNDS, fetched, level_of, windows
 
 SCALES = (1, 4)
 FASTER = 1 / 3
-"""The time of a window at 1:1 against JPEG 2000 that must not be exceeded."""
+"""The time of a window against JPEG 2000 that must not be exceeded. Few bits a pixel miss it (README of the plugin)."""
 SIZE = Size(8192, 4096)
 STEP = 1 / 100
 """The quantization at which HTJ2K takes about as many bytes as `files.LOSSY`."""
@@ -85,11 +85,7 @@ def run() -> Report:
                 "HTJ2K, OpenJPH": [milliseconds(case.times, "ht") for case in cases],
             },
         ),
-        [
-            Must(f"{case.name}: time against JPEG 2000", ratio(case.times, "ht", "plain"), FASTER)
-            for case in cases
-            if "lossless" in case.name
-        ],
+        [Must(f"{case.name}: time against JPEG 2000", ratio(case.times, "ht", "plain"), FASTER) for case in cases],
         ["Both through their readers with packet indexes; finding out what to read and reading it included."],
     )
 

@@ -6,6 +6,7 @@ import struct
 import subprocess
 from dataclasses import dataclass
 from functools import cache
+from itertools import product
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
@@ -217,3 +218,21 @@ def test_large_remote_tiles_without_lengths(monkeypatch: pytest.MonkeyPatch) -> 
     blob = MemoryBlob("a.jph", made(Made((333, 250))))
     with pytest.raises(Unsupported, match="packet lengths"):
         DECODER.open(blob).window(0, Rect(0, 0, 8, 8))
+
+
+def test_overshoot_beyond_the_guard_bits() -> None:
+    """A low band that would be clipped is an error, not other pixels."""
+    blocks = np.random.default_rng(4).integers(0, 2, (75, 100, 3), np.uint8)
+    pixels = np.kron(blocks, np.full((8, 8, 1), 255, np.uint8))
+    codestream = repack(encode(pixels, levels=5, reversible=False), Packing(precincts=((6, 6), (7, 7))))
+    blob = MemoryBlob("a.jph", codestream)
+    opened = DECODER.open(blob)
+    failed, expected = 0, plain(codestream)
+    for x, y in product(range(0, 800, 200), range(0, 600, 200)):
+        try:
+            pixels = read(opened, blob, 0, Rect(x, y, 200, 200))
+        except DecodeError:
+            failed += 1
+        else:
+            assert np.abs(pixels - expected[y : y + 200, x : x + 200]).max() <= 1
+    assert 0 < failed < 12
