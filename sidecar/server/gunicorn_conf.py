@@ -93,7 +93,10 @@ def post_worker_init(worker: Any) -> None:
 
 def worker_exit(_server: Any, worker: Any) -> None:
     """Shut the worker down. gunicorn calls this in the master too, for a worker it has lost sight of."""
-    if worker.pid == os.getpid() and hasattr(worker, "wsgi"):
+    if worker.pid != os.getpid():
+        return
+    worker.ended()
+    if hasattr(worker, "wsgi"):
         worker.wsgi.close()
 
 

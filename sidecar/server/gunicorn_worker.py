@@ -1,4 +1,4 @@
-"""gunicorn's gevent worker, with five changes.
+"""gunicorn's gevent worker, with six changes.
 
 The head of a response and its first bytes leave together. gunicorn sends the head by itself. If the worker were killed
 just then, nginx would have a head without a body, and could not ask Cantaloupe any more. Sent as one, the kernel has
@@ -15,17 +15,23 @@ What gunicorn refuses all the same is answered in plain text, as any other refus
 
 A worker that has more large responses under way than another closes its connections. nginx keeps those it has, and uses
 them again and again; on new ones any worker may take the request.
+
+A worker ends once. Ctrl-C reaches it directly, and the master's signal follows; gunicorn's second exit would come while
+Python shuts down, and leave a traceback.
 """
 
 from __future__ import annotations
 
 import re
+import signal
 import socket
 import sys
 import time
 from http import HTTPStatus
+from types import FrameType
 from typing import Any, Final
 
+import gevent
 from gunicorn import util  # type: ignore[import-untyped]  # it has no annotations
 from gunicorn.http.message import Request  # type: ignore[import-untyped]  # as above
 from gunicorn.http.parser import RequestParser  # type: ignore[import-untyped]  # as above
@@ -35,11 +41,15 @@ from sidecar.errors import StartError
 
 _PAUSE: Final = 2.0
 """Seconds until another attempt, which takes a second of a processor."""
+_ENDING: Final = 0.1
+"""Seconds that gunicorn leaves to what is under way."""
 _ABOVE_ASCII: Final = re.compile(rb"[\x80-\xff]")
 
 
 class Worker(GeventWorker):  # type: ignore[misc]  # as above
     """The worker class of sidecar.server.gunicorn_conf."""
+
+    _end: gevent.Greenlet[..., None] | None = None
 
     def init_process(self) -> None:
         """Put the parser and the refusals of this module in gunicorn's place; then what gunicorn does, which serves."""
@@ -55,6 +65,19 @@ class Worker(GeventWorker):  # type: ignore[misc]  # as above
             self.log.error("This worker cannot start: %s", error)  # noqa: TRY400  # the text is enough
             time.sleep(_PAUSE)
             sys.exit(1)
+
+    def handle_quit(self, sig: int, frame: FrameType | None) -> None:
+        """End soon, whatever is under way; called for SIGINT and SIGQUIT."""
+        del sig, frame
+        self.alive = False
+        self._end = self._end or gevent.spawn_later(_ENDING, sys.exit, 0)
+
+    def ended(self) -> None:
+        """Take no more signals, and end no second time."""
+        for number in (signal.SIGTERM, signal.SIGINT, signal.SIGQUIT):
+            signal.signal(number, signal.SIG_IGN)
+        if self._end:
+            self._end.kill(block=False)
 
     def handle_request(self, listener_name: Any, req: Any, sock: socket.socket, addr: Any) -> Any:
         """Answer one request. Raises what gunicorn's own does: StopIteration if the connection is to be closed."""
