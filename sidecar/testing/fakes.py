@@ -74,8 +74,8 @@ def on_disk(path: Path) -> MemoryBlob:
 
 
 @dataclass(frozen=True, slots=True)
-class LostBlob:
-    """A blob whose content changed after it was found: reading it raises SourceChanged."""
+class WrappedBlob:
+    """What another blob says of itself; `read` is left to those who derive from it."""
 
     found: Blob
 
@@ -103,6 +103,11 @@ class LostBlob:
     def path(self) -> Path | None:
         """That of the blob as it was found."""
         return self.found.path
+
+
+@dataclass(frozen=True, slots=True)
+class LostBlob(WrappedBlob):
+    """A blob whose content changed after it was found: reading it raises SourceChanged."""
 
     def read(self, ranges: Sequence[ByteRange]) -> Sequence[Buffer]:
         """Raise SourceChanged."""

@@ -7,20 +7,20 @@ from collections.abc import Iterator
 from typing import ClassVar
 
 from sidecar_jp2.color.channels import make_color_model
+from sidecar_jp2.decoder import MIN_TILE_BYTES, SIGNATURES, TILE_HEADER_BYTES, Jp2Decoder, check_declared_sizes
 from sidecar_jp2.extract.reduced_header import is_reducible
 from sidecar_jp2.format.boxes import read_container
 from sidecar_jp2.format.header_blocks import BlockCachedBlob
 from sidecar_jp2.format.main_header import MainHeader, read_main_header
 from sidecar_jp2.format.markers import Incomplete, Marker, segments_before
 from sidecar_jp2.format.metadata import read_orientation
+from sidecar_jp2.format.tile_part_header import NEUTRAL
 from sidecar_jp2.index.index_cache import IndexCache
 
 from sidecar.plugin import Blob, ByteRange, DecodeError, Malformed, Unsupported
 from sidecar_htj2k.openjph import OpenJph
 from sidecar_htj2k.reader import Htj2kReader, OpenedImage
 
-SIGNATURES = (b"\0\0\0\x0cjP  \r\n\x87\n", b"\xff\x4f\xff\x51")
-"""The signature box (ITU-T T.800 I.5.1), and SOC followed by SIZ (A.4.1, A.5.1)."""
 HT_CAPABILITY = 1 << 14
 """The bit of Rsiz that announces T.814 in CAP (T.814 A.2)."""
 CAP_OF_HT = struct.pack(">I", 1 << 17)
@@ -29,19 +29,13 @@ MANY_SETS, REGIONS, MIXED = 0x2000, 0x1000, 0xC000
 """Ccap15 (T.814 A.3): more than one HT set in a block; regions of interest; blocks of both kinds."""
 BLOCK_STYLES = frozenset({0x40, 0x48})
 """HT code blocks, with or without vertically causal contexts (T.814 table A.4)."""
-MAX_POINTS_PER_BYTE, MIN_TILE_BYTES = 1 << 20, 14
-"""Limits of `sidecar_jp2.decoder`."""
-MAX_COORDINATE = (1 << 31) - 1
-TILE_HEADER_BYTES = 4096
-"""How much of the first tile-part's header is examined."""
-PLAIN = frozenset({Marker.PLT, Marker.COM})
 
 
 class Htj2kDecoder:
     """The Decoder of JP2, JPX and JPH files and of bare codestreams with HT code blocks."""
 
     name = "htj2k"
-    suffixes: ClassVar[frozenset[str]] = frozenset({"jp2", "j2k", "j2c", "jpc", "jpf", "jpx", "jph", "jhc"})
+    suffixes: ClassVar[frozenset[str]] = Jp2Decoder.suffixes
 
     def __init__(
         self, codec: OpenJph, indexes: IndexCache, *, alpha: bool = True, alpha_is_optional: bool = False
@@ -72,7 +66,7 @@ class Htj2kDecoder:
         header = read_main_header(head, container.codestream.start)
         for reason in _reasons(header):
             raise Unsupported(reason)
-        _check_declared_sizes(header, container.codestream)
+        _check_sizes(header, container.codestream)
         _check_end(head, container.codestream)
         color = make_color_model(container.color, header.geometry.components, alpha=self._alpha)
         lengths = _packet_lengths(head, header)
@@ -101,17 +95,11 @@ def _reasons(header: MainHeader) -> Iterator[str]:
         yield "HT code blocks of subsampled components"
 
 
-def _check_declared_sizes(header: MainHeader, span: ByteRange) -> None:
-    """Reject headers that declare more tiles or pixels than the file could hold (a decompression bomb)."""
-    geometry, size = header.geometry, span.length
-    if header.stop > span.stop:
-        raise Malformed("jp2c: the main header is longer than its box")
-    if geometry.columns * geometry.rows * MIN_TILE_BYTES > size:
-        raise Malformed(f"SIZ: {geometry.columns}x{geometry.rows} tiles in {size} bytes")
-    if (geometry.x1 - geometry.x0) * (geometry.y1 - geometry.y0) > MAX_POINTS_PER_BYTE * size:
-        raise Malformed(f"SIZ: {geometry.x1 - geometry.x0}x{geometry.y1 - geometry.y0} points in {size} bytes")
-    if max(geometry.x1, geometry.y1) > MAX_COORDINATE:
-        raise Unsupported("SIZ: coordinates beyond 31 bits")
+def _check_sizes(header: MainHeader, span: ByteRange) -> None:
+    """Leave headers that declare more tiles or pixels than the file could hold to `jp2`."""
+    check_declared_sizes(header, span)
+    if header.stop > span.stop or header.geometry.columns * header.geometry.rows * MIN_TILE_BYTES > span.length:
+        raise Unsupported(f"SIZ: {header.geometry.columns}x{header.geometry.rows} tiles in {span.length} bytes")
 
 
 def _check_end(blob: BlockCachedBlob, span: ByteRange) -> None:
@@ -125,7 +113,7 @@ def _packet_lengths(blob: BlockCachedBlob, header: MainHeader) -> bool:
     found = False
     try:
         for segment in segments_before(Marker.SOD, blob.slice(header.stop, header.stop + TILE_HEADER_BYTES), 12):
-            if segment.marker not in PLAIN:
+            if segment.marker not in NEUTRAL:
                 raise Unsupported(f"{segment.name} in a tile-part of HT code blocks")
             found |= segment.marker == Marker.PLT
     except Incomplete:

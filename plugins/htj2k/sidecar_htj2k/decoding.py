@@ -11,6 +11,7 @@ from sidecar_jp2.extract.small_codestream import SOP
 from sidecar_jp2.format.main_header import MainHeader
 from sidecar_jp2.format.markers import Marker, segments_before
 from sidecar_jp2.format.rounding import ceil_div
+from sidecar_jp2.format.tile_part_header import NEUTRAL
 
 from sidecar.plugin import Buffer, DecodeError
 from sidecar_htj2k.cuts import common
@@ -19,8 +20,6 @@ from sidecar_htj2k.openjph import BLOCK, Blocks, OpenJph, Raw
 from sidecar_htj2k.stages import Stage
 
 SOT_BYTES = 12
-PLAIN = frozenset({Marker.PLT, Marker.COM})
-"""Segments of a tile-part header that change nothing. OpenJPH warns of others, ignores them and decodes on."""
 
 
 def decode(codec: OpenJph, header: MainHeader, stage: Stage, data: Sequence[Buffer]) -> Raw:
@@ -39,7 +38,7 @@ def decode(codec: OpenJph, header: MainHeader, stage: Stage, data: Sequence[Buff
 def _check_headers(parts: Sequence[Buffer]) -> None:
     """Check what follows SOT in every tile-part; a part begins with TPsot and TNsot."""
     for part in parts:
-        if not PLAIN.issuperset(segment.marker for segment in segments_before(Marker.SOD, part, 2)):
+        if not NEUTRAL.issuperset(segment.marker for segment in segments_before(Marker.SOD, part, 2)):
             raise DecodeError("a tile-part header changes how its tile is coded")
 
 

@@ -75,7 +75,7 @@ class Jp2Decoder:
         if max(header.stop, first.stop) > span.stop or (blob.path and not _has_end(head, span)):
             # The length of jp2c is wrong, perhaps. OpenJPEG never looks at it.
             span = ByteRange(span.start, blob.size)
-        _check_declared_sizes(header, span)
+        check_declared_sizes(header, span)
         color = make_color_model(container.color, header.geometry.components, alpha=self._alpha)
         _check_first_samples(header, color)
         extractor = self._extractors(blob, header, span.stop) if self._extractors else None
@@ -93,7 +93,7 @@ def _has_end(blob: BlockCachedBlob, span: ByteRange) -> bool:
     return span.stop == blob.size or blob.slice(span.stop - 2, span.stop) == Marker.EOC.to_bytes(2)
 
 
-def _check_declared_sizes(header: MainHeader, span: ByteRange) -> None:
+def check_declared_sizes(header: MainHeader, span: ByteRange) -> None:
     """Refuse decompression bombs: headers that make decoders claim memory for what the file cannot hold."""
     geometry, size = header.geometry, span.stop - span.start
     tiles, components = geometry.columns * geometry.rows, len(geometry.components)

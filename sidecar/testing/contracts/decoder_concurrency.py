@@ -7,7 +7,6 @@ from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
 from dataclasses import dataclass
-from datetime import datetime
 from pathlib import Path
 from threading import Barrier
 from typing import Final, TypeVar
@@ -18,6 +17,7 @@ import pytest
 from sidecar.plugin import Blob, Buffer, ByteRange, Pixels, Rect, SupportsThreads, Window
 from sidecar.testing import standstill, thread_io
 from sidecar.testing.contracts.decoder_case import DecoderCase, Reader, differing, pieces, quarters, whole
+from sidecar.testing.fakes import WrappedBlob
 from sidecar.testing.native_threads import native_threads
 from sidecar.testing.reading import fetched, pixels_of, read
 
@@ -109,31 +109,10 @@ class DecoderConcurrency(DecoderCase):
 
 
 @dataclass(frozen=True, slots=True)
-class _SlowBlob:
+class _SlowBlob(WrappedBlob):
     """A blob whose `read` lets other greenlets run, as remote ones do."""
 
-    found: Blob
     seconds: float
-
-    @property
-    def name(self) -> str:
-        return self.found.name
-
-    @property
-    def size(self) -> int:
-        return self.found.size
-
-    @property
-    def etag(self) -> str:
-        return self.found.etag
-
-    @property
-    def last_modified(self) -> datetime | None:
-        return self.found.last_modified
-
-    @property
-    def path(self) -> Path | None:
-        return self.found.path
 
     def read(self, ranges: Sequence[ByteRange]) -> Sequence[Buffer]:
         gevent.sleep(self.seconds)

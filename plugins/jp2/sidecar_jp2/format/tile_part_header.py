@@ -18,7 +18,7 @@ MIN_TILE_PART_BYTES = SOT_BYTES + 2
 """A tile-part has at least SOT and SOD."""
 MAX_TLM_BYTES = 1 << 20
 """Real files have far fewer tile-parts than this can list."""
-_NEUTRAL = frozenset({Marker.PLT, Marker.COM})
+NEUTRAL = frozenset({Marker.PLT, Marker.COM})
 """Segments of a tile-part header that do not change how its packets are read."""
 
 PacketLengths = NDArray[np.uint16] | NDArray[np.uint32]
@@ -71,7 +71,7 @@ def parse_contents(data: Buffer, at: int, length: int) -> TilePartContents:
     header = (segments[-1].stop if segments else at + SOT_BYTES) + 2 - at
     if header > length:
         raise Broken("SOD: a tile-part ends inside its header")
-    if any(segment.marker not in _NEUTRAL for segment in segments):
+    if any(segment.marker not in NEUTRAL for segment in segments):
         return TilePartContents(header, None, restyled=True)
     return TilePartContents(header, _packet_lengths(segments, length - header))
 
