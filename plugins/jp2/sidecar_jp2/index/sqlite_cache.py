@@ -7,10 +7,12 @@ choice, has had no release since 2023 and unpickles what it reads (CVE-2025-6987
 from __future__ import annotations
 
 import logging
+import os
 import sqlite3
+import tempfile
 import time
 from collections.abc import Callable
-from contextlib import closing
+from contextlib import closing, suppress
 from pathlib import Path
 from typing import TypeVar
 
@@ -56,8 +58,9 @@ class SqliteCache:
         """Run an action in a transaction on a connection of its own; return None if that fails."""
         try:
             self._path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+            if not self._path.exists():
+                _create(self._path)
             with closing(sqlite3.connect(self._path, timeout=LOCK_TIMEOUT)) as table, table:
-                table.execute("PRAGMA journal_mode = WAL")
                 table.execute("PRAGMA synchronous = NORMAL")
                 table.execute(_SCHEMA)
                 return action(table)
@@ -68,6 +71,21 @@ class SqliteCache:
             for suffix in ("", "-wal", "-shm"):
                 self._path.with_name(self._path.name + suffix).unlink(missing_ok=True)
         return None
+
+
+def _create(path: Path) -> None:
+    """Make an empty database in WAL mode, which its file keeps, unless another worker was faster.
+
+    It is made aside and linked into place. A change to WAL mode needs the database for itself, and when several workers
+    start at once SQLite reports "database is locked" to all but one, however long their timeout (sqlite.org/wal.html).
+    """
+    with tempfile.TemporaryDirectory(prefix="new-", dir=path.parent) as folder:
+        new = Path(folder) / path.name
+        with closing(sqlite3.connect(new)) as table, table:
+            table.execute("PRAGMA journal_mode = WAL")
+            table.execute(_SCHEMA)
+        with suppress(FileExistsError):
+            os.link(new, path)
 
 
 def _read(table: sqlite3.Connection, key: str) -> bytes | None:

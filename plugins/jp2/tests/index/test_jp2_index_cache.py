@@ -202,8 +202,11 @@ def test_a_place_that_cannot_be_written_is_no_error(tmp_path: Path) -> None:
 WRITER = """
 import sys
 from pathlib import Path
-from sidecar_jp2.index.sqlite_cache import SqliteCache
-disk = SqliteCache(Path(sys.argv[1]), 1 << 30)
+from sidecar_jp2.index import sqlite_cache
+sqlite_cache.LOCK_TIMEOUT = 60  # a slow disk is no loss of this test
+disk = sqlite_cache.SqliteCache(Path(sys.argv[1]), 1 << 30)
+print("ready", flush=True)
+sys.stdin.readline()
 for number in range(60):
     disk.put(f"{sys.argv[2]} {number}", bytes(3000))
     disk.put("both", bytes([int(sys.argv[2])]) * 3000)
@@ -212,10 +215,21 @@ for number in range(60):
 
 
 def test_workers_share_the_disk(tmp_path: Path) -> None:
-    """Two processes that write at once lose no entry and never read half of one."""
+    """Two processes that begin at once, without a database, lose no entry and never read half of one."""
     command = [sys.executable, "-c", WRITER, str(tmp_path)]
-    workers = [subprocess.Popen([*command, name], stderr=subprocess.PIPE) for name in "12"]
+    workers = [
+        subprocess.Popen([*command, name], stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE)
+        for name in "12"
+    ]
+    for worker in workers:
+        assert worker.stdout is not None
+        worker.stdout.readline()
+    for worker in workers:
+        assert worker.stdin is not None
+        worker.stdin.write(b"go\n")
+        worker.stdin.flush()
     errors = [worker.communicate()[1] for worker in workers]
     assert [worker.returncode for worker in workers] == [0, 0], errors
+    assert errors == [b"", b""]
     disk = SqliteCache(tmp_path, 1 << 30)
     assert all(disk.get(f"{name} {number}") == bytes(3000) for name in "12" for number in range(60))
