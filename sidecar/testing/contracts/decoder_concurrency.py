@@ -24,7 +24,7 @@ from sidecar.testing.reading import fetched, pixels_of, read
 T = TypeVar("T")
 
 _THREADS: Final = 3
-_ATTEMPTS: Final = 5
+_ATTEMPTS: Final = 10
 _MOST: Final = 0.5
 """The largest share of a call for which others may stand still."""
 _PAUSE: Final = 0.01
