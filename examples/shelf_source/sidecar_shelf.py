@@ -16,6 +16,7 @@ from sidecar.plugin import (
     Buffer,
     ByteRange,
     Config,
+    Folder,
     Native,
     Section,
     Source,
@@ -123,3 +124,10 @@ def register_sources(config: Config, native: Native) -> Iterable[Source]:
     if not file.is_file():
         raise StartError(f"SIDECAR_SHELF_FILE: {file} is not a file")
     return [ShelfSource(file.absolute(), native)]
+
+
+@hookimpl
+def register_folders(config: Config) -> Iterable[Folder]:
+    """Register the folder of the database: SQLite may keep a journal beside it."""
+    file = config.section(ShelfSettings).file
+    return [] if file is None else [Folder(path=file.parent)]

@@ -32,10 +32,12 @@ from sidecar.plugin.decoder import (
     Window,
 )
 from sidecar.plugin.encoder import Encoder, EncoderFactory, Frame, HidesErrors, RowGuard
+from sidecar.plugin.files import FileIdentity, HeldFolder, LocalFile
+from sidecar.plugin.folders import Folder
 from sidecar.plugin.geometry import Buffer, ByteRange, Pixels, Rect, Size
 from sidecar.plugin.hooks import hookimpl
 from sidecar.plugin.settings import Config, FromCantaloupe, Names, RemoteSettings, Section
-from sidecar.plugin.source import Blob, Closing, Source
+from sidecar.plugin.source import Blob, Closing, Source, SupportsLocalFile, local_file
 from sidecar.plugin.threads import Native, run_inline, thread_lock
 
 API_VERSION: Final = 1
@@ -55,13 +57,17 @@ __all__ = [
     "EncodedTile",
     "Encoder",
     "EncoderFactory",
+    "FileIdentity",
+    "Folder",
     "Frame",
     "FromCantaloupe",
     "Grid",
+    "HeldFolder",
     "HidesErrors",
     "ImageInfo",
     "ImageReader",
     "Level",
+    "LocalFile",
     "Malformed",
     "Names",
     "Native",
@@ -78,11 +84,13 @@ __all__ = [
     "SourceTimeout",
     "StartError",
     "SupportsEncodedTiles",
+    "SupportsLocalFile",
     "SupportsThreads",
     "SupportsTolerance",
     "Unsupported",
     "Window",
     "hookimpl",
+    "local_file",
     "run_inline",
     "thread_lock",
 ]

@@ -13,6 +13,7 @@ import pluggy
 
 from sidecar.plugin.decoder import Decoder
 from sidecar.plugin.encoder import EncoderFactory
+from sidecar.plugin.folders import Folder
 from sidecar.plugin.settings import Config, Section
 from sidecar.plugin.source import Source
 from sidecar.plugin.threads import Native
@@ -43,6 +44,16 @@ def register_decoders(config: Config, native: Native) -> Iterable[Decoder]:  # t
 @hookspec
 def register_encoders(config: Config) -> Iterable[EncoderFactory]:  # type: ignore[empty-body]
     """Register one EncoderFactory for each IIIF format; two for one format are an error at start. Raises StartError."""
+
+
+@hookspec
+def register_folders(config: Config) -> Iterable[Folder]:  # type: ignore[empty-body]
+    """Register the files that sources, decoders and encoders use after the start: image roots, caches, certificates.
+
+    Workers are sandboxed where the kernel has Landlock (SIDECAR_SANDBOX): nothing else can be opened, except for
+    installed libraries and what the system needs, and no program can be started. Runs in each worker, after the other
+    hooks. Raises StartError.
+    """
 
 
 @hookspec

@@ -7,6 +7,8 @@ from datetime import datetime
 from pathlib import Path
 from typing import Protocol, runtime_checkable
 
+from sidecar.errors import SourceChanged
+from sidecar.plugin.files import LocalFile
 from sidecar.plugin.geometry import Buffer, ByteRange
 
 
@@ -69,3 +71,28 @@ class Closing(Protocol):
     def close(self) -> None:
         """Release everything. Called once, in a greenlet."""
         ...
+
+
+@runtime_checkable
+class SupportsLocalFile(Protocol):
+    """An optional power of a blob with a path: it states the root that it must not leave, and the file's state."""
+
+    @property
+    def file(self) -> LocalFile:
+        """The file that holds the blob's bytes."""
+        ...
+
+
+def local_file(blob: Blob) -> LocalFile | None:
+    """Return the file behind a blob, None if it has none; of a source that states only a path, as it is at the moment.
+
+    Raises SourceChanged if nothing is there any more, SourceError.
+    """
+    if isinstance(blob, SupportsLocalFile):
+        return blob.file
+    if blob.path is None:
+        return None
+    found = LocalFile.find(str(blob.path.parent), str(blob.path))
+    if found is None:
+        raise SourceChanged(f"{blob.name!r} is gone")
+    return found

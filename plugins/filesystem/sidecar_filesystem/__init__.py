@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from pathlib import Path
 
-from sidecar.plugin import Config, Native, Section, Source, hookimpl
+from sidecar.plugin import Config, Folder, Native, Section, Source, hookimpl
 from sidecar_filesystem.place import locate
 from sidecar_filesystem.settings import FilesystemSettings
 from sidecar_filesystem.source import FilesystemSource
@@ -26,3 +27,10 @@ def register_sources(config: Config, native: Native) -> Iterable[Source]:
     """Register the folder that is set, if one is. Raises StartError if it is no folder."""
     place = locate(config.section(FilesystemSettings))
     return [] if place is None else [FilesystemSource(place, native)]
+
+
+@hookimpl
+def register_folders(config: Config) -> Iterable[Folder]:
+    """Register the root, which workers read. Raises StartError if it is no folder."""
+    place = locate(config.section(FilesystemSettings))
+    return [] if place is None else [Folder(path=Path(place.root))]

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import socket
 from collections.abc import Callable
+from dataclasses import replace
 from datetime import UTC, datetime
 from errno import EACCES, EIO, ESTALE
 from pathlib import Path
@@ -53,7 +54,8 @@ def test_blob_of_a_file(root: Path) -> None:
 def test_time_that_no_calendar_has(root: Path) -> None:
     """A file dated after the year 9999 has no time."""
     blob = find(root)
-    assert FileBlob(blob.address, blob.state._replace(mtime_ns=10**21), run_inline).last_modified is None
+    distant = replace(blob.file, identity=blob.file.identity._replace(mtime_ns=10**21))
+    assert FileBlob(distant, run_inline).last_modified is None
 
 
 def test_links_within_the_root(root: Path) -> None:
@@ -153,6 +155,39 @@ def test_file_replaced_by_its_like(root: Path) -> None:
     assert find(root).etag != blob.etag
     with pytest.raises(SourceChanged):
         blob.read([ByteRange(0, 1)])
+
+
+@pytest.mark.parametrize("when", ["before", "during"])
+def test_overwritten_with_its_time_put_back(root: Path, monkeypatch: pytest.MonkeyPatch, when: str) -> None:
+    """Other content of the same size under the old time shows: before the read, and while it is under way."""
+    blob, pread = find(root), os.pread
+    status = blob.path.stat()
+
+    def overwrite() -> None:
+        with blob.path.open("r+b") as file:
+            file.write(b"CONTENT")
+        os.utime(blob.path, ns=(status.st_atime_ns, status.st_mtime_ns))
+
+    def overwrite_and_read(descriptor: int, length: int, offset: int) -> bytes:
+        overwrite()
+        return pread(descriptor, length, offset)
+
+    if when == "before":
+        overwrite()
+    else:
+        monkeypatch.setattr(os, "pread", overwrite_and_read)
+    with pytest.raises(SourceChanged):
+        blob.read([ByteRange(0, 7)])
+    assert find(root).etag != blob.etag
+
+
+def test_moved_away_and_back(root: Path) -> None:
+    """A file that was moved away for a while counts as changed: what lay in its place may have been read."""
+    blob = find(root)
+    blob.path.rename(root / "away")
+    (root / "away").rename(blob.path)
+    with pytest.raises(SourceChanged):
+        blob.read([ByteRange(0, 7)])
 
 
 def test_file_removed(root: Path) -> None:

@@ -33,6 +33,7 @@ from sidecar.plugin import (
     Malformed,
     Rect,
     SourceChanged,
+    SourceError,
     Unsupported,
 )
 from sidecar.testing.contracts.decoder_case import Make, Reader, pieces, sides, whole
@@ -46,7 +47,7 @@ from sidecar.testing.reading import read
 
 __all__ = ["DecoderContract", "Make", "Reader", "read"]
 
-_ERRORS: Final = (Unsupported, Malformed, DecodeError)
+_ERRORS: Final = (Unsupported, Malformed, DecodeError, SourceError)
 _FAILED: Final = "error"
 
 

@@ -19,7 +19,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from sidecar.plugin import Blob, ByteRange, Native, Source, SourceChanged, SourceError
+from sidecar.plugin import Blob, ByteRange, Native, Source, SourceChanged, SourceError, SupportsLocalFile
 from sidecar.testing.descriptors import all_come_back
 from sidecar.testing.native_threads import native_threads
 
@@ -149,6 +149,19 @@ class SourceContract:
         store.put("page.jp2", content)
         with suppress(SourceChanged):
             assert content_of(blob) == b"content 1"
+
+    def test_local_files(self, store: Store) -> None:
+        """A blob that knows its file states the one that holds its bytes, and the file notices when it is replaced."""
+        store.put("page.jp2", b"content 1")
+        blob = found(store, "page.jp2")
+        if not isinstance(blob, SupportsLocalFile):
+            pytest.skip("its blobs do not say which file they are")
+        assert blob.file.path == blob.path
+        assert blob.file.read([ByteRange(0, blob.size)]) == [b"content 1"]
+        blob.file.check()
+        store.put("page.jp2", b"content 2")
+        with pytest.raises(SourceChanged):
+            blob.file.check()
 
     def test_ranges_are_exact(self, store: Store) -> None:
         """Any ranges, in any order, overlapping or empty, come back each as it is in the content."""

@@ -13,11 +13,12 @@ from sidecar.plugin import color, remote
 
 EXPORTED: Final = {
     plugin: (
-        "API_VERSION SIGNATURE_BYTES Blob Buffer ByteRange Closing Config DecodeError Decoder EncodeError EncodedTile "
-        "Encoder EncoderFactory Frame FromCantaloupe Grid HidesErrors ImageInfo ImageReader Level Malformed Names "
-        "Native Pixels Rect RemoteSettings RowGuard Section SidecarError Size Source SourceChanged SourceError "
-        "SourceTimeout StartError SupportsEncodedTiles SupportsThreads SupportsTolerance Unsupported Window hookimpl "
-        "run_inline thread_lock"
+        "API_VERSION SIGNATURE_BYTES Blob Buffer ByteRange Closing Config DecodeError Decoder EncodeError "
+        "EncodedTile Encoder EncoderFactory FileIdentity Folder Frame FromCantaloupe Grid HeldFolder HidesErrors "
+        "ImageInfo ImageReader Level LocalFile Malformed Names Native Pixels Rect RemoteSettings "
+        "RowGuard Section SidecarError Size Source SourceChanged SourceError SourceTimeout StartError "
+        "SupportsEncodedTiles SupportsLocalFile SupportsThreads SupportsTolerance Unsupported Window hookimpl "
+        "local_file run_inline thread_lock"
     ),
     color: "to_srgb",
     remote: (
