@@ -25,4 +25,5 @@ def register_settings() -> Iterable[type[Section]]:
 def register_decoders(config: Config, native: Native) -> Iterable[Decoder]:
     """Register the decoder of slides. Raises StartError if OpenSlide is missing or too old."""
     settings = config.section(OpenSlideSettings)
-    return [OpenSlideDecoder(load(settings.cache_bytes), settings.suffixes, native)]
+    library = load(settings.cache_bytes)
+    return [OpenSlideDecoder(library, settings.suffixes, native, max_tile_pixels=settings.max_tile_pixels)]

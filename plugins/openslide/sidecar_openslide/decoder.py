@@ -8,10 +8,14 @@ from contextlib import ExitStack
 from functools import partial
 from typing import Final
 
-from sidecar.plugin import Blob, Grid, ImageInfo, Level, Native, Size, Unsupported
+from sidecar.plugin import Blob, Grid, ImageInfo, Level, Native, Size, Unsupported, local_file
 from sidecar_openslide import tiff
+from sidecar_openslide.czi import largest_subblock
+from sidecar_openslide.guarded import GuardedSlide
 from sidecar_openslide.library import Library, Slide
+from sidecar_openslide.native_tiles import NativeTile, check, largest_tile, tile_of
 from sidecar_openslide.reader import PIXEL_BYTES, SlideReader
+from sidecar_openslide.settings import OpenSlideSettings
 
 # Slides without a regular grid of tiles (MIRAX, Leica, Ventana) are tiled all the same: any piece may be cut.
 _NOMINAL: Final = Size(256, 256)
@@ -37,9 +41,19 @@ _COLOUR_SPACE: Final = slice(16, 20)
 class OpenSlideDecoder:
     """Every format that OpenSlide reads, from local files."""
 
-    def __init__(self, library: Library, suffixes: Iterable[str], native: Native) -> None:
+    def __init__(
+        self,
+        library: Library,
+        suffixes: Iterable[str],
+        native: Native,
+        *,
+        max_tile_pixels: int = OpenSlideSettings().max_tile_pixels,
+    ) -> None:
         self._library = library
         self._native = native
+        self._max_tile_pixels = max_tile_pixels
+        self.kept_bytes = library.cache_bytes
+        """The most that OpenSlide's cache of decoded tiles takes, of all slides together."""
         self.suffixes = frozenset(suffix.lower().lstrip(".") for suffix in suffixes)
 
     name: Final = "openslide"
@@ -51,26 +65,39 @@ class OpenSlideDecoder:
     def open(self, blob: Blob) -> SlideReader:
         """Open a slide.
 
-        Raises Unsupported if the blob is no local file, no slide, or one whose colours might be wrong; Malformed if it
-        is a TIFF and its directories are broken; SourceError, SourceChanged.
+        Raises Unsupported if the blob is no local file, no slide, or one whose colours might be wrong; Malformed if its
+        tiles are too large, it names files outside its folder, or it is a TIFF and its directories are broken;
+        SourceError, SourceChanged.
         """
-        if blob.path is None:
+        file = local_file(blob)
+        if file is None:
             raise Unsupported("OpenSlide reads local files only")
+        again = partial(GuardedSlide, self._library, file)
         try:
-            slide = self._native(self._library.open, blob.path)
+            opened = self._native(again)
         except Unsupported:
             _check_structure(blob)
             raise
         with ExitStack() as unless_whole:
-            unless_whole.callback(slide.close)
-            # OpenSlide was given a path, not the blob: whether that still leads to the blob shows when it is read.
-            structure = tiff.recognise(blob)
-            if slide.properties.get("openslide.vendor") == "generic-tiff" and structure is not None:
-                _check_samples(next(structure.directories()))
-            again = partial(self._library.open, blob.path)
-            reader = SlideReader(slide, describe(slide), _background(slide.properties), again)
+            unless_whole.callback(opened.close)
+            slide = opened.slide
+            directories = _directories(blob, slide.properties)
+            if slide.properties.get("openslide.vendor") == "generic-tiff" and directories:
+                _check_samples(directories[0])
+            tile = largest_tile(slide, directories, largest_subblock(blob))
+            check(tile, self._max_tile_pixels, blob.size, blob.name)
+            reader = SlideReader(opened, describe(slide, tile), _background(slide.properties), again)
             unless_whole.pop_all()
         return reader
+
+
+def _directories(blob: Blob, properties: Mapping[str, str]) -> Sequence[Mapping[int, Sequence[int]]]:
+    """Return the directories of a TIFF, none of other files. Raises Malformed, SourceError."""
+    # Hamamatsu's NDPI beyond 4 GB is no TIFF as the standard has it; OpenSlide states how large its tiles are.
+    if properties.get("openslide.vendor") == "hamamatsu":
+        return ()
+    structure = tiff.recognise(blob)
+    return [*structure.directories()] if structure else ()
 
 
 def _check_structure(blob: Blob) -> None:
@@ -96,19 +123,19 @@ def _check_samples(directory: Mapping[int, Sequence[int]]) -> None:
         raise Unsupported("a tiled TIFF of another kind than 8 bit grey, RGB or YCbCr")
 
 
-def describe(slide: Slide) -> ImageInfo:
+def describe(slide: Slide, tile: NativeTile) -> ImageInfo:
     """Return what a slide is. Raises Unsupported if its profile is not one of RGB, or a level shows something else."""
     if slide.icc is not None and slide.icc[_COLOUR_SPACE] != b"RGB ":
         raise Unsupported("a slide whose ICC profile is not one of RGB")
     if not all(map(partial(_reduces, slide.sizes[0]), slide.sizes, slide.downsamples)):
         raise Unsupported("a slide whose levels are not of one shape")
-    tiles = [_tile(slide.properties, index) for index in range(len(slide.sizes))]
+    tiles = [tile_of(slide.properties, index) for index in range(len(slide.sizes))]
     return ImageInfo(
         size=slide.sizes[0],
         channels=3,
         levels=tuple(
-            _level(size, downsample, tile or _NOMINAL)
-            for size, downsample, tile in zip(slide.sizes, slide.downsamples, tiles, strict=True)
+            _level(size, downsample, grid or _NOMINAL, tile.bytes)
+            for size, downsample, grid in zip(slide.sizes, slide.downsamples, tiles, strict=True)
         ),
         tile=tiles[0],
         icc=slide.icc,
@@ -121,18 +148,14 @@ def _reduces(full: Size, size: Size, downsample: float) -> bool:
     return all(abs(side - whole / downsample) <= 1 + _UNEVEN * side for side, whole in sides)
 
 
-def _level(size: Size, downsample: float, tile: Size) -> Level:
+def _level(size: Size, downsample: float, grid: Size, tile_bytes: int) -> Level:
     return Level(
         size=size,
         downsample=downsample,
-        grid=Grid(width=tile.width, height=tile.height),
+        grid=Grid(width=grid.width, height=grid.height),
+        fixed_bytes=tile_bytes,
         pixel_bytes=PIXEL_BYTES,
     )
-
-
-def _tile(properties: Mapping[str, str], level: int) -> Size | None:
-    width, height = (properties.get(f"openslide.level[{level}].tile-{side}") for side in ("width", "height"))
-    return Size(int(width), int(height)) if width and height else None
 
 
 def _background(properties: Mapping[str, str]) -> tuple[int, int, int]:

@@ -62,6 +62,7 @@ class Library:
 
     module: Any
     cache: Any
+    cache_bytes: int
 
     def open(self, path: Path) -> Slide:
         """Open a slide of any format. Raises Unsupported: another decoder may read what OpenSlide refuses."""
@@ -89,7 +90,7 @@ def load(cache_bytes: int) -> Library:
     if _numbers(version) < _OLDEST:
         oldest = ".".join(map(str, _OLDEST))
         raise StartError(f"OpenSlide {version} has known security holes, {oldest} is needed: {_INSTALL}")
-    return Library(module, module.OpenSlideCache(cache_bytes))
+    return Library(module, module.OpenSlideCache(cache_bytes), cache_bytes)
 
 
 def _numbers(version: str) -> tuple[int, ...]:

@@ -16,6 +16,7 @@ from typing import Final
 import numpy as np
 
 from sidecar.plugin import Buffer, DecodeError, ImageInfo, Level, Pixels, Rect, Size, Unsupported, Window, thread_lock
+from sidecar_openslide.guarded import GuardedSlide
 from sidecar_openslide.library import Scan, Slide
 
 # OpenSlide's ARGB takes 4 bytes; 4 to 5 were measured in a single read, up to 20 in whole responses, by what the
@@ -61,7 +62,7 @@ def _spans(start: int, stop: int, downsample: float) -> Iterator[tuple[int, int,
 class _Handle:
     """An open slide and the reads that are under way in it."""
 
-    slide: Slide
+    slide: GuardedSlide
     reads: int = 0
     current: bool = True
 
@@ -76,7 +77,11 @@ class SlideReader:
     thread_safe: Final = True
 
     def __init__(
-        self, slide: Slide, info: ImageInfo, background: tuple[int, int, int], reopen: Callable[[], Slide]
+        self,
+        slide: GuardedSlide,
+        info: ImageInfo,
+        background: tuple[int, int, int],
+        reopen: Callable[[], GuardedSlide],
     ) -> None:
         self.info = info
         self._background = background
@@ -90,7 +95,10 @@ class SlideReader:
         return Window(level=level, region=region)
 
     def read(self, window: Window, data: Sequence[Buffer], into: Pixels) -> None:
-        """Write RGB pixels, the background where nothing was scanned. Raises DecodeError."""
+        """Write RGB pixels, the background where nothing was scanned.
+
+        Raises DecodeError, SourceChanged if the files are no longer those that were opened, SourceError.
+        """
         del data
         with self._open_slide() as slide:
             for part in pieces(window.region, self.info.levels[window.level]):
@@ -109,7 +117,8 @@ class SlideReader:
     def _open_slide(self) -> Iterator[Slide]:
         handle = self._begin()
         try:
-            yield handle.slide
+            with handle.slide.used() as slide:
+                yield slide
         except BaseException:
             self._retire(handle)
             raise
@@ -125,16 +134,12 @@ class SlideReader:
             self._handle.reads += 1
             return self._handle
 
-    def _opened(self) -> Slide:
-        """Open the file anew. Raises DecodeError if it is another slide by now."""
+    def _opened(self) -> GuardedSlide:
+        """Open the file anew. Raises DecodeError, SourceChanged, SourceError."""
         try:
-            slide = self._reopen()
+            return self._reopen()
         except Unsupported as error:
             raise DecodeError(f"the slide cannot be opened again: {error}") from error
-        if slide.sizes[0] != self.info.size:
-            slide.close()
-            raise DecodeError("the file is another slide than the one that was opened")
-        return slide
 
     def _retire(self, handle: _Handle) -> None:
         with self._lock:

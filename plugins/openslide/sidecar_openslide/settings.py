@@ -33,5 +33,8 @@ class OpenSlideSettings(Section):
 
     cache_bytes: int = Setting(64 * 2**20, ge=0)
     """Bytes of decoded tiles that a worker keeps, of all its slides together."""
+    max_tile_pixels: int = Setting(2**24, ge=2**16)
+    """Pixels that a slide's own tiles may have; slides with larger ones are refused: a tile is decoded whole, however
+    little of it is wanted, and does not fit into the cache."""
     suffixes: Names = SUFFIXES
     """Suffixes of files that may be slides; the content decides whether they are."""

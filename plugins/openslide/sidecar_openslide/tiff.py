@@ -1,4 +1,4 @@
-"""As much of TIFF and BigTIFF as it takes to distinguish a broken file from one that is no slide.
+"""As much of TIFF and BigTIFF as tells a broken file from one that is no slide, and how large tiles are.
 
 TIFF 6.0 section 2; BigTIFF as libtiff documents it. Hamamatsu's NDPI beyond 4 GB follows neither: it never comes here,
 since OpenSlide reads it.
@@ -12,12 +12,22 @@ from dataclasses import dataclass
 from types import MappingProxyType
 from typing import Final
 
+import numpy as np
+
 from sidecar.plugin import Blob, ByteRange, Malformed
 
+WIDTH: Final = 256
+LENGTH: Final = 257
 BITS_PER_SAMPLE: Final = 258
+COMPRESSION: Final = 259
 PHOTOMETRIC: Final = 262
 ORIENTATION: Final = 274
 SAMPLES_PER_PIXEL: Final = 277
+ROWS_PER_STRIP: Final = 278
+STRIP_BYTES: Final = 279
+TILE_WIDTH: Final = 322
+TILE_LENGTH: Final = 323
+TILE_BYTES: Final = 325
 SAMPLE_FORMAT: Final = 339
 
 # Directories looked at before a chain is taken for sound: slides have tens of them.
@@ -25,8 +35,17 @@ _ENOUGH: Final = 256
 # As many as classic TIFF can count; BigTIFF could claim gigabytes of them.
 _ENTRIES: Final = 0xFFFF
 _VALUES: Final = 16
-_WANTED: Final = frozenset({BITS_PER_SAMPLE, PHOTOMETRIC, ORIENTATION, SAMPLES_PER_PIXEL, SAMPLE_FORMAT})
+_WANTED: Final = frozenset(
+    {
+        *(WIDTH, LENGTH, BITS_PER_SAMPLE, COMPRESSION, PHOTOMETRIC, ORIENTATION, SAMPLES_PER_PIXEL, ROWS_PER_STRIP),
+        *(TILE_WIDTH, TILE_LENGTH, SAMPLE_FORMAT),
+    }
+)
+# Lists with a number for each tile: of them only the largest is told. Slides of 250,000 pixels across have a million.
+_LARGEST: Final = frozenset({STRIP_BYTES, TILE_BYTES})
+_LISTED: Final = 1 << 20
 _INTEGERS: Final[Mapping[int, str]] = MappingProxyType({1: "B", 3: "H", 4: "I", 16: "Q"})
+_DTYPES: Final[Mapping[int, str]] = MappingProxyType({1: "u1", 3: "u2", 4: "u4", 16: "u8"})
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,15 +75,16 @@ _FORMS: Final[Mapping[bytes, _Form]] = MappingProxyType(
 )
 
 
-@dataclass(frozen=True, slots=True)
 class Tiff:
     """A file that begins as a TIFF does."""
 
-    blob: Blob
-    form: _Form
+    def __init__(self, blob: Blob, form: _Form) -> None:
+        self.blob = blob
+        self.form = form
+        self._listed = 0
 
     def directories(self) -> Iterator[Mapping[int, Sequence[int]]]:
-        """Return what each directory states of its samples, by tag. Raises Malformed, SourceError.
+        """Return what each directory states of its samples and tiles, by tag. Raises Malformed, SourceError.
 
         Malformed where the chain leaves the file, runs in a circle or holds an empty directory, which TIFF forbids.
         """
@@ -75,7 +95,8 @@ class Tiff:
                 raise Malformed(f"{self.blob.name!r}: the TIFF directories run in a circle")
             seen.add(offset)
             entries, offset = self._directory(offset)
-            yield {tag: values for tag in _WANTED & entries.keys() if (values := self._values(entries[tag]))}
+            found = {tag: values for tag in _WANTED & entries.keys() if (values := self._values(entries[tag]))}
+            yield found | {tag: (self._largest(entries[tag]),) for tag in _LARGEST & entries.keys()}
         if not seen:
             raise Malformed(f"{self.blob.name!r}: a TIFF without a directory")
 
@@ -102,6 +123,18 @@ class Tiff:
             return self.form.unpack(code, field[:length])
         (offset,) = self.form.unpack(self.form.offset, field)
         return self._unpack(code, offset)
+
+    def _largest(self, entry: bytes) -> int:
+        """Return the largest number of a list. Raises Malformed if it lies outside the file, or is no list."""
+        _, kind, count, field = struct.unpack(self.form.order + self.form.entry, entry)
+        self._listed += count
+        if kind not in _INTEGERS or count < 1 or self._listed > _LISTED:
+            raise Malformed(f"{self.blob.name!r}: a TIFF with {count} tiles or strips of type {kind}")
+        length = count * self.form.length(_INTEGERS[kind])
+        if length > len(field):
+            (offset,) = self.form.unpack(self.form.offset, field)
+            field = self._bytes(offset, length)
+        return int(np.frombuffer(field[:length], np.dtype(self.form.order + _DTYPES[kind])).max())
 
     def _unpack(self, code: str, offset: int) -> tuple[int, ...]:
         return self.form.unpack(code, self._bytes(offset, self.form.length(code)))

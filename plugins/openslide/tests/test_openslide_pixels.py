@@ -193,17 +193,6 @@ def test_broken_or_only_foreign(tmp_path: Path) -> None:
         pass
 
 
-def test_enormous_tiles(tmp_path: Path) -> None:
-    """A file of one enormous tile says so in its grid, for the plan to refuse it: OpenSlide decodes whole tiles."""
-    path = tmp_path / "enormous.tif"
-    write_tiff(path, noise(Size(100, 80)), tile=128, compression="adobe_deflate")
-    with tifffile.TiffFile(path, mode="r+") as file:
-        for name in ("ImageWidth", "ImageLength", "TileWidth", "TileLength"):
-            file.pages.first.tags[name].overwrite(2**16 - 16)
-    with opened(path) as reader:
-        assert reader.info.levels[0].grid == Grid(width=2**16 - 16, height=2**16 - 16)
-
-
 def test_levels_of_another_shape(tmp_path: Path) -> None:
     """A file whose second level is no smaller picture of the first is left to others."""
     path = tmp_path / "label.tif"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
@@ -12,11 +13,11 @@ import numpy as np
 import pytest
 import tifffile
 from sidecar_openslide import OpenSlideDecoder
-from sidecar_openslide.library import load
+from sidecar_openslide.library import Library, Scan, Slide, load
 from sidecar_openslide.reader import SlideReader
 from sidecar_openslide.sample import pyramid, tissue, write_svs
 
-from sidecar.plugin import DecodeError, Pixels, Rect, Size, run_inline
+from sidecar.plugin import DecodeError, Pixels, Rect, Size, SourceChanged, run_inline
 from sidecar.testing.contracts.decoder import read
 from sidecar.testing.descriptors import all_come_back
 from sidecar.testing.fakes import on_disk
@@ -106,10 +107,47 @@ def test_nothing_stays_open(path: Path) -> None:
 
 
 def test_another_slide_in_its_place(reader: SlideReader, path: Path) -> None:
-    """If the file is another slide when it is opened again, reading raises DecodeError instead of mixing the two."""
-    write_svs(path.with_suffix(".new"), pyramid(tissue(Size(500, 400)), [Size(125, 100)]))
-    path.with_suffix(".new").replace(path)
+    """If another slide is put in the file's place, reading reports it, before an error ended the slide and after."""
+    before = pixels(reader, path, SOUND)
     with pytest.raises(DecodeError):
-        pixels(reader, path.with_suffix(".svs"), BROKEN)
-    with pytest.raises(DecodeError, match="another slide"):
+        pixels(reader, path, BROKEN)
+    assert np.array_equal(pixels(reader, path, SOUND), before)
+    write_svs(path.with_suffix(".new"), pyramid(tissue(Size(768, 512)), [Size(192, 128)]))
+    path.with_suffix(".new").replace(path)
+    for _ in range(2):
+        with pytest.raises(SourceChanged):
+            reader.read(reader.window(0, SOUND), (), np.empty((TILE, TILE, 3), np.uint8))
+
+
+def test_written_to_while_it_is_read(reader: SlideReader, path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A slide that is overwritten while OpenSlide reads it, its time put back, gives no pixels."""
+    status, read_slide = path.stat(), Slide.read
+
+    def overwrite(slide: Slide, level: int, x: int, y: int, size: Size) -> Scan:
+        scan = read_slide(slide, level, x, y, size)
+        with path.open("r+b") as file:
+            file.write(file.read(4)[::-1])
+        os.utime(path, ns=(status.st_atime_ns, status.st_mtime_ns))
+        return scan
+
+    monkeypatch.setattr(Slide, "read", overwrite)
+    with pytest.raises(SourceChanged):
         reader.read(reader.window(0, SOUND), (), np.empty((TILE, TILE, 3), np.uint8))
+
+
+def test_folder_swapped_for_another(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """OpenSlide is not led to another folder that is put in the place of the one in which the slide was found."""
+    for name, seed in (("here", 1), ("there", 2)):
+        (tmp_path / name).mkdir()
+        write_svs(tmp_path / name / "a.svs", pyramid(tissue(Size(300, 200), seed), [Size(75, 50)]))
+    here = tmp_path / "here"
+    opened_by = Library.open
+
+    def swap(library: Library, path: Path) -> Slide:
+        here.rename(tmp_path / "moved")
+        here.symlink_to(tmp_path / "there")
+        return opened_by(library, path)
+
+    monkeypatch.setattr(Library, "open", swap)
+    with pytest.raises(SourceChanged):
+        OpenSlideDecoder(load(1), ["svs"], run_inline).open(on_disk(here / "a.svs"))

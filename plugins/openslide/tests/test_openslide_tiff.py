@@ -16,6 +16,9 @@ from sidecar_openslide import tiff
 from sidecar.plugin import Malformed
 from sidecar.testing.fakes import MemoryBlob
 
+TILES = {256, 257, 259, 278, 279, 322, 323, 325}
+"""Tags of sizes and of bytes."""
+
 
 def directories(content: bytes) -> list[dict[int, tuple[int, ...]]]:
     """What the module reads, as plain values."""
@@ -33,13 +36,20 @@ def test_directories_are_those_of_tifffile(order: Literal["<", ">"], *, big: boo
         for pixels in (np.zeros((50, 70, 3), np.uint8), np.zeros((5, 7), np.uint16), np.zeros((9, 9, 4), np.uint8)):
             photometric = "rgb" if pixels.ndim == 3 else "minisblack"
             writer.write(pixels, photometric=photometric, metadata=None)
+        writer.write(
+            np.arange(100 * 90 * 3, dtype=np.uint8).reshape(100, 90, 3),
+            tile=(32, 16),
+            compression="zlib",
+            metadata=None,
+        )
+    known = {258, 262, 277, 339, *TILES}
     wanted = []
     with tifffile.TiffFile(io.BytesIO(file.getvalue())) as read:
         for page in read.pages:
-            values = {tag.code: tag.value for tag in page.aspage().tags if tag.code in {258, 262, 277, 339}}
-            wanted.append({code: value if isinstance(value, tuple) else (value,) for code, value in values.items()})
-    found = directories(file.getvalue())
-    assert [{tag: values for tag, values in each.items() if tag != tiff.ORIENTATION} for each in found] == wanted
+            values = {tag.code: tag.value for tag in page.aspage().tags if tag.code in known}
+            each = {code: value if isinstance(value, tuple) else (value,) for code, value in values.items()}
+            wanted.append(each | {code: (max(each[code]),) for code in {279, 325} & each.keys()})
+    assert [{tag: each[tag] for tag in each.keys() & known} for each in directories(file.getvalue())] == wanted
 
 
 def entry(tag: int, kind: int, count: int, value: int) -> bytes:
@@ -84,6 +94,13 @@ def test_long_chains_are_not_walked_to_the_end() -> None:
         struct.pack("<H", 1) + entry(262, 3, 1, 2) + struct.pack("<I", 8 + (number + 1) * size) for number in range(300)
     ]
     assert directories(classic(8, *chain)) == [{262: (2,)}] * 256
+
+
+@pytest.mark.parametrize("count", [0, 3, 2**20 + 1, 2**32 - 1])
+def test_lists_that_are_none(count: int) -> None:
+    """A list of tiles that is empty, leaves the file, or is longer than any slide's is malformed."""
+    with pytest.raises(Malformed):
+        directories(classic(8, b"\1\0", entry(tiff.TILE_BYTES, 4, count, 20), b"\0" * 4))
 
 
 @pytest.mark.parametrize("content", [b"", b"I", b"II*", b"MM*\0", b"II\0*", b"\x89PNG", b"PK\3\4"])
