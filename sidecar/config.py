@@ -114,6 +114,9 @@ class Settings(Section):
     see the image."""
     hand_over: Extent = ""
     """Requests that Cantaloupe must answer because of settings of its own; taken from its configuration."""
+    sandbox: Literal["auto", "off", "required"] = "auto"
+    """Whether workers give up all files but image roots, caches and libraries, by Landlock: `auto` if the kernel has
+    it, `required`: do not start without, `off`."""
     log_level: Literal["debug", "info", "warning", "error"] = "info"
     """The least level that is logged."""
 

@@ -14,7 +14,7 @@ import pluggy
 from sidecar import config as settings
 from sidecar.config import Values, core
 from sidecar.errors import StartError
-from sidecar.plugin import API_VERSION, Closing, Config, Decoder, EncoderFactory, Native, Section, Source, hooks
+from sidecar.plugin import API_VERSION, Closing, Config, Decoder, EncoderFactory, Folder, Native, Section, Source, hooks
 
 T = TypeVar("T")
 _DECLARATION: Final = "SIDECAR_API"
@@ -92,6 +92,10 @@ class Plugins:
             _ordered(decoders, chosen.decoders, "SIDECAR_DECODERS"),
             _table((encoder.format, encoder) for encoder in encoders),
         )
+
+    def folders(self, config: Config) -> Sequence[Folder]:
+        """Return the files that plugins use after the start. Raises StartError."""
+        return self._gather("register_folders", Folder, {"config": config})
 
     def _gather(self, hook: str, kind: type[object], arguments: Mapping[str, object]) -> list[Any]:
         """Call a hook plugin by plugin, so that what is wrong is reported with the plugin's distribution."""

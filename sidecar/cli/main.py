@@ -11,10 +11,12 @@ import typer
 
 import sidecar
 from sidecar import startup
+from sidecar.config import core
 from sidecar.errors import StartError
 from sidecar.limits.memory_limit import ALLOCATOR
 from sidecar.plugin import API_VERSION, run_inline
 from sidecar.registry import Plugins, Registry
+from sidecar.server import sandbox
 
 TomlFile = Annotated[
     Path | None, typer.Option("--config", envvar=startup.TOML, metavar="FILE", help="Settings, as TOML.")
@@ -41,7 +43,9 @@ def common(
 
 def serve(config: TomlFile = None, cantaloupe_config: CantaloupeFile = None) -> None:
     """Run the sidecar until it is stopped. Wrong settings or libraries are reported before anything starts."""
-    registry = _load(_setup(config, cantaloupe_config))
+    found = _setup(config, cantaloupe_config)
+    sandbox.check(core(found.config).sandbox)
+    registry = _load(found)
     if not registry.sources:
         typer.echo("warning: no source is set up, so no image will be found; see `sidecar config`", err=True)
     registry.close()

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Iterator
 from contextlib import nullcontext
+from pathlib import Path
 
 from sidecar import startup
 from sidecar.config import Settings, core
@@ -16,14 +18,14 @@ from sidecar.limits.cpu_share import CpuShare
 from sidecar.limits.quarantine import Quarantine
 from sidecar.limits.threads import NativePool
 from sidecar.observability import logging, metrics
-from sidecar.plugin import Config
+from sidecar.plugin import Config, Folder
 from sidecar.registry import Registry
 from sidecar.render.decoder_choice import DecoderChoice
 from sidecar.render.plan import PlanLimits
 from sidecar.render.reader_cache import ReaderCache
 from sidecar.render.renderer import Renderer
 from sidecar.render.service import ImageService
-from sidecar.server import shared_dir
+from sidecar.server import sandbox, shared_dir
 from sidecar.server.crash_journal import CrashJournal
 from sidecar.server.lifecycle import WorkerLifecycle, WorkerParts
 
@@ -83,4 +85,16 @@ def get_app() -> WorkerLifecycle:
     shared = shared_dir.shared()
     journal = CrashJournal(shared, os.getpid()) if shared else None
     pool = NativePool(settings.threads, note=journal.recorded if journal else nullcontext)
-    return create_app(found.config, found.plugins.load(found.config, pool), pool, journal)
+    app = create_app(found.config, found.plugins.load(found.config, pool), pool, journal)
+    # Last: whatever is to be loaded is loaded, and no thread is started yet.
+    sandbox.enter(settings.sandbox, [*found.plugins.folders(found.config), *_own_folders(shared)])
+    if shared:
+        os.environ["TMPDIR"] = str(shared)  # the only place for temporary files that is left
+    return app
+
+
+def _own_folders(shared: Path | None) -> Iterator[Folder]:
+    """Return the folders that workers share: of this master's, and of metrics, which may be elsewhere."""
+    for folder in (shared, os.environ.get("PROMETHEUS_MULTIPROC_DIR")):
+        if folder:
+            yield Folder(path=Path(folder), writable=True)

@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from functools import partial
 
-from sidecar.plugin import Config, Decoder, Native, Section, hookimpl
+from sidecar.plugin import Config, Decoder, Folder, Native, Section, hookimpl
 from sidecar_jp2.decoder import Jp2Decoder
 from sidecar_jp2.extract.extractor import IndexedExtractor
 from sidecar_jp2.index.index_cache import IndexCache
@@ -44,3 +44,10 @@ def register_decoders(config: Config, native: Native) -> Iterable[Decoder]:
             extractors=partial(IndexedExtractor, indexes),
         )
     ]
+
+
+@hookimpl
+def register_folders(config: Config) -> Iterable[Folder]:
+    """Register the folder of packet indexes, if one is set."""
+    folder = config.section(Jp2Settings).index_folder
+    return [] if folder is None else [Folder(path=folder, writable=True)]

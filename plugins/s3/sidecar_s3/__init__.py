@@ -2,13 +2,19 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterable
+from pathlib import Path
 
-from sidecar.plugin import Config, Section, Source, hookimpl
+from sidecar.plugin import Config, Folder, Section, Source, hookimpl
 from sidecar_s3.settings import S3Settings
 
 SIDECAR_API = 1
 """The version of the plugin API that this was written for."""
+
+# Read again when credentials expire. Tokens are replaced by other files in the same folder.
+_FILES = ("AWS_CONFIG_FILE", "AWS_SHARED_CREDENTIALS_FILE", "AWS_CA_BUNDLE")
+_TOKENS = ("AWS_WEB_IDENTITY_TOKEN_FILE", "AWS_CONTAINER_AUTHORIZATION_TOKEN_FILE")
 
 
 @hookimpl
@@ -34,3 +40,15 @@ def _source(settings: S3Settings) -> Source:
     account = Account(settings)
     api = S3Api(Client(settings), ObjectUrls(settings, account.region), account.sign)
     return S3Source(RemoteObjects("s3", RangedTransport("s3", api), settings), settings)
+
+
+@hookimpl
+def register_folders(config: Config) -> Iterable[Folder]:
+    """Register the files that credentials come from, if a bucket is set."""
+    settings = config.section(S3Settings)
+    if not settings.bucket and not settings.buckets:
+        return []
+    places = [Path("~/.aws").expanduser()]
+    places += [Path(os.environ[name]).expanduser() for name in _FILES if os.environ.get(name)]
+    places += [Path(os.environ[name]).parent for name in _TOKENS if os.environ.get(name)]
+    return [Folder(path=place) for place in places]
