@@ -21,7 +21,7 @@ help: ## List the tasks
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
 run: .venv/.plain ## Start nginx and the sidecar with sample images; Ctrl-C stops both
-	@.venv/bin/python nginx/demo.py
+	@.venv/bin/python examples/demo/demo.py
 
 test: .venv/.dev ## Run all tests, real nginx and gunicorn included (ARGS='-k word' for some)
 	.venv/bin/python -m pytest $(ARGS)
@@ -38,7 +38,7 @@ bench: .venv/.bench ## Measure, compare in one run and draw (ONLY=ac for parts, 
 lint: .venv/.dev ## Check style, types, the direction of imports, declared dependencies and spelling
 	.venv/bin/ruff check .
 	.venv/bin/ruff format --check .
-	.venv/bin/mypy sidecar plugins tests nginx examples
+	.venv/bin/mypy sidecar plugins tests examples
 	.venv/bin/lint-imports --no-logo
 	.venv/bin/deptry --no-ansi .
 	@for project in $(PLUGINS); do (cd $$project && ../../.venv/bin/deptry --no-ansi .) || exit 1; done

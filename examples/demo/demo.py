@@ -1,4 +1,3 @@
-# ruff: noqa: INP001  # a script beside the configuration it fills in, not a package
 """`make run`: nginx and the sidecar on this machine, with images to look at; Ctrl-C stops both.
 
 From the environment: PORT (0: any free one), CANTALOUPE, and every SIDECAR_* variable as the sidecar knows it.
@@ -23,8 +22,9 @@ from itertools import islice
 from pathlib import Path
 from urllib.parse import quote, urlsplit
 
-SITE = Path(__file__).parent
-RUN = SITE.parent / ".run"
+HERE = Path(__file__).parent
+REPOSITORY = HERE.parents[1]
+RUN = REPOSITORY / ".run"
 SUFFIXES = frozenset({"jp2", "jpx", "jpf", "j2k", "j2c", "jph", "svs", "ndpi", "vms", "scn", "mrxs", "svslide", "bif"})
 """Of images that the page shows."""
 HOST = "127.0.0.1"
@@ -51,7 +51,7 @@ def free_port() -> int:
 
 def chosen_port(text: str) -> int:
     """Return the port to serve on. Raises Problem if it is taken or invalid."""
-    if not text.isdecimal() or int(text) > 65535:  # noqa: PLR2004  # the largest port
+    if not text.isdecimal() or int(text) > 65535:  # the largest port
         raise Problem(f"PORT={text} is not a port: give a number from 1 to 65535")
     port = int(text) or free_port()
     with socket.socket() as probe:
@@ -94,7 +94,7 @@ def make_slide(path: Path) -> None:
         size = ("--width", "6000", "--height", "4500")
         subprocess.run([sys.executable, "-m", "sidecar_openslide.sample", str(path), *size], check=True)  # noqa: S603
     else:
-        shutil.copy(SITE.parent / "tests" / "data" / "images" / "slide.svs", path)
+        shutil.copy(REPOSITORY / "tests" / "data" / "images" / "slide.svs", path)
 
 
 def identifiers(folder: Path) -> list[str]:
@@ -118,7 +118,7 @@ def lay_out(folder: Path, port: int, bind: str, environment: Mapping[str, str], 
     """Write nginx's configuration, the site's files and the page."""
     site = folder / "sidecar"
     shutil.rmtree(site, ignore_errors=True)
-    shutil.copytree(SITE, site, ignore=shutil.ignore_patterns("*.py", "demo.*", "__pycache__"))
+    shutil.copytree(REPOSITORY / "nginx", site)
     upstream = (site / "sidecar.conf").read_text(encoding="utf-8")
     (site / "sidecar.conf").write_text(upstream.replace("127.0.0.1:8183", bind), encoding="utf-8")
     (folder / "temp").mkdir(exist_ok=True)
@@ -137,7 +137,7 @@ def lay_out(folder: Path, port: int, bind: str, environment: Mapping[str, str], 
         "identifiers": json.dumps(images).replace("<", "\\u003c"),
     }
     for name in ("demo.conf", "demo.html"):
-        text = (SITE / name).read_text(encoding="utf-8")
+        text = (HERE / name).read_text(encoding="utf-8")
         for key, value in values.items():
             text = text.replace("{{" + key + "}}", value)
         (folder / name).write_text(text, encoding="utf-8")
