@@ -52,6 +52,9 @@ class Settings(Section):
     """Names of decoders, in the order in which they are asked for a suffix; those not named follow by name."""
     cantaloupe_url: str = ""
     """A Cantaloupe to stream handed-over requests from if no nginx site stands in front, and to compare with."""
+    prefix: str = Setting("", pattern=r"^(/[A-Za-z0-9._~-]+)*$")
+    """What stands before `/iiif/` in the URLs of clients, such as `/images`; URLs without it are answered too. The path
+    of Cantaloupe's `base_uri`, or what its `endpoint.iiif.3.path` begins with."""
     endpoints: Names = ("2", "3")
     """The versions of the Image API that are answered."""
     max_pixels: int = Setting(0, ge=0)

@@ -43,6 +43,7 @@ class Watched:
 
 TAKEN: Sequence[Taken] = (
     Taken("base_uri", "base_uri", readings.text()),
+    Taken("endpoint.iiif.[23].path", "prefix", readings.prefix),
     Taken("slash_substitute", "slash_substitute", readings.text()),
     Taken("max_pixels", "max_pixels", readings.whole(0)),
     Taken("max_scale", "max_scale", readings.real(1.0)),
@@ -62,6 +63,7 @@ TAKEN: Sequence[Taken] = (
 
 _SCRIPT = readings.equal("ScriptLookupStrategy")
 _BY_SCRIPT = "a delegate script says where images are: set a source of the sidecar's own to answer here"
+_ELSEWHERE = "the sidecar answers below `…/iiif/2/` and `…/iiif/3/` alone: URLs of this endpoint are Cantaloupe's"
 
 WATCHED: Sequence[Watched] = (
     # Whoever may see an image is decided by a script that only Cantaloupe runs.
@@ -77,6 +79,8 @@ WATCHED: Sequence[Watched] = (
             "only the standard form of meta-identifiers is understood"),
     # What is answered.
     Watched("endpoint.iiif.1.enabled", readings.on, "", "version 1 of the Image API is left to Cantaloupe"),
+    Watched("endpoint.iiif.2.path", readings.other_path, "", _ELSEWHERE),
+    Watched("endpoint.iiif.3.path", readings.other_path, "", _ELSEWHERE),
     # What the pixels are.
     Watched("overlays.strategy", readings.equal("ScriptStrategy"), "images", "no overlays are drawn"),
     Watched("overlays.BasicStrategy.enabled", readings.overlaid, "images", "no overlays are drawn"),

@@ -9,6 +9,7 @@ from __future__ import annotations
 import re
 from collections.abc import Callable
 from typing import Final, TypeAlias, get_args
+from urllib.parse import urlsplit
 
 from PIL import ImageColor
 
@@ -22,6 +23,9 @@ _FILTERS: Final = frozenset(get_args(Settings.model_fields["downscale_filter"].a
 _DOWNSCALE: Final = "box"
 _UPSCALE: Final = "bicubic"
 _OPAQUE: Final = 255
+_NO_PREFIX: Final = "?"
+"""In place of a prefix: no URL can begin so."""
+_PREFIX: Final = re.compile(r"[A-Za-z0-9._~-]+(/[A-Za-z0-9._~-]+)*")
 
 
 def text(default: str = "") -> Reading:
@@ -73,6 +77,29 @@ def class_name(name: str) -> str:
 def endpoints(properties: Properties, _key: str) -> tuple[str, ...]:
     """Return the versions of the Image API that are enabled and known here."""
     return tuple(version for version in "23" if properties.flag(f"endpoint.iiif.{version}.enabled", default=True))
+
+
+def prefix(properties: Properties, _key: str) -> str | None:
+    """Return what stands before `/iiif/` in URLs: as the endpoints' paths have it, or as `base_uri`; None: nothing."""
+    keys = {version: f"endpoint.iiif.{version}.path" for version in endpoints(properties, "")}
+    if any(present(properties, key) for key in keys.values()):
+        paths = [_before(properties.text(key, f"/iiif/{version}"), version) for version, key in keys.items()]
+    else:
+        paths = [urlsplit(properties.text("base_uri")).path.strip("/")]
+    (text, *others) = {*paths}
+    return f"/{text}" if not others and _PREFIX.fullmatch(text) else None
+
+
+def other_path(properties: Properties, key: str) -> bool:
+    """Report whether an endpoint has a path that does not end as `/iiif/3`."""
+    return present(properties, key) and _before(properties.text(key), key.split(".")[2]) == _NO_PREFIX
+
+
+def _before(path: str, version: str) -> str:
+    """Return what stands before `iiif/3`, without slashes at its ends."""
+    end = f"/iiif/{version}"
+    whole = f"/{path.strip('/')}"
+    return whole.removesuffix(end).strip("/") if whole.endswith(end) else _NO_PREFIX
 
 
 def cache_control(properties: Properties, _key: str) -> str:

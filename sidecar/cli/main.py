@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import sys
+from dataclasses import replace
 from pathlib import Path
 from typing import Annotated
 
@@ -11,6 +12,7 @@ import typer
 
 import sidecar
 from sidecar import startup
+from sidecar.cli import nginx_site
 from sidecar.config import core
 from sidecar.errors import StartError
 from sidecar.limits.memory_limit import ALLOCATOR
@@ -79,6 +81,24 @@ def show_config(config: TomlFile = None, cantaloupe_config: CantaloupeFile = Non
             typer.echo(f"    {' '.join((field.description or '').split())}")
 
 
+def show_nginx(
+    config: TomlFile = None,
+    cantaloupe_config: CantaloupeFile = None,
+    into: Annotated[Path | None, typer.Option(metavar="FOLDER", help="Write the files there.")] = None,
+    trust: Annotated[
+        list[str] | None, typer.Option(metavar="ADDRESSES", help="A balancer to believe, as 10.0.0.0/8; repeatable.")
+    ] = None,
+    tiff: Annotated[bool, typer.Option("--tiff", help="Send TIFFs to the sidecar, too.")] = False,  # noqa: FBT002
+    every: Annotated[bool, typer.Option("--every", help="Send identifiers to it whatever their suffix.")] = False,  # noqa: FBT002
+) -> None:
+    """Print nginx's files for what is loaded and set, or write them."""
+    found = _setup(config, cantaloupe_config)
+    registry = _load(found)
+    registry.close()
+    site = nginx_site.site_of(core(found.config), registry.decoders, trust or (), tiff=tiff)
+    nginx_site.show(replace(site, suffixes=()) if every else site, into)
+
+
 def make_cli(plugins: Plugins) -> typer.Typer:
     """Return the command line: the core's subcommands, and those that plugins register."""
     cli = typer.Typer(no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False)
@@ -86,6 +106,7 @@ def make_cli(plugins: Plugins) -> typer.Typer:
     cli.command()(serve)
     cli.command("plugins")(show_plugins)
     cli.command("config")(show_config)
+    cli.command("nginx")(show_nginx)
     for command in plugins.commands():
         cli.command()(command)
     return cli

@@ -13,6 +13,7 @@ from sidecar.http.handover import Handover
 from sidecar.http.image import ImageResource
 from sidecar.http.info import InfoResource, RedirectResource
 from sidecar.http.middleware import AsciiOnly, Kind, Observed, RawPath, ReadOnly, Timed, Wsgi
+from sidecar.http.prefix import Prefixed
 from sidecar.http.readiness import Readiness
 from sidecar.http.site import Site
 from sidecar.observability.metrics import Gauges
@@ -42,7 +43,8 @@ def make_app(service: ImageService, readiness: Readiness, gauges: Gauges) -> Wsg
     errors = ErrorResponder(site, Handover(settings.cantaloupe_url))
     app.add_error_handler(Exception, errors.unforeseen)
     app.add_error_handler(SidecarError, errors.expected)
-    return Observed(Timed(app, settings.first_byte_timeout, settings.total_timeout))
+    prefixed = Prefixed(app, settings.prefix)
+    return Observed(Timed(prefixed, settings.first_byte_timeout, settings.total_timeout))
 
 
 def _not_found(req: falcon.Request, resp: falcon.Response, **_: str) -> None:

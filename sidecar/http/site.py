@@ -42,7 +42,10 @@ class Site:
     def uri(self, req: falcon.Request, version: int, segment: str) -> str:
         """Return the image's URI as the client knows it. Raises BadRequest."""
         scheme = str(req.env.get("wsgi.url_scheme", "http"))
-        return public_uri(version, segment, req.headers, base_uri=self.settings.base_uri, scheme=scheme)
+        settings = self.settings
+        return public_uri(
+            version, segment, req.headers, base_uri=settings.base_uri, scheme=scheme, prefix=settings.prefix
+        )
 
     def has_cantaloupe(self, req: falcon.Request) -> bool:
         """Report whether a Cantaloupe stands behind, which answers what the sidecar does not."""

@@ -19,31 +19,37 @@ _DEFAULT_PORTS: Final = {"http": "80", "https": "443"}
 
 
 def public_uri(
-    version: int, segment: str, headers: Mapping[str, str], *, base_uri: str = "", scheme: str = "http"
+    version: int,
+    segment: str,
+    headers: Mapping[str, str],
+    *,
+    base_uri: str = "",
+    scheme: str = "http",
+    prefix: str = "",
 ) -> str:
     """Return the URI of an image as the client knows it: `…/iiif/2/identifier`.
 
     It begins with `base_uri`, else with the values of X-Forwarded-Proto, -Host, -Port and -Path (of several values the
-    first, which the proxy nearest to the client wrote), else with Host. X-Forwarded-ID replaces the segment. Header
-    names may be in any case. Forwarded values that could not stand in a URI are ignored; for a Host like that,
-    BadRequest is raised.
+    first, which the proxy nearest to the client wrote), else with Host and `prefix`; `prefix` stands for a missing
+    X-Forwarded-Path too. X-Forwarded-ID replaces the segment. Header names may be in any case. Forwarded values that
+    could not stand in a URI are ignored; for a Host like that, BadRequest is raised.
     """
     found = {name.lower(): value.strip() for name, value in headers.items()}
     root = base_uri.rstrip("/") or _root(
-        {name: value.partition(",")[0].strip() for name, value in found.items()}, scheme
+        {name: value.partition(",")[0].strip() for name, value in found.items()}, scheme, prefix
     )
     forwarded = found.get("x-forwarded-id", "")
     known = forwarded if _PATH.fullmatch(forwarded) else quote(segment, safe=_PCHARS)
     return f"{root}/iiif/{version}/{known}"
 
 
-def _root(headers: Mapping[str, str], scheme: str) -> str:
+def _root(headers: Mapping[str, str], scheme: str, prefix: str) -> str:
     proto = headers.get("x-forwarded-proto", "").lower()
     forwarded_proto = proto if proto in _DEFAULT_PORTS else ""
     scheme = forwarded_proto or scheme
     host, port = _authority(headers, forwarded_proto)
     default = not port or port == _DEFAULT_PORTS.get(scheme)
-    return f"{scheme}://{host}{'' if default else f':{port}'}{_prefix(headers)}"
+    return f"{scheme}://{host}{'' if default else f':{port}'}{_prefix(headers) or prefix}"
 
 
 def _authority(headers: Mapping[str, str], forwarded_proto: str) -> tuple[str, str]:

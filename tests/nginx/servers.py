@@ -29,12 +29,13 @@ http {
     server {
         listen 127.0.0.1:$PORT;
         include sidecar/sidecar-locations.conf;
-        location @cantaloupe { proxy_pass http://$CANTALOUPE; include sidecar/sidecar-headers.conf; }
+        $HANDOVER
         location / { proxy_pass http://$CANTALOUPE; include sidecar/sidecar-headers.conf; }
         $SERVER
     }
 }
 """
+HANDOVER = """location @cantaloupe { proxy_pass http://$CANTALOUPE; include sidecar/sidecar-headers.conf; }"""
 REPOSITORY = Path(__file__).parents[2]
 SITE = REPOSITORY / "nginx"
 
@@ -90,40 +91,24 @@ class Process:
         self._process.wait()
 
 
-class Nginx:
-    """nginx with the site's files in front of two ports."""
+class NginxServer:
+    """nginx with the configuration that lies in a folder."""
 
-    def __init__(
-        self,
-        folder: Path,
-        sidecar: int,
-        cantaloupe: int,
-        edits: Mapping[tuple[str, str], str] | None = None,
-        include: Mapping[str, str] | None = None,
-    ) -> None:
-        """`edits`: (file, old text) -> new text, as an operator would; `include`: `http` or `server` -> more lines."""
-        self.folder, self.port = folder, free_port()
-        shutil.copytree(SITE, folder / "sidecar", ignore=shutil.ignore_patterns("*.py", "__pycache__"))
-        upstream = {("sidecar.conf", "127.0.0.1:8183"): f"{HOST}:{sidecar}"}
-        for (name, old), new in {**upstream, **(edits or {})}.items():
-            path = folder / "sidecar" / name
-            text = path.read_text()
-            assert old in text, f"{old!r} in {name}"
-            path.write_text(text.replace(old, new))
-        values = {
-            "USER": "user root;" if os.geteuid() == 0 else "",
-            "PORT": str(self.port),
-            "CANTALOUPE": f"{HOST}:{cantaloupe}",
-            **{name.upper(): lines for name, lines in {"http": "", "server": "", **(include or {})}.items()},
-        }
-        (folder / "nginx.conf").write_text(Template(CONFIGURATION).substitute(values))
+    def __init__(self, folder: Path, port: int, configuration: str) -> None:
+        self.folder, self.port = folder, port
+        folder.mkdir(parents=True, exist_ok=True)
+        (folder / "nginx.conf").write_text(configuration)
+
+    @property
+    def command(self) -> list[str]:
+        """What starts it."""
+        found = shutil.which("nginx", path=f"{os.environ.get('PATH', '')}:/usr/sbin")
+        assert found, "nginx is not installed"
+        return [found, "-p", str(self.folder), "-c", str(self.folder / "nginx.conf"), "-e", "stderr"]
 
     def __enter__(self) -> Self:
         """Start, and wait until it listens."""
-        found = shutil.which("nginx", path=f"{os.environ.get('PATH', '')}:/usr/sbin")
-        assert found, "nginx is not installed"
-        command = [found, "-p", str(self.folder), "-c", str(self.folder / "nginx.conf"), "-e", "stderr"]
-        self.process = Process(command, self.folder / "nginx.log")
+        self.process = Process(self.command, self.folder / "nginx.log")
         wait_for(lambda: listening(self.port) or not self.process.running, "nginx listens")
         assert self.process.running, self.process.log.read_text()
         return self
@@ -135,6 +120,40 @@ class Nginx:
     def reload(self) -> None:
         """Read the configuration again, as after an edit."""
         os.kill(self.process.pid, signal.SIGHUP)
+
+
+class Nginx(NginxServer):
+    """nginx with the site's files in front of two ports."""
+
+    def __init__(
+        self,
+        folder: Path,
+        sidecar: int,
+        cantaloupe: int,
+        edits: Mapping[tuple[str, str], str] | None = None,
+        include: Mapping[str, str] | None = None,
+        handover: str = HANDOVER,
+    ) -> None:
+        """`edits`: (file, old text) -> new text, as an operator would; `include`: `http` or `server` -> more lines.
+
+        `handover`: the location for Cantaloupe.
+        """
+        port = free_port()
+        shutil.copytree(SITE, folder / "sidecar")
+        upstream = {("sidecar.conf", "127.0.0.1:8183"): f"{HOST}:{sidecar}"}
+        for (name, old), new in {**upstream, **(edits or {})}.items():
+            path = folder / "sidecar" / name
+            text = path.read_text()
+            assert old in text, f"{old!r} in {name}"
+            path.write_text(text.replace(old, new))
+        values = {
+            "USER": "user root;" if os.geteuid() == 0 else "",
+            "PORT": str(port),
+            "CANTALOUPE": f"{HOST}:{cantaloupe}",
+            "HANDOVER": handover.replace("$CANTALOUPE", f"{HOST}:{cantaloupe}"),
+            **{name.upper(): lines for name, lines in {"http": "", "server": "", **(include or {})}.items()},
+        }
+        super().__init__(folder, port, Template(CONFIGURATION).substitute(values))
 
 
 class Sidecar:

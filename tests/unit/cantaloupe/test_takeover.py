@@ -79,12 +79,15 @@ def test_every_key_of_the_sample_has_its_place(key: str) -> None:
     assert not (ours and named)
 
 
-def test_no_pattern_is_without_a_key_but_those_of_older_versions() -> None:
-    """Every pattern matches a key of the sample, but those of older versions: a misspelt one would not."""
+def test_no_pattern_is_without_a_key_but_those_of_other_versions() -> None:
+    """Every pattern matches a key of the sample, but those of other versions: a misspelt one would not."""
     patterns = [*NAMED, *PLUGINS, *(pattern for group in FOREIGN.values() for pattern in group)]
     unmatched = {pattern for pattern in patterns if not any(fnmatchcase(key, pattern) for key in KEYS)}
     assert unmatched == {
         "extends",
+        "endpoint.iiif.[23].path",
+        "endpoint.iiif.2.path",
+        "endpoint.iiif.3.path",
         "endpoint.iiif.2.restrict_to_sizes",
         "overlays.enabled",
         "redaction.enabled",
@@ -94,6 +97,32 @@ def test_no_pattern_is_without_a_key_but_those_of_older_versions() -> None:
         "scale_constraint_suffix.pattern",
         "scale_constraint_suffix.format",
     }
+
+
+@pytest.mark.parametrize(
+    "text, prefix",
+    [
+        ("base_uri = https://example.org/images/", "/images"),
+        ("base_uri = https://example.org/a/b", "/a/b"),
+        ("base_uri = https://example.org", ""),
+        ("base_uri = https://example.org/a%20b", ""),
+        ("endpoint.iiif.2.path = /images/iiif/2\nendpoint.iiif.3.path = images/iiif/3/", "/images"),
+        ("endpoint.iiif.2.enabled = false\nendpoint.iiif.3.path = /images/iiif/3", "/images"),
+        ("endpoint.iiif.3.path = /images/iiif/3", ""),
+        ("endpoint.iiif.2.path = /iiif/2\nendpoint.iiif.3.path = /iiif/3\nbase_uri = https://example.org/p", ""),
+        ("endpoint.iiif.2.path = /v2\nendpoint.iiif.3.path = /v3", ""),
+    ],
+)
+def test_the_prefix_is_the_endpoints_or_that_of_base_uri(config: Path, text: str, prefix: str) -> None:
+    """What stands before `/iiif/` is taken over if it is one thing for both versions; the core accepts it."""
+    settings = core(load([], None, {str(config): _read(config, text).values}))
+    assert settings.prefix == prefix
+
+
+def test_an_endpoint_elsewhere_is_reported(config: Path) -> None:
+    """An endpoint whose path is no `/iiif/3` behind a prefix is Cantaloupe's, and the operator is told."""
+    assert [note.key for note in _read(config, "endpoint.iiif.3.path = /v3").notes] == ["endpoint.iiif.3.path"]
+    assert _read(config, "endpoint.iiif.3.path = /a/iiif/3").notes == []
 
 
 def test_every_setting_taken_over_exists() -> None:

@@ -136,3 +136,15 @@ def test_former_names_of_settings_are_reported(tmp_path: Path) -> None:
         "warning: SIDECAR_PATIENCE is now called SIDECAR_QUEUE_TIMEOUT",
         f"warning: {toml}: queue is now called queue_size",
     ]
+
+
+def test_the_nginx_site_is_printed_or_written(tmp_path: Path) -> None:
+    """`sidecar nginx` prints each file under its name, and with --into writes them."""
+    shown = run("nginx", "--every", "--trust", "10.0.0.0/8", SIDECAR_PREFIX="/images").stdout
+    assert "# ===== sidecar.conf =====" in shown
+    assert "    10.0.0.0/8 1;" in shown
+    assert "location ^~ /images/iiif/ {" in shown
+    assert run("nginx", "--into", str(tmp_path / "site")).returncode == 0
+    assert (tmp_path / "site" / "sidecar-locations.conf").is_file()
+    done = run("nginx", "--trust", "everybody")
+    assert (done.returncode, done.stderr.count("\n")) == (1, 1)

@@ -1,0 +1,166 @@
+"""The nginx site for what is loaded and set: the shipped files, with the parts replaced in which sites differ.
+
+The shipped files are therefore the site of the defaults, and each can be read, edited and copied as it is.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from functools import partial
+from ipaddress import ip_network
+from pathlib import Path
+from typing import Final
+from urllib.parse import urlsplit
+
+import typer
+
+import sidecar
+from sidecar.config import Settings
+from sidecar.errors import StartError
+from sidecar.plugin import Decoder
+
+TIFF: Final = frozenset({"tif", "tiff"})
+"""Suffixes that decoders claim for scans, but most files with them are pictures that Cantaloupe reads."""
+DEFAULT_CANTALOUPE: Final = "http://127.0.0.1:8182"
+
+PLACES: Final[Mapping[str, re.Pattern[str]]] = {
+    "bind": re.compile(r"(\nupstream sidecar \{\n(?:.*\n)*?    server )[^;]+"),
+    "cantaloupe": re.compile(r"(\nupstream sidecar_cantaloupe \{\n(?:.*\n)*?    server )[^;]+"),
+    "handover": re.compile(r"(\n    )proxy_pass http://sidecar_cantaloupe[^;]*"),
+    "prefix": re.compile(r'(\$sidecar_prefix \{\n    default )"[^"]*"'),
+    "location": re.compile(r"(\nlocation \^~ )\S+"),
+    "suffixes": re.compile(r"(\$sidecar_takes \{\n    default 0;\n)(?:    .*\n)+"),
+    "trusted": re.compile(r"(\$sidecar_trusts \{\n    default 0;\n)(?:    .*\n)+"),
+}
+"""Each place in which sites differ: what stands before it, which is kept, and what stands there as shipped."""
+
+_PLAIN: Final = re.compile(r"""[^\s;{}"'\\$#]+""")
+"""What stands in nginx's configuration without quotes."""
+_ANY_ADDRESS: Final = re.compile(r"(?:0\.0\.0\.0|\[::\])?:(?P<port>[0-9]+)")
+
+
+@dataclass(frozen=True, slots=True)
+class NginxSite:
+    """That in which one site differs from another."""
+
+    suffixes: Sequence[Sequence[str]]
+    """Those of the identifiers that go to the sidecar, in groups; none: all identifiers do."""
+    bind: str = "127.0.0.1:8183"
+    """Where the sidecar listens, as in SIDECAR_BIND."""
+    prefix: str = ""
+    """What stands before `/iiif/` in URLs."""
+    cantaloupe: str = DEFAULT_CANTALOUPE
+    """The URL of Cantaloupe."""
+    trusted: Sequence[str] = ()
+    """Addresses of proxies in front of nginx, whose X-Forwarded-* headers are believed."""
+
+
+def site_of(
+    settings: Settings, decoders: Iterable[Decoder], trusted: Sequence[str] = (), *, tiff: bool = False
+) -> NginxSite:
+    """Return the site for settings and decoders. `tiff`: TIFFs are scans too, and go to the sidecar."""
+    left_out = frozenset[str]() if tiff else TIFF
+    groups = dict.fromkeys(tuple(sorted(decoder.suffixes - left_out)) for decoder in decoders)
+    return NginxSite(
+        [group for group in groups if group],
+        settings.bind,
+        settings.prefix,
+        settings.cantaloupe_url or DEFAULT_CANTALOUPE,
+        trusted,
+    )
+
+
+def folder() -> Path:
+    """Return the folder of the shipped files: within the package if it was installed, else in the checkout."""
+    package = Path(sidecar.__file__).parent
+    return next(path for path in (package / "nginx", package.parent / "nginx") if path.is_dir())
+
+
+def files(site: NginxSite) -> Mapping[str, str]:
+    """Return the site's files by name. Raises StartError for what nginx cannot read."""
+    texts = {path.name: path.read_text(encoding="utf-8") for path in sorted(folder().glob("*.conf"))}
+    for place, part in _parts(site).items():
+        for name, text in texts.items():
+            texts[name] = PLACES[place].sub(partial(_after, part), text)
+    return texts
+
+
+def show(site: NginxSite, into: Path | None) -> None:
+    """Write the site's files into a folder, or print them one after the other. Raises StartError."""
+    for name, text in files(site).items():
+        if into is None:
+            typer.echo(f"# ===== {name} =====\n\n{text}")
+            continue
+        try:
+            into.mkdir(parents=True, exist_ok=True)
+            (into / name).write_text(text, encoding="utf-8")
+        except OSError as error:
+            raise StartError(f"--into: {error}") from error
+        typer.echo(into / name)
+
+
+def _after(part: str, found: re.Match[str]) -> str:
+    """Return what stands before a part, and then the part."""
+    return found[1] + part
+
+
+def _parts(site: NginxSite) -> Mapping[str, str]:
+    """Return what stands in each place. Raises StartError for what nginx cannot read."""
+    return {
+        "bind": _server(site.bind),
+        "cantaloupe": _authority(site.cantaloupe),
+        "handover": _handover(site.cantaloupe),
+        "prefix": f'"{site.prefix}"',
+        "location": f"{site.prefix}/iiif/",
+        "suffixes": "".join(f"    {_line(group)}\n" for group in site.suffixes or [()]),
+        "trusted": "".join(f"    {_network(each)} 1;\n" for each in site.trusted) or "    # 10.0.0.0/8 1;\n",
+    }
+
+
+def _line(suffixes: Sequence[str]) -> str:
+    """Return the line for identifiers with one of the suffixes, or for all."""
+    begin = r'"~*^(\S*) (GET|HEAD) \1/iiif/[23]/[^/?]'
+    if not suffixes:
+        return f'{begin}" 1;'
+    names = "|".join(re.escape(_plain("a suffix", suffix)) for suffix in suffixes)
+    return rf'{begin}+(\.|%2e)({names})((;|%3b)[^/?]*)?([/?]|$)" 1;'
+
+
+def _server(bind: str) -> str:
+    found = _ANY_ADDRESS.fullmatch(bind)
+    return f"127.0.0.1:{found['port']}" if found else _plain("SIDECAR_BIND", bind)
+
+
+def _authority(url: str) -> str:
+    parts = urlsplit(url)
+    if parts.scheme not in ("http", "https") or not parts.hostname:
+        raise StartError(f"SIDECAR_CANTALOUPE_URL: {url!r} is not http://host:port")
+    host = f"[{parts.hostname}]" if ":" in parts.hostname else parts.hostname
+    return _plain("SIDECAR_CANTALOUPE_URL", f"{host}:{parts.port or (443 if parts.scheme == 'https' else 80)}")
+
+
+def _handover(url: str) -> str:
+    """Return how nginx asks Cantaloupe; one that lies below a path of its own gets the URL after it."""
+    parts = urlsplit(url)
+    path = parts.path.rstrip("/")
+    # An empty $sidecar_uri would leave the path alone in place of the URL.
+    target = f"{_plain('SIDECAR_CANTALOUPE_URL', path)}$sidecar_target" if path else "$sidecar_uri"
+    lines = [f"proxy_pass {parts.scheme}://sidecar_cantaloupe{target};"]
+    if parts.scheme == "https":
+        lines += ["proxy_ssl_server_name on;", f"proxy_ssl_name {parts.hostname};"]
+    return "\n    ".join(lines).removesuffix(";")
+
+
+def _network(text: str) -> str:
+    try:
+        return str(ip_network(text, strict=False))
+    except ValueError as error:
+        raise StartError(f"--trust: {error}") from error
+
+
+def _plain(what: str, text: str) -> str:
+    if not _PLAIN.fullmatch(text):
+        raise StartError(f"{what}: {text!r} cannot be written in nginx's configuration")
+    return text
