@@ -4,8 +4,6 @@ PYTHON ?= python3
 PORT ?= 8080
 PLUGINS := $(patsubst %/pyproject.toml,%,$(wildcard plugins/*/pyproject.toml))
 PROJECTS := pyproject.toml $(PLUGINS:%=%/pyproject.toml)
-# With what makes a slide to look at and to test with.
-EDITABLE := $(patsubst plugins/openslide,plugins/openslide[sample],$(PLUGINS))
 # Reproducible builds: the time of the last commit (https://reproducible-builds.org/specs/source-date-epoch/).
 EPOCH := $(shell git log -1 --format=%ct 2>/dev/null || echo 315532800)
 PIP := .venv/bin/python -m pip --disable-pip-version-check
@@ -13,7 +11,7 @@ PIP := .venv/bin/python -m pip --disable-pip-version-check
 export PATH := $(PATH):/usr/sbin:/usr/local/sbin
 export PORT CANTALOUPE BENCH_FILES SOAK_MINUTES
 
-.PHONY: help run test soak load bench lint wheels wheels-test packages clean
+.PHONY: help run test soak load bench lint lock audit wheels wheels-test packages clean
 .DEFAULT_GOAL := help
 
 help: ## List the tasks
@@ -32,7 +30,7 @@ soak: .venv/.dev ## Watch memory under mixed load, drawn in .bench/soak.png (SOA
 load: .venv/.dev ## Ask for many whole images of 80 MP at once, against targets (BENCH_FILES=folder)
 	.venv/bin/python -m tests.resilience.load
 
-bench: .venv/.bench ## Measure, compare in one run and draw (ONLY=ac for parts, BENCH_LARGE=1 for a gigapixel too)
+bench: .venv/.dev ## Measure, compare in one run and draw (ONLY=ac for parts, BENCH_LARGE=1 for a gigapixel too)
 	.venv/bin/python -m tests.benchmarks $(if $(ONLY),--only $(ONLY))
 
 lint: .venv/.dev ## Check style, types, the direction of imports, declared dependencies and spelling
@@ -44,9 +42,16 @@ lint: .venv/.dev ## Check style, types, the direction of imports, declared depen
 	@for project in $(PLUGINS); do (cd $$project && ../../.venv/bin/deptry --no-ansi .) || exit 1; done
 	.venv/bin/codespell
 
-wheels: .venv/.dev ## Build the wheels of all distributions in dist/, the same bytes each time
+lock: .venv/.dev ## Renew the lock files in requirements/ to the newest versions that pyproject.toml allows
+	@.ci/lock .venv/bin/uv
+
+audit: .venv/.dev ## Look up known vulnerabilities of what the lock files name, if their data can be reached
+	@.venv/bin/python -m tests.packaging.audit requirements/dev.txt
+
+wheels: .venv/.dev ## Build the wheels of all distributions in dist/, the same bytes each time, and an SBOM
 	rm -rf dist
 	SOURCE_DATE_EPOCH=$(EPOCH) $(PIP) wheel --quiet --no-deps --no-build-isolation --wheel-dir dist . $(PLUGINS:%=./%)
+	@SOURCE_DATE_EPOCH=$(EPOCH) .venv/bin/python -m tests.packaging.sbom dist
 	@ls dist
 
 wheels-test: wheels ## Install the wheels elsewhere, serve a picture, and run the examples through their contracts
@@ -61,16 +66,19 @@ clean: ## Remove everything that was set up
 .venv/bin/python: | packages
 	$(PYTHON) -m venv .venv
 
-# The core and every plugin, editable, in one go: plugins need the core of this checkout. Again only when a
-# pyproject.toml has changed. The test tools bring all that running takes.
-.venv/.plain: $(PROJECTS) | packages .venv/bin/python
-	$(PIP) install --editable . $(EDITABLE:%=--editable './%')
+# What comes from elsewhere is what the lock file names, checked by hash; then the core and every plugin, editable. Builds
+# are not isolated: they use what is locked, too. Again only when a lock file or a pyproject.toml has changed.
+define install
+	$(PIP) install --require-hashes --requirement requirements/build.txt
+	$(PIP) install --require-hashes --no-build-isolation --use-pep517 --requirement requirements/$(1).txt
+	$(PIP) install --no-deps --no-build-isolation --editable . $(PLUGINS:%=--editable ./%)
+endef
+
+.venv/.plain: $(PROJECTS) requirements/build.txt requirements/demo.txt | packages .venv/bin/python
+	$(call install,demo)
 	@touch $@
 
-.venv/.dev: $(PROJECTS) | packages .venv/bin/python
-	$(PIP) install --editable '.[dev]' $(EDITABLE:%=--editable './%')
+# The test tools bring all that running takes.
+.venv/.dev: $(PROJECTS) requirements/build.txt requirements/dev.txt | packages .venv/bin/python
+	$(call install,dev)
 	@touch $@ .venv/.plain
-
-.venv/.bench: $(PROJECTS) | packages .venv/bin/python
-	$(PIP) install --editable '.[dev,bench]' $(EDITABLE:%=--editable './%')
-	@touch $@ .venv/.dev .venv/.plain
