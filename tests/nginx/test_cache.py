@@ -157,6 +157,22 @@ def test_one_copy_for_all_clients(cached: Nginx, actor: Peer, header: str) -> No
     assert len(actor.requests) == 1
 
 
+def test_copies_for_other_urls_are_kept_apart(cantaloupe: Peer, actor: Peer, tmp_path: Path) -> None:
+    """Whatever a balancer says that ends up in ids is in the key: no client gets the ids that another one chose."""
+    edits = {
+        PLACE: str(tmp_path / "cache"),
+        SWITCH: "include sidecar/cache-location.conf;",
+        ("sidecar.conf", "# 10.0.0.0/8 1;"): f"{HOST} 1;",
+    }
+    actor.behaviour = saying(KEPT)
+    given = [{"Proto": "https"}, {"Host": "evil.example"}, {"Port": "8443"}, {"Path": "/p"}, {}]
+    include = {"http": "include sidecar/cache.conf;"}
+    with Nginx(tmp_path / "nginx", actor.port, cantaloupe.port, edits, include) as nginx:
+        for values in given * 2:
+            ask(nginx.port, TILE, headers={f"X-Forwarded-{name}": value for name, value in values.items()})
+    assert len(actor.requests) == len(given)
+
+
 ACCEPT = (
     "",
     "*/*",
