@@ -61,6 +61,14 @@ def check_equal(wheels: Path, folder: Path) -> None:
     assert len(first) == len(projects), sorted(first)
 
 
+def check_site(scripts: Path, folder: Path) -> None:
+    """Let the installed command write nginx's site; compare it with the shipped files. Raises AssertionError."""
+    command = [str(scripts / "sidecar"), "nginx", "--into", str(folder)]
+    subprocess.run(command, check=True, stdout=subprocess.DEVNULL, env=OUTSIDE, cwd=folder.parent)
+    written, shipped = ({path.name: path.read_bytes() for path in site.iterdir()} for site in (folder, ROOT / "nginx"))
+    assert written == shipped, "the wheel's nginx site is not the one of the checkout"
+
+
 def serve_a_picture(scripts: Path, folder: Path) -> None:
     """Start the installed sidecar over a folder with one image, and ask for a picture of it. Raises AssertionError."""
     images = folder / "images"
@@ -105,6 +113,7 @@ def main(wheels: Path) -> None:
         python = scripts / "python"
         install(python, *map(str, sorted(wheels.glob("*.whl"))))
         subprocess.run([str(scripts / "sidecar"), "--version"], check=True, env=OUTSIDE, cwd=folder)
+        check_site(scripts, folder / "site")
         install(python, "--find-links", str(wheels), *(f"{path}[test]" for path in EXAMPLES))
         found = subprocess.run(
             [str(python), "-c", "import sidecar; print(sidecar.__file__)"],
