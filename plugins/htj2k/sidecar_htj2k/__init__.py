@@ -40,4 +40,4 @@ def register_decoders(config: Config, native: Native) -> Iterable[Decoder]:
         return []
     indexes = IndexCache(native, config.section(Htj2kSettings).index_memory_bytes)
     alpha = config.section(Jp2Settings).alpha
-    return [Htj2kDecoder(codec, indexes, alpha=alpha != "drop", alpha_is_optional=alpha == "auto")]
+    return [Htj2kDecoder(codec, indexes, native, alpha=alpha != "drop", alpha_is_optional=alpha == "auto")]

@@ -7,17 +7,15 @@ from collections.abc import Iterator
 from typing import ClassVar
 
 from sidecar_jp2.color.channels import make_color_model
-from sidecar_jp2.decoder import MIN_TILE_BYTES, SIGNATURES, TILE_HEADER_BYTES, Jp2Decoder, check_declared_sizes
+from sidecar_jp2.decoder import MIN_TILE_BYTES, SIGNATURES, Jp2Decoder, check_declared_sizes
 from sidecar_jp2.extract.reduced_header import is_reducible
-from sidecar_jp2.format.boxes import read_container
-from sidecar_jp2.format.header_blocks import BlockCachedBlob
-from sidecar_jp2.format.main_header import MainHeader, read_main_header
-from sidecar_jp2.format.markers import Incomplete, Marker, segments_before
-from sidecar_jp2.format.metadata import read_orientation
+from sidecar_jp2.format.main_header import MainHeader
+from sidecar_jp2.format.markers import Marker, name_of
 from sidecar_jp2.format.tile_part_header import NEUTRAL
+from sidecar_jp2.head import FirstTilePart, Head, forget_head, read_head_for_all
 from sidecar_jp2.index.index_cache import IndexCache
 
-from sidecar.plugin import Blob, ByteRange, DecodeError, Malformed, Unsupported
+from sidecar.plugin import Blob, ByteRange, DecodeError, Malformed, Native, Unsupported, run_inline
 from sidecar_htj2k.openjph import OpenJph
 from sidecar_htj2k.reader import Htj2kReader, OpenedImage
 
@@ -38,10 +36,17 @@ class Htj2kDecoder:
     suffixes: ClassVar[frozenset[str]] = Jp2Decoder.suffixes
 
     def __init__(
-        self, codec: OpenJph, indexes: IndexCache, *, alpha: bool = True, alpha_is_optional: bool = False
+        self,
+        codec: OpenJph,
+        indexes: IndexCache,
+        native: Native = run_inline,
+        *,
+        alpha: bool = True,
+        alpha_is_optional: bool = False,
     ) -> None:
         self._codec = codec
         self._indexes = indexes
+        self._native = native
         self._alpha = alpha
         self._alpha_is_optional = alpha_is_optional
 
@@ -55,23 +60,24 @@ class Htj2kDecoder:
         That is also what is broken: what can still be shown of such a file, `jp2` knows.
         """
         try:
-            image = self._examined(blob)
+            # Whoever is asked next, which is `jp2`, finds the head read.
+            image = self._examined(blob, read_head_for_all(blob, self._native))
         except (DecodeError, Malformed) as error:
             raise Unsupported(str(error)) from error
+        forget_head(blob)
         return Htj2kReader(image, self._codec, self._indexes)
 
-    def _examined(self, blob: Blob) -> OpenedImage:
-        head = BlockCachedBlob(blob)
-        container = read_container(head)
-        header = read_main_header(head, container.codestream.start)
+    def _examined(self, blob: Blob, head: Head) -> OpenedImage:
+        header, span = head.header, head.codestream
         for reason in _reasons(header):
             raise Unsupported(reason)
-        _check_sizes(header, container.codestream)
-        _check_end(head, container.codestream)
-        color = make_color_model(container.color, header.geometry.components, alpha=self._alpha)
-        lengths = _packet_lengths(head, header)
-        orientation = read_orientation(head, container.codestream.start)
-        return OpenedImage(blob, container.codestream, header, color, lengths, orientation, self._alpha_is_optional)
+        _check_sizes(header, span)
+        if not head.end_marked:
+            raise Unsupported("EOC: the codestream does not end with it")
+        _check_tile_part(head.first)
+        color = make_color_model(head.color, header.geometry.components, alpha=self._alpha)
+        lengths = head.first.packet_lengths
+        return OpenedImage(blob, span, header, color, lengths, head.orientation, self._alpha_is_optional)
 
 
 def _reasons(header: MainHeader) -> Iterator[str]:
@@ -102,21 +108,8 @@ def _check_sizes(header: MainHeader, span: ByteRange) -> None:
         raise Unsupported(f"SIZ: {header.geometry.columns}x{header.geometry.rows} tiles in {span.length} bytes")
 
 
-def _check_end(blob: BlockCachedBlob, span: ByteRange) -> None:
-    """Leave a local file that is cut short to `jp2`; the end of a remote one would cost a read of its own."""
-    if blob.path and blob.slice(span.stop - 2, span.stop) != Marker.EOC.to_bytes(2):
-        raise Unsupported("EOC: the codestream does not end with it")
-
-
-def _packet_lengths(blob: BlockCachedBlob, header: MainHeader) -> bool:
-    """Examine the first tile-part: whether it has PLT. Raises Unsupported if it changes how its tile is coded."""
-    found = False
-    try:
-        for segment in segments_before(Marker.SOD, blob.slice(header.stop, header.stop + TILE_HEADER_BYTES), 12):
-            if segment.marker not in NEUTRAL:
-                raise Unsupported(f"{segment.name} in a tile-part of HT code blocks")
-            found |= segment.marker == Marker.PLT
-    except Incomplete:
-        # Nothing but PLT makes the header of a tile-part that long.
-        return True
-    return found
+def _check_tile_part(first: FirstTilePart) -> None:
+    """Raise Unsupported if the first tile-part is broken, or changes how its tile is coded."""
+    if first.broken or not first.markers <= NEUTRAL:
+        names = ", ".join(name_of(marker) for marker in sorted(first.markers - NEUTRAL))
+        raise Unsupported(f"{names or 'a broken header'} in a tile-part of HT code blocks")

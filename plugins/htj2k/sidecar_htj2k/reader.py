@@ -6,8 +6,9 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Literal
 
-from sidecar_jp2.color.channels import Channel, ColorModel, Space
+from sidecar_jp2.color.channels import Channel, ColorModel
 from sidecar_jp2.color.convert import Samples, convert
+from sidecar_jp2.description import describe
 from sidecar_jp2.format.geometry import Resolution
 from sidecar_jp2.format.main_header import MainHeader
 from sidecar_jp2.index.index_cache import IndexCache
@@ -116,14 +117,11 @@ def _resolutions(image: OpenedImage) -> Iterator[Resolution]:
 
 
 def _info(image: OpenedImage, resolutions: Sequence[Resolution]) -> ImageInfo:
-    geometry, color = image.header.geometry, image.color
     estimator = Estimator(image.header, image.codestream.length, image.lengths)
-    return ImageInfo(
-        size=resolutions[0].size,
-        channels=color.depth,
-        levels=tuple(estimator.level(each) for each in resolutions),
-        tile=Size(geometry.tile_width, geometry.tile_height) if resolutions[0].tiled else None,
-        icc=None if color.space is Space.CMYK else color.icc,
+    return describe(
+        resolutions[0],
+        [estimator.level(each) for each in resolutions],
+        image.color,
         orientation=image.orientation,
         alpha_is_optional=image.alpha_is_optional,
     )

@@ -89,4 +89,4 @@ class TestHtj2k(DecoderContract):
     @classmethod
     def make(cls, native: Native) -> Htj2kDecoder:
         """Make the decoder with an index of its own."""
-        return Htj2kDecoder(OpenJph(load()), IndexCache(native, 1 << 20))
+        return Htj2kDecoder(OpenJph(load()), IndexCache(native, 1 << 20), native)

@@ -39,6 +39,7 @@ def register_decoders(config: Config, native: Native) -> Iterable[Decoder]:
     return [
         Jp2Decoder(
             codec,
+            native,
             alpha=settings.alpha != "drop",
             alpha_is_optional=settings.alpha == "auto",
             extractors=partial(IndexedExtractor, indexes),

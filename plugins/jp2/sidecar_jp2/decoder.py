@@ -3,20 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import ClassVar, NamedTuple, TypeAlias
+from typing import ClassVar, TypeAlias
 
-from sidecar.plugin import Blob, ByteRange, Malformed, Unsupported
+from sidecar.plugin import Blob, ByteRange, Malformed, Native, Unsupported, run_inline
 from sidecar_jp2.color.channels import ColorModel, make_color_model
 from sidecar_jp2.extract.extractor import SMALL_FILE
 from sidecar_jp2.extract.reduced_header import is_reducible
 from sidecar_jp2.extraction import Extractor
-from sidecar_jp2.format.boxes import read_container
-from sidecar_jp2.format.broken import Broken
-from sidecar_jp2.format.header_blocks import BlockCachedBlob
-from sidecar_jp2.format.main_header import MainHeader, read_main_header
-from sidecar_jp2.format.markers import Incomplete, Marker, segments_before
-from sidecar_jp2.format.metadata import read_orientation
-from sidecar_jp2.format.tile_part_header import SOT_BYTES, tile_part_markers
+from sidecar_jp2.format.main_header import MainHeader
+from sidecar_jp2.format.tile_part_header import tile_part_markers
+from sidecar_jp2.head import take_head
 from sidecar_jp2.openjpeg.codec import OpenJpeg
 from sidecar_jp2.openjpeg.memory_estimate import TILE_BYTES, TILE_COMPONENT_BYTES
 from sidecar_jp2.proven import decode_unit
@@ -34,12 +30,6 @@ MAX_TILES_BYTES = 64 * 2**20
 """What decoders may claim for tiles that are not there."""
 MAX_POINTS_PER_BYTE = 1 << 20
 """Grid points for each byte of the codestream; even an empty image has far fewer."""
-TWO_BYTE_INDEX = 257
-"""With this many components or more, COC names its component in two bytes (T.800 table A.22)."""
-PSOT = slice(6, 10)
-"""The length of a tile-part in its SOT segment (T.800 A.4.2)."""
-TILE_HEADER_BYTES = 4096
-"""How much of the first tile-part's header is examined."""
 
 
 class Jp2Decoder:
@@ -51,12 +41,14 @@ class Jp2Decoder:
     def __init__(
         self,
         opj: OpenJpeg,
+        native: Native = run_inline,
         *,
         alpha: bool = True,
         alpha_is_optional: bool = False,
         extractors: ExtractorFactory | None = None,
     ) -> None:
         self._opj = opj
+        self._native = native
         self._alpha = alpha
         self._alpha_is_optional = alpha_is_optional
         self._extractors = extractors
@@ -67,30 +59,28 @@ class Jp2Decoder:
 
     def open(self, blob: Blob) -> Jp2Reader:
         """Read the boxes and the main header. Raises Unsupported, DecodeError, Malformed, SourceError."""
-        head = BlockCachedBlob(blob)
-        container = read_container(head)
-        header = read_main_header(head, container.codestream.start)
-        first = _first_tile_part(head, header)
-        span = container.codestream
-        if max(header.stop, first.stop) > span.stop or (blob.path and not _has_end(head, span)):
+        head = take_head(blob, self._native)
+        header, first, span = head.header, head.first, head.codestream
+        if max(header.stop, first.stop) > span.stop or not (head.end_marked or span.stop == blob.size):
             # The length of jp2c is wrong, perhaps. OpenJPEG never looks at it.
             span = ByteRange(span.start, blob.size)
         check_declared_sizes(header, span)
-        color = make_color_model(container.color, header.geometry.components, alpha=self._alpha)
+        color = make_color_model(head.color, header.geometry.components, alpha=self._alpha)
         _check_first_samples(header, color)
         extractor = self._extractors(blob, header, span.stop) if self._extractors else None
         indexed = extractor is not None and first.packet_lengths and is_reducible(header)
-        unit = decode_unit(header, first.markers | _tile_part_markers(head, header, span))
-        orientation = read_orientation(head, container.codestream.start)
+        unit = decode_unit(header, first.markers | self._tile_part_markers(blob, header, span))
         image = OpenedImage(
-            blob, span, header, first.levels, color, unit, indexed, orientation, self._alpha_is_optional
+            blob, span, header, first.levels, color, unit, indexed, head.orientation, self._alpha_is_optional
         )
         return Jp2Reader(image, self._opj, extractor)
 
-
-def _has_end(blob: BlockCachedBlob, span: ByteRange) -> bool:
-    """Whether a codestream that something follows ends with EOC."""
-    return span.stop == blob.size or blob.slice(span.stop - 2, span.stop) == Marker.EOC.to_bytes(2)
+    def _tile_part_markers(self, blob: Blob, header: MainHeader, span: ByteRange) -> frozenset[int]:
+        """Return the markers in all tile-part headers of a small local file, which nobody makes an index of."""
+        if blob.path is None or span.length >= SMALL_FILE or header.geometry.columns * header.geometry.rows == 1:
+            return frozenset()
+        (data,) = blob.read([ByteRange(header.stop, span.stop)])
+        return self._native(tile_part_markers, data)
 
 
 def check_declared_sizes(header: MainHeader, span: ByteRange) -> None:
@@ -115,43 +105,3 @@ def _check_first_samples(header: MainHeader, color: ColorModel) -> None:
     for index, channel in enumerate(color.channels):
         if geometry.x0 % channel.component.dx or geometry.y0 % channel.component.dy:
             raise Unsupported(f"SIZ: the first pixels have no samples of channel {index}")
-
-
-class _FirstTilePart(NamedTuple):
-    """What the header of the first tile-part declares; encoders write all of them alike."""
-
-    levels: int
-    """How many times the whole image can be halved: tiles may have fewer levels than the main header declares."""
-    packet_lengths: bool
-    """Whether PLT says where each packet is (ITU-T T.800 A.7.3)."""
-    markers: frozenset[int]
-    """The markers of its segments."""
-    stop: int
-    """Its end in the blob, as Psot says."""
-
-
-def _first_tile_part(blob: BlockCachedBlob, header: MainHeader) -> _FirstTilePart:
-    """Examine the first tile-part; OpenJPEG refuses files whose other tiles have fewer levels."""
-    levels, markers = header.levels, set[int]()
-    data = blob.slice(header.stop, header.stop + TILE_HEADER_BYTES)
-    stop = header.stop + int.from_bytes(data[PSOT])
-    try:
-        for segment in segments_before(Marker.SOD, data, SOT_BYTES):
-            if segment.marker == Marker.COD:
-                levels = min(levels, segment.data[5])
-            elif segment.marker == Marker.COC:
-                levels = min(levels, segment.data[2 if len(header.coding) < TWO_BYTE_INDEX else 3])
-            markers.add(segment.marker)
-    except Incomplete:
-        # Nothing but PLT makes the header of a tile-part that long.
-        markers.add(Marker.PLT)
-    except (Broken, IndexError):
-        pass  # OpenJPEG decides what can be made of it
-    return _FirstTilePart(levels, Marker.PLT in markers, frozenset(markers), stop)
-
-
-def _tile_part_markers(blob: BlockCachedBlob, header: MainHeader, span: ByteRange) -> frozenset[int]:
-    """Return the markers in all tile-part headers of a small local file, which nobody makes an index of."""
-    if blob.path is None or span.length >= SMALL_FILE or header.geometry.columns * header.geometry.rows == 1:
-        return frozenset()
-    return frozenset(tile_part_markers(blob.slice(header.stop, span.stop)))

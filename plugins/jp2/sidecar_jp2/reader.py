@@ -21,8 +21,9 @@ from sidecar.plugin import (
     Unsupported,
     Window,
 )
-from sidecar_jp2.color.channels import ColorModel, Space
+from sidecar_jp2.color.channels import ColorModel
 from sidecar_jp2.color.convert import Samples, convert
+from sidecar_jp2.description import describe
 from sidecar_jp2.extraction import Extraction, Extractor
 from sidecar_jp2.format.geometry import Area, Resolution, shape, spread
 from sidecar_jp2.format.main_header import MainHeader
@@ -213,7 +214,6 @@ def _resolutions(image: OpenedImage) -> list[Resolution]:
 
 
 def _info(image: OpenedImage, resolutions: Sequence[Resolution]) -> ImageInfo:
-    geometry, color = image.header.geometry, image.color
     compressed = image.codestream.length
     # A window of a remote codestream without an index takes all of it, which windows in progress share.
     held = 0 if image.indexed or image.blob.path else compressed
@@ -228,14 +228,8 @@ def _info(image: OpenedImage, resolutions: Sequence[Resolution]) -> ImageInfo:
         )
         for each in resolutions
     )
-    return ImageInfo(
-        size=levels[0].size,
-        channels=color.depth,
-        levels=levels,
-        tile=Size(geometry.tile_width, geometry.tile_height) if resolutions[0].tiled else None,
-        icc=None if color.space is Space.CMYK else color.icc,
-        orientation=image.orientation,
-        alpha_is_optional=image.alpha_is_optional,
+    return describe(
+        resolutions[0], levels, image.color, orientation=image.orientation, alpha_is_optional=image.alpha_is_optional
     )
 
 

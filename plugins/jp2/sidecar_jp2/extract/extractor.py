@@ -6,13 +6,12 @@ window does not need can be left out of a codestream without changing the sample
 
 from __future__ import annotations
 
-from sidecar.plugin import Blob, ByteRange
+from sidecar.plugin import Blob
 from sidecar_jp2.extract.reduced_header import can_reduce, is_reducible, reduced_main_header
 from sidecar_jp2.extract.small_codestream import SOP, Pieces, SmallCodestream, join_packets, join_tile_parts
 from sidecar_jp2.format.broken import Broken
 from sidecar_jp2.format.geometry import Area
 from sidecar_jp2.format.main_header import MainHeader
-from sidecar_jp2.format.markers import Marker
 from sidecar_jp2.index.index_cache import IndexCache
 from sidecar_jp2.index.packet_index import PacketIndex, WindowPackets
 from sidecar_jp2.index.packet_selection import LevelWindow
@@ -55,11 +54,10 @@ def extract(index: PacketIndex, area: Area, blob: Blob) -> SmallCodestream | Non
     """
     header = index.header
     window = LevelWindow.of(header.geometry, area)
-    length = index.tile_parts.stop - header.stop
+    length, has_end = index.tile_parts.stop - header.stop, index.tile_parts.has_end
     if not (is_reducible(header) and index.unambiguous and _has_pixels(header, window)):
         return None
-    stop = index.tile_parts.stop
-    if (not _is_part(header, window) or (blob.path and length < SMALL_FILE)) and _has_end(blob, stop):
+    if (not _is_part(header, window) or (blob.path and length < SMALL_FILE)) and has_end(blob):
         return None
     run = index.runner(window)
     try:
@@ -72,14 +70,9 @@ def extract(index: PacketIndex, area: Area, blob: Blob) -> SmallCodestream | Non
     taken = sum(part.stop - part.start for part in small.ranges)
     # That a tile other than the first has a style of its own is known from its header only.
     share = 1 if small.restyled and header.geometry.columns * header.geometry.rows > 1 else MAX_SHARE
-    if taken >= MAX_BYTES or (taken >= share * length and _has_end(blob, stop)):
+    if taken >= MAX_BYTES or (taken >= share * length and has_end(blob)):
         return None
     return small
-
-
-def _has_end(blob: Blob, stop: int) -> bool:
-    """Whether a codestream ends with EOC. If only that is lost, OpenJPEG decodes nothing of it, but tiles are whole."""
-    return bytes(blob.read([ByteRange(stop - 2, stop)])[0]) == Marker.EOC.to_bytes(2)
 
 
 def _has_pixels(header: MainHeader, window: LevelWindow) -> bool:

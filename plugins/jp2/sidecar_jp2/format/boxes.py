@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from typing import NamedTuple
+from collections.abc import Iterator, Mapping
+from itertools import count
+from typing import Final, NamedTuple
 
 from sidecar.plugin import ByteRange, Malformed, Unsupported
 from sidecar_jp2.format.broken import Broken
 from sidecar_jp2.format.color_boxes import (
+    ENUMERATED,
+    PROFILE,
     ColorBoxes,
     fields,
     parse_definitions,
@@ -27,10 +30,21 @@ COMPOSED = frozenset({b"comp", b"jpch", b"jplh", b"ftbl"})
 HEADER_BOXES = frozenset({b"ihdr", b"colr", b"pclr", b"cmap", b"cdef"})
 """Boxes of jp2h that are read. OpenJPEG also reads those that stand after it by mistake."""
 MAX_BOXES = 512
+"""The most boxes in a row, and the most in all jp2h."""
 IHDR_BYTES = 14
 """T.800 I.5.3.1."""
-MAX_BOX_BYTES = 16 * 2**20
-"""The largest box that is read whole, which is an ICC profile."""
+METHOD_BYTES, ENUMERATED_BYTES = 3, 7
+"""What stands before a profile in colr, and the box of an enumerated colour space (T.800 I.5.3.3)."""
+MOST_BYTES: Final[Mapping[bytes, int]] = {
+    b"ftyp": 1 << 12,
+    b"ihdr": 1 << 6,
+    b"pclr": 1 << 17,
+    b"cmap": 1 << 12,
+    b"cdef": 1 << 13,
+    b"colr": (4 << 20) + METHOD_BYTES,
+}
+"""The largest boxes that are read whole: a thousand brands, channels or definitions, a palette of 16 columns, and an
+ICC profile of 4 MiB (those of printers with several tables have some megabytes)."""
 
 
 class Box(NamedTuple):
@@ -47,10 +61,12 @@ class Box(NamedTuple):
 
 
 class Container(NamedTuple):
-    """The byte range of the codestream, and the colours that the boxes define."""
+    """The byte range of the codestream, the colours that the boxes define, and what may be metadata."""
 
     codestream: ByteRange
     color: ColorBoxes
+    metadata: tuple[Box, ...] = ()
+    """The uuid boxes before the codestream (T.800 I.7.2), unread."""
 
 
 def read_container(blob: BlockCachedBlob) -> Container:
@@ -64,20 +80,21 @@ def read_container(blob: BlockCachedBlob) -> Container:
         return Container(ByteRange(0, blob.size), ColorBoxes())
     if head != SIGNATURE:
         raise Unsupported("neither a JP2 file nor a JPEG 2000 codestream")
-    stream, headers = _top(blob)
+    stream, headers, metadata = _top(blob)
     if stream is None:
         raise Broken("jp2c: the file has no codestream")
     if not any(box.kind == b"jp2h" for box in headers):
         raise Broken("jp2h: the file has no JP2 header box")
-    return Container(ByteRange(stream.start, stream.stop), _header(blob, headers))
+    return Container(ByteRange(stream.start, stream.stop), _header(blob, headers), tuple(metadata))
 
 
-def _top(blob: BlockCachedBlob) -> tuple[Box | None, list[Box]]:
-    """Return the codestream, and jp2h with the header boxes that are misplaced after it."""
+def _top(blob: BlockCachedBlob) -> tuple[Box | None, list[Box], list[Box]]:
+    """Return the codestream, jp2h with the header boxes that are misplaced after it, and the uuid boxes."""
     boxes = walk(blob, len(SIGNATURE), blob.size, top=True)
     brands = _brands(blob, next(boxes, None))
     stream: Box | None = None
     headers: list[Box] = []
+    metadata: list[Box] = []
     for box in boxes:
         if box.kind in COMPOSED:
             raise Unsupported(f"{box.name}: a JPX composition")
@@ -86,10 +103,12 @@ def _top(blob: BlockCachedBlob) -> tuple[Box | None, list[Box]]:
         stream = stream or (box if box.kind == b"jp2c" else None)
         if box.kind == b"jp2h" or (box.kind in HEADER_BOXES and headers and not stream):
             headers.append(box)
+        if box.kind == b"uuid" and not stream:
+            metadata.append(box)
         # Only in a JPX file can a box after the codestream change the image.
         if brands == {b"jp2 "} and stream and headers:
             break
-    return stream, headers
+    return stream, headers, metadata
 
 
 def _brands(blob: BlockCachedBlob, box: Box | None) -> set[bytes]:
@@ -152,17 +171,17 @@ def _box(blob: BlockCachedBlob, at: int, stop: int, *, read_by_others: bool, nes
 
 
 def _contents(blob: BlockCachedBlob, box: Box) -> bytes:
-    if box.stop - box.start > MAX_BOX_BYTES:
+    if box.stop - box.start > MOST_BYTES[box.kind]:
         raise Unsupported(f"{box.name}: {box.stop - box.start} bytes")
     return blob.slice(box.start, box.stop)
 
 
 def _header(blob: BlockCachedBlob, headers: list[Box]) -> ColorBoxes:
     found: dict[bytes, bytes] = {}
-    specifications: list[bytes] = []
+    specification: bytes | None = None
     for box in _header_boxes(blob, headers):
         if box.kind == b"colr":
-            specifications.append(_contents(blob, box))
+            specification = specification or _specification(blob, box)
         elif box.kind == b"cmap" and b"pclr" not in found:
             raise Broken("cmap: no palette comes before it")
         elif box.kind in found and box.kind != b"ihdr":
@@ -174,7 +193,7 @@ def _header(blob: BlockCachedBlob, headers: list[Box]) -> ColorBoxes:
         raise Broken(f"ihdr: {len(found.get(b'ihdr', b''))} bytes")
     if b"pclr" in found and b"cmap" not in found:
         raise Unsupported("pclr: a palette without component mapping")
-    enumerated, icc = parse_specification(specifications)
+    enumerated, icc = parse_specification(specification or b"")
     palette = parse_palette(found[b"pclr"]) if b"pclr" in found else None
     return ColorBoxes(
         enumerated,
@@ -185,9 +204,18 @@ def _header(blob: BlockCachedBlob, headers: list[Box]) -> ColorBoxes:
     )
 
 
+def _specification(blob: BlockCachedBlob, box: Box) -> bytes | None:
+    """Read a colr box; None if its method is unknown: readers ignore it then (T.800 I.5.3.3)."""
+    method, _, _ = fields("colr", ">BbB", blob.slice(box.start, min(box.start + METHOD_BYTES, box.stop)))
+    if method == ENUMERATED:
+        return blob.slice(box.start, min(box.start + ENUMERATED_BYTES, box.stop))
+    return _contents(blob, box) if method == PROFILE else None
+
+
 def _header_boxes(blob: BlockCachedBlob, headers: list[Box]) -> Iterator[Box]:
+    number = count(1)
     for box in headers:
-        if box.kind == b"jp2h":
-            yield from walk(blob, box.start, box.stop)
-        else:
-            yield box
+        for each in walk(blob, box.start, box.stop) if box.kind == b"jp2h" else (box,):
+            if next(number) > MAX_BOXES:
+                raise Unsupported(f"more than {MAX_BOXES} boxes in jp2h")
+            yield each

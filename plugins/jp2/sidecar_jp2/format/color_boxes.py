@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import struct
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
@@ -15,6 +15,8 @@ ENUMERATED, PROFILE = 1, 2
 """METH of colr (T.800 table I.9). Boxes with other methods, also with those of T.801, are ignored as by OpenJPEG."""
 MAX_PALETTE_ENTRIES = 1024
 """T.800 I.5.3.4."""
+MOST_COLUMNS = 16
+"""No image with a palette of more is shown as colours."""
 
 
 class Palette(NamedTuple):
@@ -62,19 +64,19 @@ def fields(name: str, layout: str, data: bytes) -> tuple[Any, ...]:
         raise Broken(f"{name}: only {len(data)} bytes") from error
 
 
-def parse_specification(boxes: Sequence[bytes]) -> tuple[int | None, bytes | None]:
-    """Read the first colr box with a known method; readers ignore the others (I.5.3.3)."""
-    for data in boxes:
-        method, _, _ = fields("colr", ">BbB", data)
-        if method == ENUMERATED:
-            return int(fields("colr", ">3sI", data)[1]), None
-        if method == PROFILE:
-            return None, data[3:]
-    return None, None
+def parse_specification(data: bytes) -> tuple[int | None, bytes | None]:
+    """Return the enumerated colour space or the profile in a colr box (I.5.3.3); neither if there is no box."""
+    if not data:
+        return None, None
+    if data[0] == ENUMERATED:
+        return int(fields("colr", ">3sI", data)[1]), None
+    return None, data[3:]
 
 
 def parse_palette(data: bytes) -> Palette:
     entries, columns = fields("pclr", ">HB", data)
+    if columns > MOST_COLUMNS:
+        raise Unsupported(f"pclr: {columns} columns")
     depths = data[3 : 3 + columns]
     precisions = tuple((depth & 0x7F) + 1 for depth in depths)
     widths = [ceil_div(bits, 8) for bits in precisions]

@@ -6,14 +6,19 @@ from collections.abc import Sequence
 from datetime import datetime
 from pathlib import Path
 
-from sidecar.plugin import Blob, Buffer, ByteRange
+from sidecar.plugin import Blob, Buffer, ByteRange, Unsupported
 from sidecar_jp2.format.rounding import ceil_div
 
 BLOCK = 1 << 15
+MOST_BYTES = 16 * 2**20
+"""A main header, an ICC profile and XMP of the largest sizes that are read take less."""
 
 
 class BlockCachedBlob:
-    """A Blob that reads another one in blocks and keeps every block. For headers only: it never frees a block."""
+    """A Blob that reads another one in blocks and keeps every block.
+
+    For headers only: it never frees a block, and raises Unsupported if they become more than `MOST_BYTES`.
+    """
 
     def __init__(self, blob: Blob) -> None:
         self._blob = blob
@@ -53,6 +58,8 @@ class BlockCachedBlob:
         return b"".join(self._blocks[index] for index in wanted)[first : first + max(stop - start, 0)]
 
     def _fetch(self, first: int, last: int) -> None:
+        if (len(self._blocks) + last - first) * BLOCK > MOST_BYTES:
+            raise Unsupported(f"headers of more than {MOST_BYTES} bytes")
         (data,) = self._blob.read([ByteRange(first * BLOCK, min(last * BLOCK, self.size))])
         for index in range(first, last):
             at = (index - first) * BLOCK

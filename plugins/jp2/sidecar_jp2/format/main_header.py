@@ -10,12 +10,16 @@ from enum import IntEnum
 
 from sidecar.plugin import Blob, Buffer, ByteRange, Unsupported
 from sidecar_jp2.format.broken import Broken
-from sidecar_jp2.format.markers import Incomplete, Marker, Segment, segments_before
+from sidecar_jp2.format.markers import MOST_SEGMENTS, Incomplete, Marker, Segment, segments_before
 from sidecar_jp2.format.siz import Geometry, parse_siz
 
 FIRST_READ = 16 * 1024
-MAX_HEADER_BYTES = 32 * 2**20
-"""All TLM segments that a header can have are 16 MB."""
+MAX_HEADER_BYTES = 8 * 2**20
+"""TLM for 131,072 tile-parts takes 0.8 MB; only the packet headers and lengths of PPM and PLM may take some more."""
+UNREAD = frozenset({Marker.PPM, Marker.PLM, Marker.CRG, Marker.COM})
+"""Segments that are only known to be there: their contents are not kept."""
+SEGMENT_BYTES, COMPONENT_BYTES, STYLE_BYTES = 160, 136, 400
+"""The memory of a segment's, a component's and a coding style's objects; measured with sys.getsizeof."""
 PART_2 = 0x8000
 """The flag in Rsiz for extensions of ITU-T T.801 (T.801 table A.2)."""
 EXTENSIONS = frozenset({0xFF70, 0xFF71, 0xFF72, 0xFF73, 0xFF76, 0xFF79})
@@ -83,7 +87,7 @@ class MainHeader:
     quantization: tuple[Quantization, ...]
     """One for each component."""
     segments: tuple[Segment, ...]
-    """Every segment in order; offsets count from SOC."""
+    """Every segment in order; offsets count from SOC. Those of UNREAD are empty."""
 
     def has(self, marker: Marker) -> bool:
         """Whether a segment with the marker is present."""
@@ -102,6 +106,13 @@ class MainHeader:
         ) and all(map(_has_all_steps, self.coding, self.quantization))
 
     @property
+    def nbytes(self) -> int:
+        """The approximate memory in bytes."""
+        contents = sum(SEGMENT_BYTES + len(segment.data) for segment in self.segments)
+        styles = len({id(each) for each in (*self.coding, *self.quantization)})
+        return contents + COMPONENT_BYTES * len(self.geometry.components) + STYLE_BYTES * styles
+
+    @property
     def levels(self) -> int:
         """How many times the whole image can be halved: the smallest number of levels of any component."""
         return min(coding.levels for coding in self.coding)
@@ -110,15 +121,22 @@ class MainHeader:
 def read_main_header(blob: Blob, start: int, head: Buffer = b"") -> MainHeader:
     """Read and parse the main header whose SOC lies at `start`; `head` holds the bytes that the caller has already.
 
-    Raises Broken, SourceError.
+    Each segment is parsed once, as its bytes come. Raises Broken, Unsupported, SourceError.
     """
-    data = bytes(head)
+    data, at = bytes(head), 0
+    segments: list[Segment] = []
     while True:
         try:
-            return parse_main_header(data, start)
+            at = at or _after_soc(data)
+            for segment in segments_before(Marker.SOT, data, at, MOST_SEGMENTS - len(segments)):
+                segments.append(segment)
+                at = segment.stop
+            return _header(segments, start)
         except Incomplete as more:
-            if start + more.needed > blob.size or more.needed > MAX_HEADER_BYTES:
+            if start + more.needed > blob.size:
                 raise
+            if more.needed > MAX_HEADER_BYTES:
+                raise Unsupported(f"a main header of more than {MAX_HEADER_BYTES} bytes") from more
             stop = min(start + max(more.needed, 2 * len(data), FIRST_READ), blob.size)
             data += bytes(blob.read([ByteRange(start + len(data), stop)])[0])
 
@@ -127,13 +145,20 @@ def parse_main_header(data: bytes, start: int = 0) -> MainHeader:
     """Parse a main header from its SOC on; `start` is the offset of SOC in the blob.
 
     Raises Incomplete if the header continues after `data`, Broken if it breaks T.800 Annex A, and Unsupported if it
-    uses ITU-T T.801 in a way that OpenJPEG does not follow.
+    uses ITU-T T.801 in a way that OpenJPEG does not follow, or has too many segments or components.
     """
+    return _header([*segments_before(Marker.SOT, data, _after_soc(data))], start)
+
+
+def _after_soc(data: bytes) -> int:
     if len(data) < 2:
         raise Incomplete(Marker.SOC, 2)
     if int.from_bytes(data[:2]) != Marker.SOC:
         raise Broken("SOC: the codestream does not begin with this marker")
-    segments = tuple(segments_before(Marker.SOT, data, 2))
+    return 2
+
+
+def _header(segments: Sequence[Segment], start: int) -> MainHeader:
     if found := EXTENSIONS.intersection(segment.marker for segment in segments):
         raise Unsupported(f"{min(found):04X}: a feature of JPEG 2000 Part 2")
     known = [segment for segment in segments if segment.marker in Marker.__members__.values()]
@@ -147,7 +172,7 @@ def parse_main_header(data: bytes, start: int = 0) -> MainHeader:
         raise
 
 
-def _parse(segments: tuple[Segment, ...], start: int) -> MainHeader:
+def _parse(segments: Sequence[Segment], start: int) -> MainHeader:
     (size,) = _of(segments, Marker.SIZ)
     geometry = parse_siz(size)
     *_, style = _of(segments, Marker.COD) or [b""]
@@ -168,7 +193,7 @@ def _parse(segments: tuple[Segment, ...], start: int) -> MainHeader:
         eph=bool(flags & 4),
         coding=coding,
         quantization=_quantizations(segments, len(coding)),
-        segments=segments,
+        segments=tuple(each._replace(data=b"") if each.marker in UNREAD else each for each in segments),
     )
 
 

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from enum import IntEnum
 from typing import NamedTuple
 
-from sidecar.plugin import Buffer
+from sidecar.plugin import Buffer, Unsupported
 from sidecar_jp2.format.broken import Broken
 
 
@@ -43,6 +43,10 @@ _RESERVED = range(0xFF30, 0xFF40)
 """Reserved markers without a segment, which decoders skip (T.800 A.2)."""
 _FIRST_SEGMENT = _RESERVED.stop
 _DELIMITERS = frozenset({Marker.SOC, Marker.SOT, Marker.SOD, Marker.EOC})
+
+MOST_SEGMENTS = 1 << 12
+"""Marker segments of a header. TLM, PLM, PPM, PLT and PPT stand in it 256 times at most (T.800 A.7: their number has 8
+bits), COC, QCC and RGN once for a component; more than this are COM and the like, written to make readers busy."""
 
 
 def name_of(marker: int) -> str:
@@ -82,12 +86,13 @@ def segment_bytes(marker: int, data: bytes) -> bytes:
     return struct.pack(">HH", marker, len(data) + 2) + data
 
 
-def segments_before(end: Marker, data: Buffer, at: int) -> Iterator[Segment]:
+def segments_before(end: Marker, data: Buffer, at: int, most: int = MOST_SEGMENTS) -> Iterator[Segment]:
     """Yield the marker segments from `at` up to the delimiting marker `end`, without `end` itself.
 
-    Raises Incomplete if `data` ends before `end`, and Broken if anything but a segment comes first.
+    Raises Incomplete if `data` ends before `end`, Broken if anything but a segment comes first, and Unsupported if
+    there are more than `most` segments, or MOST_SEGMENTS in all.
     """
-    while True:
+    for _ in range(most + 1):
         if at + 2 > len(data):
             raise Incomplete(end, at + 2)
         (marker,) = struct.unpack_from(">H", data, at)
@@ -108,3 +113,4 @@ def segments_before(end: Marker, data: Buffer, at: int) -> Iterator[Segment]:
             raise Incomplete(marker, at + 2 + length)
         yield Segment(marker, at, bytes(data[at + 4 : at + 2 + length]))
         at += 2 + length
+    raise Unsupported(f"more than {MOST_SEGMENTS} marker segments before {end.name}")

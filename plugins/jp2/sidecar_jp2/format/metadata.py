@@ -11,12 +11,12 @@ no entity can be declared.
 from __future__ import annotations
 
 import struct
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Final
 from xml.parsers import expat
 
-from sidecar.plugin import ByteRange
-from sidecar_jp2.format.boxes import SIGNATURE, walk
+from sidecar.plugin import ByteRange, Native, run_inline
+from sidecar_jp2.format.boxes import Box
 from sidecar_jp2.format.header_blocks import BlockCachedBlob
 
 EXIF: Final = b"JpgTiffExif->JP2"
@@ -24,8 +24,12 @@ EXIF: Final = b"JpgTiffExif->JP2"
 XMP: Final = bytes.fromhex("be7acfcb97a942e89c71999491e3afac")
 """ISO 16684-1 (XMP part 3, 1.1.4)."""
 MAX_XMP_BYTES: Final = 2 * 2**20
-"""XMP beyond this is not read, since other requests wait while it is parsed (150 ms at worst). A packet with a long
-editing history has some hundred kilobytes."""
+"""XMP beyond this is not read: it would be parsed for 150 ms and more. A packet with a long editing history has some
+hundred kilobytes."""
+LONG_XMP_BYTES: Final = 64 * 2**10
+"""XMP beyond this is parsed in a native thread, so that other requests go on."""
+MOST_TAGS: Final = 4096
+"""Tags of a directory that are looked at."""
 AS_STORED: Final = 1
 _APP1: Final = b"Exif\0\0"
 _ORDERS: Final[Mapping[bytes, str]] = {b"II": "<", b"MM": ">"}
@@ -36,27 +40,17 @@ _FORMS: Final[Mapping[int, str]] = {3: "H", 4: "I"}
 _PROPERTY: Final = "http://ns.adobe.com/tiff/1.0/ Orientation"
 
 
-def read_orientation(blob: BlockCachedBlob, codestream: int) -> int:
-    """Return the EXIF value, 1 to 8, by which the image is to be shown; `codestream` is where it starts.
+def read_orientation(blob: BlockCachedBlob, boxes: Sequence[Box], native: Native = run_inline) -> int:
+    """Return the EXIF value, 1 to 8, by which the image is to be shown.
 
-    Raises SourceError. The boxes before the codestream have been read before.
+    `boxes` are the uuid boxes before the codestream; `native` runs what takes long. Raises SourceError, Unsupported.
     """
-    found = _uuid_boxes(blob, codestream)
+    found = {blob.slice(box.start, min(box.start + 16, box.stop)): ByteRange(box.start + 16, box.stop) for box in boxes}
     value = _exif(blob, found[EXIF]) if EXIF in found else None
     if value is None and XMP in found and found[XMP].length <= MAX_XMP_BYTES:
-        value = _xmp(blob.slice(*found[XMP]))
+        run = native if found[XMP].length > LONG_XMP_BYTES else run_inline
+        value = run(_xmp, blob.slice(*found[XMP]))
     return value if value is not None and value in range(1, 9) else AS_STORED
-
-
-def _uuid_boxes(blob: BlockCachedBlob, codestream: int) -> Mapping[bytes, ByteRange]:
-    """Return the contents of the last box of each UUID before the codestream."""
-    found: dict[bytes, ByteRange] = {}
-    for box in walk(blob, len(SIGNATURE), blob.size, top=True) if codestream else ():
-        if box.stop > codestream:
-            break
-        if box.kind == b"uuid":
-            found[blob.slice(box.start, min(box.start + 16, box.stop))] = ByteRange(box.start + 16, box.stop)
-    return found
 
 
 def _exif(blob: BlockCachedBlob, box: ByteRange) -> int | None:
@@ -71,7 +65,7 @@ def _exif(blob: BlockCachedBlob, box: ByteRange) -> int | None:
     if directory + 2 > box.stop:
         return None
     (count,) = struct.unpack(f"{order}H", blob.slice(directory, directory + 2))
-    entries = blob.slice(directory + 2, min(directory + 2 + count * _ENTRY, box.stop))
+    entries = blob.slice(directory + 2, min(directory + 2 + min(count, MOST_TAGS) * _ENTRY, box.stop))
     value = None
     for at in range(0, len(entries) - _ENTRY + 1, _ENTRY):
         tag, kind = struct.unpack_from(f"{order}HH", entries, at)

@@ -6,9 +6,13 @@ from __future__ import annotations
 import struct
 from dataclasses import dataclass
 
-from sidecar.plugin import Rect
+from sidecar.plugin import Rect, Unsupported
 from sidecar_jp2.format.broken import Broken
 from sidecar_jp2.format.rounding import ceil_div
+
+MOST_COMPONENTS = 1024
+"""More are left to others: decoders and our own tables have parameters for each component of each tile, and no image
+of that many is shown as colours."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,12 +64,17 @@ class Geometry:
 
 
 def parse_siz(data: bytes) -> Geometry:
-    """Parse the contents of a SIZ segment. Raises Broken if they break T.800 A.5.1 or B.3."""
+    """Parse the contents of a SIZ segment.
+
+    Raises Broken if they break T.800 A.5.1 or B.3, and Unsupported if there are too many components.
+    """
     if len(data) < 36 or len(data) != 36 + 3 * int.from_bytes(data[34:36]):
         raise Broken("SIZ: its length does not match its number of components")
     x1, y1, x0, y0, tile_width, tile_height, tile_x, tile_y, count = struct.unpack_from(">8IH", data, 2)
     if not (x0 < x1 and y0 < y1 and 1 <= count <= 16384):
         raise Broken(f"SIZ: image area {x0},{y0} to {x1},{y1} with {count} components")
+    if count > MOST_COMPONENTS:
+        raise Unsupported(f"SIZ: {count} components")
     # T.800 B.3: the first tile holds the first point of the image.
     if not (tile_x <= x0 < tile_x + tile_width and tile_y <= y0 < tile_y + tile_height):
         raise Broken(f"SIZ: tiles of {tile_width}x{tile_height} from {tile_x},{tile_y}")

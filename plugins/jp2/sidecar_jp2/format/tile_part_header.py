@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import struct
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Sequence
 from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
-from sidecar.plugin import Buffer
+from sidecar.plugin import Buffer, Unsupported
 from sidecar_jp2.format.broken import Broken
 from sidecar_jp2.format.markers import Incomplete, Marker, Segment, segments_before
 
@@ -20,6 +20,8 @@ MAX_TLM_BYTES = 1 << 20
 """Real files have far fewer tile-parts than this can list."""
 NEUTRAL = frozenset({Marker.PLT, Marker.COM})
 """Segments of a tile-part header that do not change how its packets are read."""
+
+_NONE = np.zeros(0, np.int64)
 
 PacketLengths = NDArray[np.uint16] | NDArray[np.uint32]
 
@@ -34,6 +36,13 @@ class TilePartStart(NamedTuple):
     """TPsot: how many tile-parts of the same tile come before."""
     total: int
     """TNsot: how many tile-parts the tile has; 0 if the encoder did not write it."""
+
+
+class TilePartLengths(NamedTuple):
+    """What TLM says of all tile-parts, in the order of the codestream."""
+
+    tiles: NDArray[np.int64]
+    lengths: NDArray[np.int64]
 
 
 class TilePartContents(NamedTuple):
@@ -76,18 +85,19 @@ def parse_contents(data: Buffer, at: int, length: int) -> TilePartContents:
     return TilePartContents(header, _packet_lengths(segments, length - header))
 
 
-def tile_part_markers(data: Buffer) -> Iterator[int]:
-    """Yield the markers of the segments in the tile-part headers of `data`, as far as it can be followed."""
-    at = 0
+def tile_part_markers(data: Buffer) -> frozenset[int]:
+    """Return the markers of the segments in the tile-part headers of `data`, as far as it can be followed."""
+    at, found = 0, set[int]()
     while at + SOT_BYTES <= len(data) and int.from_bytes(data[at : at + 2]) == Marker.SOT:
         length = int.from_bytes(data[at + 6 : at + 10])
         try:
-            yield from (segment.marker for segment in segments_before(Marker.SOD, data, at + SOT_BYTES))
-        except Broken:
-            return
+            found.update(segment.marker for segment in segments_before(Marker.SOD, data, at + SOT_BYTES))
+        except (Broken, Unsupported):
+            break
         if length < MIN_TILE_PART_BYTES:
-            return
+            break
         at += length
+    return frozenset(found)
 
 
 def _packet_lengths(segments: Iterable[Segment], body: int) -> PacketLengths | None:
@@ -123,25 +133,26 @@ def _variable_lengths(data: bytes) -> NDArray[np.int64] | None:
     return values
 
 
-def parse_tlm(segments: Sequence[Segment], tiles: int) -> list[tuple[int, int]] | None:
-    """Return (tile, length) of every tile-part in order from the TLM segments; None if they are inconsistent."""
+def parse_tlm(segments: Sequence[Segment], tiles: int) -> TilePartLengths | None:
+    """Return the tile and the length of every tile-part from the TLM segments; None if they are inconsistent."""
     found = sorted((segment.data[:1], segment.data[1:]) for segment in segments if segment.marker == Marker.TLM)
-    parts: list[tuple[int, int]] = []
     if sum(len(data) for _, data in found) > MAX_TLM_BYTES:
         return None
+    parts = [TilePartLengths(_NONE, _NONE)]
     for number, (position, data) in enumerate(found):
         if position != bytes([number & 0xFF]) or not data:
             return None
-        parts += _tlm_entries(data, len(parts))
-    if any(tile >= tiles or length < MIN_TILE_PART_BYTES for tile, length in parts):
+        parts.append(_tlm_entries(data, sum(len(part.tiles) for part in parts)))
+    every = TilePartLengths(*(np.concatenate(values) for values in zip(*parts, strict=True)))
+    if (every.tiles >= tiles).any() or (every.lengths < MIN_TILE_PART_BYTES).any():
         return None
-    return parts
+    return every
 
 
-def _tlm_entries(data: bytes, before: int) -> Iterator[tuple[int, int]]:
+def _tlm_entries(data: bytes, before: int) -> TilePartLengths:
     # Stlm (T.800 table A.34): ST in bits 4 and 5 is the size of Ttlm; Ptlm has 32 bits if SP in bit 6 is set.
-    size = (data[0] >> 4) & 3
-    format_ = ">" + ("", "B", "H", "")[size] + ("I" if data[0] & 0x40 else "H")
-    body = data[1 : len(data) - (len(data) - 1) % struct.calcsize(format_)]
-    for number, entry in enumerate(struct.iter_unpack(format_, body)):
-        yield (entry[0] if len(entry) > 1 else before + number), entry[-1]
+    tile = {1: [("tile", "u1")], 2: [("tile", ">u2")]}.get((data[0] >> 4) & 3, [])
+    entry = np.dtype([*tile, ("length", ">u4" if data[0] & 0x40 else ">u2")])
+    entries = np.frombuffer(data, entry, (len(data) - 1) // entry.itemsize, offset=1)
+    numbers = entries["tile"] if tile else np.arange(before, before + len(entries))
+    return TilePartLengths(numbers.astype(np.int64), entries["length"].astype(np.int64))

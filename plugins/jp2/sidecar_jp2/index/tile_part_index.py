@@ -70,6 +70,7 @@ class TilePartIndex:
         self.begin = header.stop
         """The offset of the first tile-part in the blob."""
         self.stop = stop
+        self._marked: bool | None = None
         self.forget()
         self._use_tlm(header)
 
@@ -87,15 +88,17 @@ class TilePartIndex:
 
     def _use_tlm(self, header: MainHeader) -> None:
         parts = parse_tlm(header.segments, self._tiles_in_image) if header.has(Marker.TLM) else None
-        # TLM can only be right if its lengths add up to the end of the codestream, with or without EOC.
-        if (
-            not parts
-            or len(parts) > MAX_PARTS
-            or self.stop - self.begin - sum(length for _, length in parts) not in (0, 2)
-        ):
+        if parts is None or not 0 < len(parts.tiles) <= MAX_PARTS:
             return
-        for tile, length in parts:
-            self._add(tile, length, 0, 0)
+        stops = self.begin + np.cumsum(parts.lengths)
+        # TLM can only be right if its lengths add up to the end of the codestream, with or without EOC.
+        if self.stop - stops[-1] not in (0, 2):
+            return
+        count = len(parts.tiles)
+        self.tile, self.length = array("H", parts.tiles.tolist()), array("Q", parts.lengths.tolist())
+        self.start = array("Q", (stops - parts.lengths).tolist())
+        self.part, self.total = array("B", bytes(count)), array("B", bytes(count))
+        self.frontier = int(stops[-1])
         self.ended = True
 
     @property
@@ -107,6 +110,15 @@ class TilePartIndex:
     def revision(self) -> int:
         """A number that changes whenever the index grows."""
         return len(self.tile) + len(self.tiles)
+
+    def has_end(self, blob: Blob) -> bool:
+        """Return whether EOC comes last: if only that is lost, OpenJPEG decodes nothing, but tiles are whole.
+
+        It is read once. Raises SourceError.
+        """
+        if self._marked is None:
+            self._marked = bytes(blob.read([ByteRange(self.stop - 2, self.stop)])[0]) == Marker.EOC.to_bytes(2)
+        return self._marked
 
     def find(self, blob: Blob, packets: Mapping[int, int]) -> list[Tile] | None:
         """Return some tiles, reading what is missing; None if the tile-parts of one are inconsistent.
@@ -189,7 +201,7 @@ class TilePartIndex:
         wanted = {tile for tile, numbers in found.items() if not self._settled(numbers, tiles[tile])}
         ahead = ReadAhead(blob, self.stop)
         while wanted and not self.ended:
-            tile = self._step(ahead, wanted)
+            tile = self._step(blob, ahead, wanted)
             if tile in wanted:
                 found[tile].append(len(self.tile) - 1)
                 if self._settled(found[tile], tiles[tile]):
@@ -220,7 +232,7 @@ class TilePartIndex:
         lengths = self._lengths(numbers)
         return lengths is not None and len(lengths) == packets
 
-    def _step(self, ahead: ReadAhead, wanted: set[int]) -> int:
+    def _step(self, blob: Blob, ahead: ReadAhead, wanted: set[int]) -> int:
         """Read the next tile-part and return its tile, or -1 at the end."""
         at = self.frontier
         data = ahead.at(at, SOT_BYTES)
@@ -228,7 +240,8 @@ class TilePartIndex:
             self.ended = True
             return -1
         start = parse_start(data, 0, self._tiles_in_image)
-        open_ended = not start.length and not self._has_end(ahead)
+        # A tile-part whose Psot is 0 ends at EOC (T.800 A.4.2).
+        open_ended = not start.length and not self.has_end(blob)
         length = start.length or self.stop - at - (0 if open_ended else 2)
         if length < MIN_TILE_PART_BYTES or at + length > self.stop:  # it has been cut short; what comes before is whole
             self.ended = True
@@ -241,10 +254,6 @@ class TilePartIndex:
         if contents is not None:
             self.contents[len(self.tile) - 1] = contents
         return start.tile
-
-    def _has_end(self, ahead: ReadAhead) -> bool:
-        """Whether EOC comes last. A tile-part whose Psot is 0 ends there (T.800 A.4.2)."""
-        return ahead.at(self.stop - 2, 2)[:2] == Marker.EOC.to_bytes(2)
 
     def _contents(self, ahead: ReadAhead, at: int, length: int, *, wait: bool) -> TilePartContents | None:
         size = min(length, MIN_TILE_PART_BYTES)

@@ -89,7 +89,7 @@ def test_foreign_content_is_handed_over(text: str) -> None:
 
 def test_a_bare_codestream_is_the_whole_file() -> None:
     """A file that begins with SOC and SIZ is a codestream without boxes."""
-    assert container(STREAM) == (ByteRange(0, len(STREAM)), container(STREAM).color)
+    assert container(STREAM) == (ByteRange(0, len(STREAM)), container(STREAM).color, ())
 
 
 @pytest.mark.parametrize("lengths", ["LBox", "XLBox", "to the end"])
