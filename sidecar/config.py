@@ -86,7 +86,8 @@ class Settings(Section):
     mirrored ones as they are stored; `all` eight, if no Cantaloupe stands behind; `stored`: none, as Cantaloupe 4 for
     JPEG 2000."""
     memory_bytes: int = Setting(0, ge=0)
-    """Bytes that all responses of a worker may take at once; 0: a share of the machine's or the cgroup's memory."""
+    """Bytes that all responses of a worker may take at once, with all that it keeps between them (at least half is for
+    responses); 0: a share of the machine's or the cgroup's memory."""
     request_memory_bytes: int = Setting(320 * 2**20, ge=2**20)
     """Bytes that one response should keep to if thinner bands make that possible."""
     large_concurrency: int = Setting(0, ge=0)
@@ -108,6 +109,9 @@ class Settings(Section):
     """Seconds for which a worker that is to stop still takes requests while `/sidecar/ready` answers 503."""
     reader_cache_size: int = Setting(64, ge=1)
     """Opened images that a worker keeps for the next request."""
+    reader_cache_bytes: int = Setting(32 * 2**20, ge=0)
+    """Bytes of opened images, and of what is known of images without opening them, that a worker keeps: headers, sizes,
+    ICC profiles."""
     guarded: str = ""
     """Why images may be guarded by something that the sidecar does not know, as a delegate script: then every request
     is handed over. Taken from Cantaloupe's configuration; may be set by hand."""

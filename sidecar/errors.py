@@ -21,6 +21,7 @@
     - Malformed          500  decoders are known to hang on such a file, or to claim memory for it, so none is asked
     - BeyondFormat       400  the output format holds no picture as wide or high as the one asked for
     - TooLarge           413  one response would need more memory than the worker may use
+    - TooLong            413  one response would take longer to decode than a request may take
     - Overloaded         503  too much is under way; try again later
     - ClientGone         503  the client disconnected
   + StartError           at start, never in a request: a setting or a native library is missing or wrong
@@ -172,6 +173,16 @@ class TooLarge(Refusal):
     def __init__(self, size: int, limit: int) -> None:
         """Both in bytes."""
         super().__init__(f"this response takes about {size >> 20} MiB of memory; the limit is {limit >> 20} MiB")
+
+
+class TooLong(Refusal):
+    """One response would take longer to decode than a request may take. Known beforehand, so nothing is begun."""
+
+    status = 413
+    reason = "too-long"
+
+    def __init__(self, seconds: float, limit: float) -> None:
+        super().__init__(f"decoding for this response takes about {seconds:.0f} seconds; the limit is {limit:.0f}")
 
 
 class Overloaded(Refusal):

@@ -37,9 +37,14 @@ def total(root: Path = Path("/")) -> int:
     return min([machine, *(int(limit) for limit in limits if limit.isdecimal())])
 
 
-def budget(setting: int, workers: int) -> int:
-    """Return the bytes that all responses of one worker may take: as set, else its part of a share of all memory."""
-    return setting or int(total() * _SHARE / workers)
+def budget(setting: int, workers: int, kept: int = 0) -> int:
+    """Return the bytes that all responses of one worker may take.
+
+    That is what is set, else its part of a share of all memory, without the bytes `kept` between responses; at least
+    half of it is for responses.
+    """
+    every = setting or int(total() * _SHARE / workers)
+    return max(every - kept, every // 2)
 
 
 def oom_kills(root: Path = Path("/")) -> int:

@@ -23,6 +23,7 @@ from sidecar.plugin.decoder import (
     Decoder,
     EncodedTile,
     Grid,
+    HoldsBytes,
     ImageInfo,
     ImageReader,
     Level,
@@ -37,7 +38,7 @@ from sidecar.plugin.folders import Folder
 from sidecar.plugin.geometry import Buffer, ByteRange, Pixels, Rect, Size
 from sidecar.plugin.hooks import hookimpl
 from sidecar.plugin.settings import Config, FromCantaloupe, Names, RemoteSettings, Section
-from sidecar.plugin.source import Blob, Closing, Source, SupportsLocalFile, local_file
+from sidecar.plugin.source import Blob, Closing, KeepsBytes, Source, SupportsLocalFile, local_file
 from sidecar.plugin.threads import Native, run_inline, thread_lock
 
 API_VERSION: Final = 1
@@ -64,8 +65,10 @@ __all__ = [
     "Grid",
     "HeldFolder",
     "HidesErrors",
+    "HoldsBytes",
     "ImageInfo",
     "ImageReader",
+    "KeepsBytes",
     "Level",
     "LocalFile",
     "Malformed",

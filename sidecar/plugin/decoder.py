@@ -69,6 +69,11 @@ class Level:
     """
     coded_bytes: float = 0.0
     """Upper bound on compressed bytes per pixel of this level; used to budget what is fetched ahead."""
+    fixed_seconds: float = 0.0
+    """Processor seconds that any window takes, however small; 0 if that is not known. A response that would take longer
+    than requests may is refused before anything is decoded, so these two are upper bounds, but not by much."""
+    pixel_seconds: float = 0.0
+    """Processor seconds that each pixel of a window takes on top."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -171,6 +176,19 @@ class Decoder(Protocol):
         Raises Unsupported if the content is of another format or might be decoded wrongly, DecodeError if it is broken,
         Malformed if it is known to make decoders hang or claim memory, SourceError.
         """
+        ...
+
+
+@runtime_checkable
+class HoldsBytes(Protocol):
+    """An optional power of a reader: it says how much memory it holds while nothing is read.
+
+    Readers are kept for the next requests within a number of bytes. One without it counts as a few kilobytes.
+    """
+
+    @property
+    def held_bytes(self) -> int:
+        """Bytes of parsed headers, tables and the like. The ICC profile of its info is counted apart."""
         ...
 
 

@@ -65,6 +65,19 @@ class Source(Protocol):
 
 
 @runtime_checkable
+class KeepsBytes(Protocol):
+    """An optional power of a source or decoder: it keeps bytes between requests, in caches of its own.
+
+    They are taken off the memory that a worker has for responses.
+    """
+
+    @property
+    def kept_bytes(self) -> int:
+        """The most bytes that they may become; the same value whenever it is asked."""
+        ...
+
+
+@runtime_checkable
 class Closing(Protocol):
     """An optional power of a source or decoder: it has connections or caches to close when the worker stops."""
 

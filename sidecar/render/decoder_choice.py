@@ -42,7 +42,11 @@ class DecoderChoice:
                     return decoder, decoder.open(blob)
             except Unsupported as error:
                 refused.append(error)
-        raise refused[0]
+        try:
+            raise refused[0]
+        finally:
+            # The frames of these errors lead here, and hold what was read of the file.
+            refused.clear()
 
     @staticmethod
     def _recognizes(decoder: Decoder, blob: Blob, head: bytes) -> bool:

@@ -20,6 +20,7 @@ from sidecar.render.steps.resample import Resample
 from sidecar.render.steps.step import Step
 from sidecar.render.steps.tone import Binarize, FirstChannel, ToGray
 from sidecar.render.tiling import SMALL, Band, BandBudget, split
+from sidecar.render.time_estimate import TimeLimits
 
 # A window of more pixels is large even if it cannot be split.
 _LARGE: Final = 4 * SMALL
@@ -68,6 +69,7 @@ class PlanLimits:
     srgb: bool = False
     """Whether colours described by a profile are converted to sRGB."""
     lookahead: Lookahead = field(default_factory=Lookahead)
+    time: TimeLimits = field(default_factory=TimeLimits)
 
 
 def make_plan(
@@ -81,7 +83,8 @@ def make_plan(
 ) -> Plan:
     """Decide how a response is made.
 
-    Raises BeyondFormat if the format cannot hold it, TooLarge if it cannot be made within the memory allowed.
+    Raises BeyondFormat if the format cannot hold it, TooLarge and TooLong if it cannot be made within the memory and
+    the time allowed.
 
     `geometry` is measured against the image as it is shown; the plan is about pixels as they are stored. `opaque`:
     opacity that is optional is left out.
@@ -107,6 +110,7 @@ def make_plan(
         stored.orientation,
         BandBudget(limits.request_memory, info.channels, lookahead.held, limits.cores),
     )
+    limits.time.check(level, bands, limits.cores)
     output = Output(
         frame=frame_sent,
         rows=demands.rows,

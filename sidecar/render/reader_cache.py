@@ -1,30 +1,59 @@
 """Opened images, shared by all requests for them and kept for the next ones.
 
 An image is opened once, however many requests ask for it. A reader that fails is not given to later requests; it is
-closed when the last request that uses it ends. Idle readers are kept, the least recently used are closed first.
+closed when the last request that uses it ends. Idle readers are kept, within a number and within bytes; the least
+recently used are closed first. What could not be opened is remembered for a short time, so that requests for it cost
+nothing.
 """
 
 from __future__ import annotations
 
 from collections import OrderedDict
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager, nullcontext
 from dataclasses import dataclass
+from time import monotonic
 from typing import Any, Final
 from weakref import WeakValueDictionary
 
-from cachetools import LRUCache
+from cachetools import TTLCache
 from gevent.lock import BoundedSemaphore
 
-from sidecar.errors import ClientGone, EncodeError, Overloaded, TooLarge
+from sidecar.errors import (
+    ClientGone,
+    DecodeError,
+    EncodeError,
+    Malformed,
+    Overloaded,
+    SidecarError,
+    TooLarge,
+    Unsupported,
+)
 from sidecar.limits.quarantine import Quarantine
 from sidecar.limits.threads import Note
-from sidecar.plugin import Blob, Buffer, ImageInfo, ImageReader, Pixels, SupportsThreads, Window, thread_lock
+from sidecar.plugin import (
+    Blob,
+    Buffer,
+    HoldsBytes,
+    ImageInfo,
+    ImageReader,
+    Pixels,
+    SupportsThreads,
+    Window,
+    thread_lock,
+)
 from sidecar.render.decoder_choice import DecoderChoice
+from sidecar.render.info_cache import InfoCache
 from sidecar.render.plugin_calls import plugin_call
 
-_INFOS: Final = 16
-"""Infos kept for each reader kept: they are small, and answer info.json, HEAD and plans without opening anything."""
+_READER_BYTES: Final = 8192
+"""What a reader holds that does not say."""
+_FAILURES: Final = 1024
+"""Images that could not be opened, remembered at once."""
+_FAILURE_SECONDS: Final = 10.0
+"""For so long. What is wrong with an image stays while its etag does, but a decoder may fail for another reason."""
+_FAILURE_KINDS: Final[tuple[type[SidecarError], ...]] = (Malformed, DecodeError, Unsupported)
+"""Errors that depend on the content alone."""
 _NOT_THE_READERS: Final = (ClientGone, EncodeError, Overloaded, TooLarge)
 """Errors of a request after which its reader is as good as before."""
 
@@ -47,14 +76,29 @@ class _Entry:
     kept: bool = True
     """Whether later requests may have it."""
 
+    @property
+    def nbytes(self) -> int:
+        """The bytes that it holds beside the profile of its info, which others may share."""
+        reader = self.image.reader
+        return reader.held_bytes if isinstance(reader, HoldsBytes) else _READER_BYTES
+
 
 class ReaderCache:
     """The opened images of a worker. Belongs to one event loop."""
 
     def __init__(
-        self, decoders: DecoderChoice, keep: int, quarantine: Quarantine | None = None, note: Note = nullcontext
+        self,
+        decoders: DecoderChoice,
+        keep: int,
+        quarantine: Quarantine | None = None,
+        note: Note = nullcontext,
+        *,
+        limit: int = 32 * 2**20,
     ) -> None:
-        """`keep`: idle readers; `note` records images while they are opened."""
+        """Keep idle readers, `keep` of them and half of `limit` bytes at most; infos take the other half.
+
+        `note` records images while they are opened.
+        """
         self._decoders = decoders
         self._keep = keep
         self._quarantine = quarantine or Quarantine()
@@ -63,7 +107,9 @@ class ReaderCache:
         self._replaced: set[_Entry] = set()
         """In use, and not given to later requests."""
         self._opening: WeakValueDictionary[str, BoundedSemaphore] = WeakValueDictionary()
-        self._infos: LRUCache[str, ImageInfo] = LRUCache(keep * _INFOS)
+        self._limit = limit // 2
+        self._infos = InfoCache(limit // 2)
+        self._failures: TTLCache[str, SidecarError] = TTLCache(_FAILURES, _FAILURE_SECONDS, monotonic)
 
     @property
     def leased(self) -> int:
@@ -74,6 +120,11 @@ class ReaderCache:
     def idle(self) -> int:
         """Opened images that no request uses."""
         return sum(not entry.users for entry in self._entries.values())
+
+    @property
+    def nbytes(self) -> int:
+        """The bytes of what is kept: infos, and readers that no request uses."""
+        return self._infos.nbytes + _held(entry for entry in self._entries.values() if not entry.users)
 
     def info(self, blob: Blob) -> ImageInfo:
         """Return what the image is; opens it if that is not known yet. Raises as `lease`."""
@@ -102,7 +153,7 @@ class ReaderCache:
 
     def close(self) -> None:
         """Close all idle readers."""
-        self._shrink(0)
+        self._shrink(0, 0)
 
     def _entry(self, blob: Blob) -> _Entry:
         # The first opens, the others wait and find it; if it fails, the next one tries.
@@ -110,10 +161,20 @@ class ReaderCache:
         with turn:
             entry = self._entries.get(blob.etag)
             if entry is None:
-                entry, self._infos[blob.etag] = self._open(blob)
+                entry, info = self._open_or_recall(blob)
+                self._infos.put(blob.etag, info)
                 self._entries[blob.etag] = entry
             self._entries.move_to_end(blob.etag)
             return entry
+
+    def _open_or_recall(self, blob: Blob) -> tuple[_Entry, ImageInfo]:
+        if failure := self._failures.get(blob.etag):
+            raise _copy(failure)
+        try:
+            return self._open(blob)
+        except _FAILURE_KINDS as error:
+            self._failures[blob.etag] = _copy(error)
+            raise
 
     def _open(self, blob: Blob) -> tuple[_Entry, ImageInfo]:
         with self._note(blob.etag):
@@ -137,12 +198,28 @@ class ReaderCache:
         if not entry.users and not entry.kept:
             self._replaced.discard(entry)
             entry.image.reader.close()
-        self._shrink(self._keep)
+        self._shrink(self._keep, self._limit)
 
-    def _shrink(self, keep: int) -> None:
-        surplus = self.idle - keep
-        for etag in [etag for etag, entry in self._entries.items() if not entry.users][: max(0, surplus)]:
-            self._entries.pop(etag).image.reader.close()
+    def _shrink(self, keep: int, limit: int) -> None:
+        """Close the readers that have been idle the longest, until no more are left than may be."""
+        idle = OrderedDict((etag, entry) for etag, entry in self._entries.items() if not entry.users)
+        while len(idle) > keep or _held(idle.values()) > limit:
+            etag, entry = idle.popitem(last=False)
+            del self._entries[etag]
+            entry.image.reader.close()
+
+
+def _held(entries: Iterable[_Entry]) -> int:
+    """Return the bytes that some readers hold together: the same profile counts once."""
+    every = [*entries]
+    profiles = {id(profile): len(profile) for entry in every if (profile := entry.image.reader.info.icc)}
+    return sum(entry.nbytes for entry in every) + sum(profiles.values())
+
+
+def _copy(error: SidecarError) -> SidecarError:
+    """Return an error that says the same, without the frames that the other was raised in."""
+    kind = next(kind for kind in _FAILURE_KINDS if isinstance(error, kind))
+    return kind(str(error))
 
 
 class OneAtATime:
@@ -153,6 +230,7 @@ class OneAtATime:
         self._lock = thread_lock()
         self.window = reader.window
         self.close = reader.close
+        self.held_bytes = reader.held_bytes if isinstance(reader, HoldsBytes) else _READER_BYTES
 
     @property
     def info(self) -> ImageInfo:

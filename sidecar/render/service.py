@@ -73,7 +73,7 @@ class ImageService:
     def plan(self, found: Found) -> Planned:
         """Measure the request against the image and plan the response. Called in a greenlet; reads the header once.
 
-        Raises what opening the image raises, BadRequest, BeyondFormat, Forbidden, TooLarge, Unsupported.
+        Raises what opening the image raises, BadRequest, BeyondFormat, Forbidden, TooLarge, TooLong, Unsupported.
         """
         image = self.info(found.blob)
         measured = self._measure(found.request, image)

@@ -18,13 +18,14 @@ from sidecar.limits.cpu_share import CpuShare
 from sidecar.limits.quarantine import Quarantine
 from sidecar.limits.threads import NativePool
 from sidecar.observability import logging, metrics
-from sidecar.plugin import Config, Folder
+from sidecar.plugin import Config, Folder, KeepsBytes
 from sidecar.registry import Registry
 from sidecar.render.decoder_choice import DecoderChoice
 from sidecar.render.plan import PlanLimits
 from sidecar.render.reader_cache import ReaderCache
 from sidecar.render.renderer import Renderer
 from sidecar.render.service import ImageService
+from sidecar.render.time_estimate import TimeLimits
 from sidecar.server import sandbox, shared_dir
 from sidecar.server.crash_journal import CrashJournal
 from sidecar.server.lifecycle import WorkerLifecycle, WorkerParts
@@ -33,11 +34,18 @@ from sidecar.server.lifecycle import WorkerLifecycle, WorkerParts
 def make_service(settings: Settings, registry: Registry, small: NativePool, quarantine: Quarantine) -> ImageService:
     """Return the image service of one worker: also what benchmarks, `explain` and tests use without HTTP."""
     cpu_share = CpuShare(len(os.sched_getaffinity(0)), shared_dir.shared())
-    budget = memory_limit.budget(settings.memory_bytes, settings.workers)
+    kept = settings.reader_cache_bytes + _kept_bytes(registry)
+    budget = memory_limit.budget(settings.memory_bytes, settings.workers, kept)
     large = settings.large_concurrency or max(1, cpu_share.count // settings.workers)
     admission = Admission(budget, settings.queue_size, settings.queue_timeout, large)
     renderer = Renderer(
-        readers=ReaderCache(DecoderChoice(registry.decoders), settings.reader_cache_size, quarantine, small.note),
+        readers=ReaderCache(
+            DecoderChoice(registry.decoders),
+            settings.reader_cache_size,
+            quarantine,
+            small.note,
+            limit=settings.reader_cache_bytes,
+        ),
         admission=admission,
         pool=small,
         bulk=NativePool(cpu_share.count, nice=5, note=small.note, share=cpu_share.share),
@@ -50,9 +58,15 @@ def make_service(settings: Settings, registry: Registry, small: NativePool, quar
         filter=settings.downscale_filter,
         background=settings.background,
         srgb=settings.color == "srgb",
+        time=TimeLimits(settings.first_byte_timeout, settings.total_timeout),
     )
     policy = AccessPolicy.of(settings)
     return ImageService(settings, registry.sources, registry.encoders, renderer, limits, policy)
+
+
+def _kept_bytes(registry: Registry) -> int:
+    """Return the most bytes that sources and decoders keep between requests."""
+    return sum(each.kept_bytes for each in (*registry.sources, *registry.decoders) if isinstance(each, KeepsBytes))
 
 
 def create_app(

@@ -224,7 +224,7 @@ def test_a_worker_with_too_many_stuck_calls_is_replaced(start: Start, home: Path
 
 def test_a_full_queue_refuses_at_once(start: Start, home: Path) -> None:
     """A request that finds the queue full is refused with Retry-After; a waiting client that leaves makes room."""
-    stack = start("workers = 1\nmemory_bytes = 16_000_000\nqueue_size = 1")
+    stack = start("workers = 1\nmemory_bytes = 32_000_000\nqueue_size = 1")
     gate = home / "gate"
     gate.touch()
     targets = [image(home, f"wide{number}", f"stall {gate}", side=760) for number in range(3)]
@@ -249,7 +249,7 @@ def test_a_full_queue_refuses_at_once(start: Start, home: Path) -> None:
 
 def test_what_exceeds_the_memory_alone_is_refused(start: Start, home: Path) -> None:
     """A response that never fits is refused with the limit, and not handed over."""
-    stack = start("workers = 1\nmemory_bytes = 16_000_000")
+    stack = start("workers = 1\nmemory_bytes = 32_000_000")
     answer = ask(stack.port, image(home, "huge", "none", side=3000))
     assert answer.status == 413
     assert "the limit is 11 MiB" in answer.text

@@ -74,6 +74,8 @@ def test_without_limits_it_is_the_machines(tmp_path: Path) -> None:
 def test_the_budget_is_as_set_or_each_workers_part() -> None:
     """Set, it is that; else half of all, shared among the workers."""
     assert memory_limit.budget(123, 4) == 123
+    assert memory_limit.budget(123, 4, kept=23) == 100
+    assert memory_limit.budget(123, 4, kept=1000) == 61
     assert memory_limit.budget(0, 2) == pytest.approx(memory_limit.total() / 4, abs=1)
 
 

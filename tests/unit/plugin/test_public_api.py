@@ -13,14 +13,14 @@ from sidecar.plugin import color, remote
 
 EXPORTED: Final = {
     plugin: (
-        "API_VERSION SIGNATURE_BYTES Blob Buffer ByteRange Closing Config DecodeError Decoder EncodeError "
-        "EncodedTile Encoder EncoderFactory FileIdentity Folder Frame FromCantaloupe Grid HeldFolder HidesErrors "
-        "ImageInfo ImageReader Level LocalFile Malformed Names Native Pixels Rect RemoteSettings "
-        "RowGuard Section SidecarError Size Source SourceChanged SourceError SourceTimeout StartError "
+        "API_VERSION Blob Buffer ByteRange Closing Config DecodeError Decoder EncodeError EncodedTile Encoder "
+        "EncoderFactory FileIdentity Folder Frame FromCantaloupe Grid HeldFolder HidesErrors HoldsBytes ImageInfo "
+        "ImageReader KeepsBytes Level LocalFile Malformed Names Native Pixels Rect RemoteSettings RowGuard "
+        "SIGNATURE_BYTES Section SidecarError Size Source SourceChanged SourceError SourceTimeout StartError "
         "SupportsEncodedTiles SupportsLocalFile SupportsThreads SupportsTolerance Unsupported Window hookimpl "
         "local_file run_inline thread_lock"
     ),
-    color: "to_srgb",
+    color: "shared_profile to_srgb",
     remote: (
         "Client HttpOrigin Opening RangedTransport RemoteObjects RemoteSettings Response Transient Transport Version "
         "is_plain is_private names_private"

@@ -10,8 +10,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from sidecar.errors import ClientGone, PluginFailure
-from sidecar.plugin import Blob, Malformed, Unsupported
+from sidecar.errors import ClientGone, DecodeError, PluginFailure, SidecarError
+from sidecar.plugin import Blob, Malformed, SourceError, Unsupported
 from sidecar.render.decoder_choice import DecoderChoice
 from sidecar.render.reader_cache import ReaderCache
 from sidecar.testing.fakes import GradientDecoder, GradientReader, MemoryBlob, gradient
@@ -70,13 +70,13 @@ def test_a_failed_opening_leaves_it_to_the_next() -> None:
             first = self.tries == 1
             gevent.sleep(0.01)
             if first:
-                raise Malformed("at first")
+                raise SourceError("at first")
             return super().open(blob)
 
     readers = ReaderCache(DecoderChoice([Flaky()]), 2)
     requests = [gevent.spawn(readers.info, BLOBS[0]) for _ in range(2)]
     gevent.joinall(requests)
-    assert [type(each.exception) for each in requests] == [Malformed, type(None)]
+    assert [type(each.exception) for each in requests] == [SourceError, type(None)]
 
 
 def test_a_failed_reader_is_replaced_and_closed_by_the_last() -> None:
@@ -145,6 +145,86 @@ def test_what_cannot_be_opened_is_not_leased() -> None:
     with pytest.raises(Unsupported), readers.lease(MemoryBlob("x.gradient", b"other")):
         pass
     assert (readers.leased, readers.idle) == (0, 0)
+
+
+class Failing(GradientDecoder):
+    """Fails at every blob, and counts them."""
+
+    def __init__(self, error: SidecarError) -> None:
+        super().__init__()
+        self.error = error
+        self.asked = 0
+
+    def open(self, blob: Blob) -> GradientReader:
+        """Raise the error."""
+        del blob
+        self.asked += 1
+        raise self.error
+
+
+@pytest.mark.parametrize("kind", [Malformed, Unsupported, DecodeError])
+def test_what_is_wrong_with_an_image_is_remembered(kind: type[SidecarError]) -> None:
+    """Requests for an image that could not be opened get the same answer, and the decoder is not asked again."""
+    decoder = Failing(kind("8 MB of nothing"))
+    readers = ReaderCache(DecoderChoice([decoder]), 2)
+    for _ in range(3):
+        with pytest.raises(kind, match="8 MB of nothing"):
+            readers.info(BLOBS[0])
+        with pytest.raises(kind), readers.lease(BLOBS[0]):
+            pass
+    assert decoder.asked == 1
+    with pytest.raises(kind):
+        readers.info(BLOBS[1])
+    assert decoder.asked == 2
+
+
+def test_failures_are_forgotten(monkeypatch: pytest.MonkeyPatch) -> None:
+    """After some seconds the decoder is asked again."""
+    now = [100.0]
+    monkeypatch.setattr("sidecar.render.reader_cache.monotonic", lambda: now[0])
+    decoder = Failing(DecodeError("just now"))
+    readers = ReaderCache(DecoderChoice([decoder]), 2)
+    for later, asked in ((0, 1), (5, 1), (15, 2)):
+        now[0] = 100.0 + later
+        with pytest.raises(DecodeError):
+            readers.info(BLOBS[0])
+        assert decoder.asked == asked
+
+
+def test_what_the_storage_lacks_is_not_remembered() -> None:
+    """Errors that do not depend on the content are tried again at once."""
+    decoder = Failing(SourceError("a broken line"))
+    readers = ReaderCache(DecoderChoice([decoder]), 2)
+    for _ in range(2):
+        with pytest.raises(SourceError):
+            readers.info(BLOBS[0])
+    assert decoder.asked == 2
+
+
+def test_idle_readers_are_bounded_in_bytes() -> None:
+    """Readers say what they hold; those idle the longest are closed if all hold more than may be kept."""
+
+    class Heavy(GradientReader):
+        held_bytes = 1000
+
+    class HeavyDecoder(GradientDecoder):
+        def open(self, blob: Blob) -> GradientReader:
+            reader = super().open(blob)
+            self.opened[-1] = Heavy(reader.info, b"")
+            return self.opened[-1]
+
+    decoder = HeavyDecoder()
+    readers = ReaderCache(DecoderChoice([decoder]), 10, limit=2 * 2500)
+    with readers.lease(BLOBS[3]):
+        for number in (0, 1, 2):
+            with readers.lease(BLOBS[number]):
+                pass
+        assert [reader.closed for reader in decoder.opened] == [False, True, False, False]
+        assert readers.idle == 2
+    assert [reader.closed for reader in decoder.opened] == [True, True, False, False]
+    assert readers.nbytes <= 2 * 2500
+    readers.close()
+    assert all(reader.closed for reader in decoder.opened)
 
 
 def test_info_is_known_without_a_reader() -> None:
