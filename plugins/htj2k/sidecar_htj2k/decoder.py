@@ -14,6 +14,7 @@ from sidecar_jp2.format.markers import Marker, name_of
 from sidecar_jp2.format.tile_part_header import NEUTRAL
 from sidecar_jp2.head import FirstTilePart, Head, forget_head, read_head_for_all
 from sidecar_jp2.index.index_cache import IndexCache
+from sidecar_jp2.openjpeg.structures import Structures
 
 from sidecar.plugin import Blob, ByteRange, DecodeError, Malformed, Native, Unsupported, run_inline
 from sidecar_htj2k.openjph import OpenJph
@@ -50,6 +51,11 @@ class Htj2kDecoder:
         self._alpha = alpha
         self._alpha_is_optional = alpha_is_optional
 
+    @property
+    def kept_bytes(self) -> int:
+        """The bytes of packet indexes."""
+        return self._indexes.limit
+
     def recognizes(self, head: bytes) -> bool:
         """Report whether a file may be a JP2, JPX or JPH, or a bare codestream."""
         return head.startswith(SIGNATURES)
@@ -71,13 +77,13 @@ class Htj2kDecoder:
         header, span = head.header, head.codestream
         for reason in _reasons(header):
             raise Unsupported(reason)
-        _check_sizes(header, span)
+        packets = _check_sizes(header, span).packets
         if not head.end_marked:
             raise Unsupported("EOC: the codestream does not end with it")
         _check_tile_part(head.first)
         color = make_color_model(head.color, header.geometry.components, alpha=self._alpha)
         lengths = head.first.packet_lengths
-        return OpenedImage(blob, span, header, color, lengths, head.orientation, self._alpha_is_optional)
+        return OpenedImage(blob, span, header, color, lengths, packets, head.orientation, self._alpha_is_optional)
 
 
 def _reasons(header: MainHeader) -> Iterator[str]:
@@ -101,11 +107,12 @@ def _reasons(header: MainHeader) -> Iterator[str]:
         yield "HT code blocks of subsampled components"
 
 
-def _check_sizes(header: MainHeader, span: ByteRange) -> None:
+def _check_sizes(header: MainHeader, span: ByteRange) -> Structures:
     """Leave headers that declare more tiles or pixels than the file could hold to `jp2`."""
-    check_declared_sizes(header, span)
+    structures = check_declared_sizes(header, span)
     if header.stop > span.stop or header.geometry.columns * header.geometry.rows * MIN_TILE_BYTES > span.length:
         raise Unsupported(f"SIZ: {header.geometry.columns}x{header.geometry.rows} tiles in {span.length} bytes")
+    return structures
 
 
 def _check_tile_part(first: FirstTilePart) -> None:

@@ -1,4 +1,4 @@
-"""Estimates of the memory that decoding takes: the array of a stage, and what OpenJPH allocates for it."""
+"""Estimates of the memory and time that decoding takes: the array of a stage, and what OpenJPH allocates for it."""
 
 from __future__ import annotations
 
@@ -6,6 +6,8 @@ from dataclasses import dataclass
 
 from sidecar_jp2.format.geometry import PIECE, Resolution
 from sidecar_jp2.format.main_header import MainHeader
+from sidecar_jp2.index.packet_order import MAX_PACKETS
+from sidecar_jp2.openjpeg.estimate import ORDER_BYTES
 
 from sidecar.plugin import Grid, Level
 from sidecar_htj2k.cuts import MOST_LEVELS, SMALL_TILE, Cutter, is_cuttable
@@ -24,6 +26,8 @@ FIXED_BYTES = 2 << 20
 """A band of samples being finished and converted, and the structures of a codestream."""
 UNEVEN = 4
 """The largest tile may take this many times the bytes of the average tile."""
+SAMPLE_SECONDS = 25e-9
+"""A sample decoded and converted, at one bit and more."""
 BASES = 1.5
 """The stages below one have a quarter of its samples each, coded anew."""
 
@@ -37,19 +41,26 @@ class Estimator:
     """Bytes of the codestream."""
     lengths: bool
     """Whether packet lengths are known."""
+    packets: float = 0.0
+    """The most packets of a tile."""
 
     def level(self, resolution: Resolution) -> Level:
         """Describe a level."""
         coded = self.compressed / max(1, resolution.size.area)
         coded = min(coded, self._raw) if self.lengths else coded
         grid, fixed, pixel = self._bytes(resolution)
+        geometry = self.header.geometry
+        tile = geometry.tile_width * geometry.tile_height >> 2 * resolution.reduce
+        seconds = SAMPLE_SECONDS * BASES * len(geometry.components)
         return Level(
             size=resolution.size,
             downsample=float(resolution.scale),
             grid=grid,
-            fixed_bytes=int(fixed),
+            fixed_bytes=int(fixed + min(self.packets, MAX_PACKETS) * ORDER_BYTES),
             pixel_bytes=pixel,
             coded_bytes=coded,
+            fixed_seconds=seconds * (0 if pixel else min(tile, resolution.size.area)),
+            pixel_seconds=seconds * (1 if grid else 0),
         )
 
     @property

@@ -8,7 +8,7 @@ from typing import Literal
 
 from sidecar_jp2.color.channels import Channel, ColorModel
 from sidecar_jp2.color.convert import Samples, convert
-from sidecar_jp2.description import describe
+from sidecar_jp2.description import describe, held_bytes
 from sidecar_jp2.format.geometry import Resolution
 from sidecar_jp2.format.main_header import MainHeader
 from sidecar_jp2.index.index_cache import IndexCache
@@ -36,6 +36,8 @@ class OpenedImage:
     color: ColorModel
     lengths: bool
     """Whether the packet lengths are known."""
+    packets: float = 0.0
+    """The most packets of a tile."""
     orientation: int = 1
     """How the image is to be shown, see ImageInfo."""
     alpha_is_optional: bool = False
@@ -62,6 +64,11 @@ class Htj2kReader:
         self._stager = Stager(image.header)
         self._resolutions = [*_resolutions(image)]
         self.info = _info(image, self._resolutions)
+
+    @property
+    def held_bytes(self) -> int:
+        """The bytes of the header, see HoldsBytes."""
+        return held_bytes(self._image.header, self._image.color)
 
     def window(self, level: int, region: Rect) -> Htj2kWindow:
         """Return the byte ranges of a region. Raises DecodeError, SourceError, Unsupported."""
@@ -117,7 +124,7 @@ def _resolutions(image: OpenedImage) -> Iterator[Resolution]:
 
 
 def _info(image: OpenedImage, resolutions: Sequence[Resolution]) -> ImageInfo:
-    estimator = Estimator(image.header, image.codestream.length, image.lengths)
+    estimator = Estimator(image.header, image.codestream.length, image.lengths, image.packets)
     return describe(
         resolutions[0],
         [estimator.level(each) for each in resolutions],

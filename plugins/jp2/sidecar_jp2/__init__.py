@@ -43,6 +43,7 @@ def register_decoders(config: Config, native: Native) -> Iterable[Decoder]:
             alpha=settings.alpha != "drop",
             alpha_is_optional=settings.alpha == "auto",
             extractors=partial(IndexedExtractor, indexes),
+            kept_bytes=indexes.limit,
         )
     ]
 

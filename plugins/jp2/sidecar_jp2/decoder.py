@@ -13,8 +13,10 @@ from sidecar_jp2.extraction import Extractor
 from sidecar_jp2.format.main_header import MainHeader
 from sidecar_jp2.format.tile_part_header import tile_part_markers
 from sidecar_jp2.head import take_head
+from sidecar_jp2.index.packet_order import MAX_PACKETS
 from sidecar_jp2.openjpeg.codec import OpenJpeg
-from sidecar_jp2.openjpeg.memory_estimate import TILE_BYTES, TILE_COMPONENT_BYTES
+from sidecar_jp2.openjpeg.estimate import Estimate
+from sidecar_jp2.openjpeg.structures import Structures
 from sidecar_jp2.proven import decode_unit
 from sidecar_jp2.reader import Jp2Reader, OpenedImage
 
@@ -26,10 +28,9 @@ MAX_COORDINATE = (1 << 31) - 1
 """OpenJPEG's coordinates on the reference grid are signed."""
 MIN_TILE_BYTES = 14
 """The least a tile takes: SOT and SOD (ITU-T T.800 A.4.2, A.4.3)."""
-MAX_TILES_BYTES = 64 * 2**20
-"""What decoders may claim for tiles that are not there."""
-MAX_POINTS_PER_BYTE = 1 << 20
-"""Grid points for each byte of the codestream; even an empty image has far fewer."""
+FREE_POINTS, POINTS_PER_BYTE = 1 << 26, 1 << 12
+"""Grid points that a file may declare whatever its length, as white pages do in a few hundred bytes, and for each byte
+of its codestream; photographs have 10 at most."""
 
 
 class Jp2Decoder:
@@ -46,12 +47,19 @@ class Jp2Decoder:
         alpha: bool = True,
         alpha_is_optional: bool = False,
         extractors: ExtractorFactory | None = None,
+        kept_bytes: int = 0,
     ) -> None:
         self._opj = opj
         self._native = native
         self._alpha = alpha
         self._alpha_is_optional = alpha_is_optional
         self._extractors = extractors
+        self._kept_bytes = kept_bytes
+
+    @property
+    def kept_bytes(self) -> int:
+        """The bytes of what is kept between requests: packet indexes."""
+        return self._kept_bytes
 
     def recognizes(self, head: bytes) -> bool:
         """Report whether a file may be a JP2, JPX or JPH, or a bare codestream."""
@@ -64,14 +72,24 @@ class Jp2Decoder:
         if max(header.stop, first.stop) > span.stop or not (head.end_marked or span.stop == blob.size):
             # The length of jp2c is wrong, perhaps. OpenJPEG never looks at it.
             span = ByteRange(span.start, blob.size)
-        check_declared_sizes(header, span)
+        structures = check_declared_sizes(header, span)
         color = make_color_model(head.color, header.geometry.components, alpha=self._alpha)
         _check_first_samples(header, color)
         extractor = self._extractors(blob, header, span.stop) if self._extractors else None
-        indexed = extractor is not None and first.packet_lengths and is_reducible(header)
+        ordered = MAX_PACKETS if extractor is not None and is_reducible(header) else 0
+        estimate = Estimate(header, structures, span.length, ordered)
         unit = decode_unit(header, first.markers | self._tile_part_markers(blob, header, span))
         image = OpenedImage(
-            blob, span, header, first.levels, color, unit, indexed, head.orientation, self._alpha_is_optional
+            blob,
+            span,
+            header,
+            estimate,
+            first.levels,
+            color,
+            unit,
+            bool(ordered and first.packet_lengths),
+            head.orientation,
+            self._alpha_is_optional,
         )
         return Jp2Reader(image, self._opj, extractor)
 
@@ -83,17 +101,19 @@ class Jp2Decoder:
         return self._native(tile_part_markers, data)
 
 
-def check_declared_sizes(header: MainHeader, span: ByteRange) -> None:
-    """Refuse decompression bombs: headers that make decoders claim memory for what the file cannot hold."""
+def check_declared_sizes(header: MainHeader, span: ByteRange) -> Structures:
+    """Refuse decompression bombs: headers that make decoders claim memory or time for what the file cannot hold.
+
+    Returns what OpenJPEG makes for such a header. Raises Malformed, Unsupported.
+    """
     geometry, size = header.geometry, span.stop - span.start
-    tiles, components = geometry.columns * geometry.rows, len(geometry.components)
-    # A codestream that is cut short lacks tiles too, but a decoder has parameters for each tile at once.
-    if tiles * MIN_TILE_BYTES > size and tiles * (TILE_BYTES + components * TILE_COMPONENT_BYTES) > MAX_TILES_BYTES:
-        raise Malformed(f"SIZ: {geometry.columns}x{geometry.rows} tiles in {size} bytes")
-    if (geometry.x1 - geometry.x0) * (geometry.y1 - geometry.y0) > MAX_POINTS_PER_BYTE * size:
+    if (geometry.x1 - geometry.x0) * (geometry.y1 - geometry.y0) > FREE_POINTS + POINTS_PER_BYTE * size:
         raise Malformed(f"SIZ: {geometry.x1 - geometry.x0}x{geometry.y1 - geometry.y0} points in {size} bytes")
+    structures = Structures.of(header)
+    structures.check(size)
     if max(geometry.x1, geometry.y1) > MAX_COORDINATE:
         raise Unsupported("SIZ: coordinates beyond 31 bits")
+    return structures
 
 
 def _check_first_samples(header: MainHeader, color: ColorModel) -> None:

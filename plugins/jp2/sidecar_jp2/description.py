@@ -7,6 +7,15 @@ from collections.abc import Sequence
 from sidecar.plugin import ImageInfo, Level, Size
 from sidecar_jp2.color.channels import ColorModel, Space
 from sidecar_jp2.format.geometry import Resolution
+from sidecar_jp2.format.main_header import MainHeader
+
+OBJECTS_BYTES = 8192
+"""A reader's own objects: levels, channels, resolutions."""
+
+
+def held_bytes(header: MainHeader, color: ColorModel) -> int:
+    """Return the bytes that an opened image holds, beside a profile that its description has too."""
+    return OBJECTS_BYTES + header.nbytes + (len(color.icc or b"") if color.space is Space.CMYK else 0)
 
 
 def describe(

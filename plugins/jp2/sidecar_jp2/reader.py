@@ -23,15 +23,15 @@ from sidecar.plugin import (
 )
 from sidecar_jp2.color.channels import ColorModel
 from sidecar_jp2.color.convert import Samples, convert
-from sidecar_jp2.description import describe
+from sidecar_jp2.description import describe, held_bytes
 from sidecar_jp2.extraction import Extraction, Extractor
 from sidecar_jp2.format.geometry import Area, Resolution, shape, spread
 from sidecar_jp2.format.main_header import MainHeader
-from sidecar_jp2.openjpeg import memory_estimate
 from sidecar_jp2.openjpeg.codec import Input, OpenJpeg, Plane
+from sidecar_jp2.openjpeg.estimate import Estimate
 from sidecar_jp2.openjpeg.streams import MemoryInput, open_input
 from sidecar_jp2.proven import DecodeUnit
-from sidecar_jp2.whole_tiles import grid_of, peak_bytes, runs
+from sidecar_jp2.whole_tiles import grid_of, largest, peak_bytes, runs
 
 IRREVERSIBLE_MARGIN = 16
 """OpenJPEG takes one wavelet coefficient too few around a window of a 9/7 image: one sample in ten thousand is off by
@@ -49,6 +49,7 @@ class OpenedImage:
     blob: Blob
     codestream: ByteRange
     header: MainHeader
+    estimate: Estimate
     levels: int
     """How many times the image can be halved."""
     color: ColorModel
@@ -85,6 +86,11 @@ class Jp2Reader:
         self._extractor = extractor
         self._resolutions = _resolutions(image)
         self.info = _info(image, self._resolutions)
+
+    @property
+    def held_bytes(self) -> int:
+        """The bytes of the header, see HoldsBytes."""
+        return held_bytes(self._image.header, self._image.color)
 
     def window(self, level: int, region: Rect) -> Jp2Window:
         """Return the byte ranges of a region: none if the file is local and decoded whole, since it is read in place.
@@ -140,7 +146,7 @@ class Jp2Reader:
         """Raise DecodeError if whole tiles take more memory than was planned for a window."""
         image, level, resolution = self._image, self.info.levels[window.level], self._resolutions[window.level]
         planned = level.fixed_bytes + level.pixel_bytes * window.region.size.area + UNPLANNED
-        if peak_bytes(image.header, resolution, DecodeUnit.TILE, image.codestream.length, side=1) > planned:
+        if peak_bytes(image.estimate, resolution, DecodeUnit.TILE, side=1) > planned:
             raise DecodeError(f"{image.blob.name}: whole tiles take more memory than was planned for a window")
 
     def _read_runs(
@@ -214,17 +220,18 @@ def _resolutions(image: OpenedImage) -> list[Resolution]:
 
 
 def _info(image: OpenedImage, resolutions: Sequence[Resolution]) -> ImageInfo:
-    compressed = image.codestream.length
     # A window of a remote codestream without an index takes all of it, which windows in progress share.
-    held = 0 if image.indexed or image.blob.path else compressed
+    held = 0 if image.indexed or image.blob.path else image.codestream.length
     levels = tuple(
         Level(
             size=each.size,
             downsample=float(each.scale),
             grid=_grid(image, each),
             fixed_bytes=_fixed_bytes(image, each) + held,
-            pixel_bytes=0.0 if image.unit else memory_estimate.pixel_bytes(image.header),
-            coded_bytes=memory_estimate.coded_bytes(image.header, each.size.area, compressed, indexed=image.indexed),
+            pixel_bytes=0.0 if image.unit else image.estimate.pixel_bytes,
+            coded_bytes=image.estimate.coded_bytes(each.size.area, indexed=image.indexed),
+            fixed_seconds=_fixed_seconds(image, each),
+            pixel_seconds=image.estimate.pixel_seconds(each.size.area),
         )
         for each in resolutions
     )
@@ -239,5 +246,10 @@ def _grid(image: OpenedImage, resolution: Resolution) -> Grid:
 
 def _fixed_bytes(image: OpenedImage, resolution: Resolution) -> int:
     if image.unit:
-        return peak_bytes(image.header, resolution, image.unit, image.codestream.length)
-    return memory_estimate.fixed_bytes(image.header, resolution.reduce, image.codestream.length)
+        return peak_bytes(image.estimate, resolution, image.unit)
+    return image.estimate.fixed_bytes(resolution.reduce)
+
+
+def _fixed_seconds(image: OpenedImage, resolution: Resolution) -> float:
+    whole = largest(resolution, image.unit).area if image.unit else 0
+    return image.estimate.fixed_seconds + whole * image.estimate.pixel_seconds(resolution.size.area)

@@ -8,8 +8,7 @@ from typing import Final, TypeAlias
 
 from sidecar.plugin import Grid, Rect, Size
 from sidecar_jp2.format.geometry import Area, Resolution
-from sidecar_jp2.format.main_header import MainHeader
-from sidecar_jp2.openjpeg import memory_estimate
+from sidecar_jp2.openjpeg.estimate import Estimate
 from sidecar_jp2.proven import DecodeUnit
 
 Edges: TypeAlias = tuple[int, int]
@@ -38,10 +37,9 @@ def grid_of(resolution: Resolution, unit: DecodeUnit) -> Grid:
     return Grid(width=resolution.size.width, height=resolution.size.height)
 
 
-def peak_bytes(header: MainHeader, resolution: Resolution, unit: DecodeUnit, compressed: int, side: int = SIDE) -> int:
-    """Return the bytes that reading any region takes; the codestream has `compressed` bytes."""
-    pixels = largest(resolution, unit, side).area
-    return memory_estimate.whole_tiles_bytes(header, resolution.reduce, compressed, pixels)
+def peak_bytes(estimate: Estimate, resolution: Resolution, unit: DecodeUnit, side: int = SIDE) -> int:
+    """Return the bytes that reading any region takes."""
+    return estimate.whole_tiles_bytes(resolution.reduce, largest(resolution, unit, side).area)
 
 
 def largest(resolution: Resolution, unit: DecodeUnit, side: int = SIDE) -> Size:

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field, replace
 from enum import Enum
 
 from sidecar.plugin import Unsupported
+from sidecar.plugin.color import shared_profile
 from sidecar_jp2.format.broken import Broken
 from sidecar_jp2.format.color_boxes import ColorBoxes, Definition, Mapping
 from sidecar_jp2.format.siz import Component
@@ -127,7 +128,7 @@ def _usable(icc: bytes | None) -> bytes | None:
     if icc is None or len(icc) < PROFILE_HEADER or icc[36:40] != b"acsp":
         return None
     size = int.from_bytes(icc[:4])
-    return icc[:size] if PROFILE_HEADER <= size <= len(icc) else None
+    return shared_profile(icc[:size]) if PROFILE_HEADER <= size <= len(icc) else None
 
 
 def _channels(color: ColorBoxes, components: Sequence[Component]) -> list[Channel]:

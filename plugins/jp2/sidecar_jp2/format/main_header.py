@@ -137,7 +137,8 @@ def read_main_header(blob: Blob, start: int, head: Buffer = b"") -> MainHeader:
                 raise
             if more.needed > MAX_HEADER_BYTES:
                 raise Unsupported(f"a main header of more than {MAX_HEADER_BYTES} bytes") from more
-            stop = min(start + max(more.needed, 2 * len(data), FIRST_READ), blob.size)
+            wanted = max(more.needed, min(2 * len(data), MAX_HEADER_BYTES), FIRST_READ)
+            stop = min(start + wanted, blob.size)
             data += bytes(blob.read([ByteRange(start + len(data), stop)])[0])
 
 

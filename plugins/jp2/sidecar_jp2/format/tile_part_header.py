@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import struct
 from collections.abc import Iterable, Sequence
+from functools import lru_cache
 from typing import NamedTuple
 
 import numpy as np
@@ -81,8 +82,15 @@ def parse_contents(data: Buffer, at: int, length: int) -> TilePartContents:
     if header > length:
         raise Broken("SOD: a tile-part ends inside its header")
     if any(segment.marker not in NEUTRAL for segment in segments):
-        return TilePartContents(header, None, restyled=True)
-    return TilePartContents(header, _packet_lengths(segments, length - header))
+        return _without_lengths(header, restyled=True)
+    lengths = _packet_lengths(segments, length - header)
+    return _without_lengths(header) if lengths is None else TilePartContents(header, lengths)
+
+
+@lru_cache(maxsize=64)
+def _without_lengths(header: int, *, restyled: bool = False) -> TilePartContents:
+    """Return one object for all such tile-parts: an image may have a hundred thousand."""
+    return TilePartContents(header, None, restyled)
 
 
 def tile_part_markers(data: Buffer) -> frozenset[int]:

@@ -17,7 +17,7 @@ from sidecar_jp2.index.sqlite_cache import SqliteCache
 log = logging.getLogger(__name__)
 
 ENTRY_BYTES = 4096
-"""The memory of an index beside what it counts itself: objects, names, a parsed header."""
+"""The memory of an index beside what it counts itself: objects, names."""
 
 
 class IndexCache:
@@ -28,6 +28,8 @@ class IndexCache:
         self._native = native
         self._disk = disk
         limit = max(memory, 1)
+        self.limit = limit
+        """Bytes that are kept at most."""
         # An index larger than the whole budget counts as the whole budget: it stays, alone, while it is the last used.
         self._indexes: LRUCache[str, PacketIndex] = LRUCache(
             limit, getsizeof=lambda index: min(index.nbytes + ENTRY_BYTES, limit)

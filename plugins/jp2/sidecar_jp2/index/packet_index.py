@@ -15,6 +15,9 @@ from sidecar_jp2.index.tile_part_index import Tile, TilePartIndex, TlmMismatch, 
 MANY_TILES = 16
 """Windows of more tiles are handled in a native thread, so that other greenlets go on; so are tiles with many
 packets."""
+MANY_PARTS, PARTS_OF_A_TILE = 4096, 16
+"""Windows of more tile-parts are left to OpenJPEG: for each of them, our lists of ranges and buffers take half a
+kilobyte, which nobody has promised."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,7 +47,7 @@ class PacketIndex:
     @property
     def nbytes(self) -> int:
         """The approximate memory in bytes."""
-        return self.tile_parts.nbytes + self._selector.nbytes
+        return self.header.nbytes + self.tile_parts.nbytes + self._selector.nbytes
 
     @property
     def unambiguous(self) -> bool:
@@ -67,6 +70,8 @@ class PacketIndex:
         except (TooManyPackets, TooManyTileParts):
             return None
         if tiles is None or not all(len(selection.wanted) for selection in selections.values()):
+            return None
+        if sum(tile.parts.shape[1] for tile in tiles) > MANY_PARTS + PARTS_OF_A_TILE * len(tiles):
             return None
         return WindowPackets(tiles, [*selections.values()])
 

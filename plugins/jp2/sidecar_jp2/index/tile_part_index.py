@@ -6,6 +6,7 @@ from array import array
 from collections.abc import Iterable, Mapping, Sequence
 from typing import NamedTuple
 
+import gevent
 import numpy as np
 from numpy.typing import NDArray
 
@@ -26,6 +27,8 @@ from sidecar_jp2.index.read_ahead import MAX_BYTES, ReadAhead
 
 MAX_PARTS_OF_A_TILE, MAX_PARTS = 255, 1 << 17
 """Tile-parts: TPsot has 8 bits (T.800 A.4.2), and walking through more than `MAX_PARTS` would take too long."""
+TOGETHER = 512
+"""Tile-parts that are walked through before other greenlets have their turn: a block may hold a hundred thousand."""
 RESTYLED = -1
 PART_BYTES = 29
 """The memory of a tile-part in the arrays below."""
@@ -201,6 +204,8 @@ class TilePartIndex:
         wanted = {tile for tile, numbers in found.items() if not self._settled(numbers, tiles[tile])}
         ahead = ReadAhead(blob, self.stop)
         while wanted and not self.ended:
+            if not len(self.tile) % TOGETHER:
+                gevent.sleep()
             tile = self._step(blob, ahead, wanted)
             if tile in wanted:
                 found[tile].append(len(self.tile) - 1)
