@@ -12,7 +12,7 @@ from sidecar_jp2.extract.reduced_header import is_reducible
 from sidecar_jp2.format.main_header import MainHeader
 from sidecar_jp2.format.markers import Marker, name_of
 from sidecar_jp2.format.tile_part_header import NEUTRAL
-from sidecar_jp2.head import FirstTilePart, Head, forget_head, read_head_for_all
+from sidecar_jp2.head import FirstTilePart, Head, head_for_all
 from sidecar_jp2.index.index_cache import IndexCache
 from sidecar_jp2.openjpeg.structures import Structures
 
@@ -67,10 +67,10 @@ class Htj2kDecoder:
         """
         try:
             # Whoever is asked next, which is `jp2`, finds the head read.
-            image = self._examined(blob, read_head_for_all(blob, self._native))
+            with head_for_all(blob, self._native) as head:
+                image = self._examined(blob, head)
         except (DecodeError, Malformed) as error:
             raise Unsupported(str(error)) from error
-        forget_head(blob)
         return Htj2kReader(image, self._codec, self._indexes)
 
     def _examined(self, blob: Blob, head: Head) -> OpenedImage:

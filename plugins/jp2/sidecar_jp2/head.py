@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 
 from cachetools import LRUCache
@@ -84,24 +86,20 @@ def take_head(blob: Blob, native: Native = run_inline) -> Head:
     return found or read_head(blob, native)
 
 
-def read_head_for_all(blob: Blob, native: Native = run_inline) -> Head:
-    """Read a head, and keep what is found, even an error, for the decoder that is asked next. Raises as `read_head`.
+@contextmanager
+def head_for_all(blob: Blob, native: Native = run_inline) -> Iterator[Head]:
+    """Read a head for a decoder that may refuse the image. Raises as `read_head`.
 
-    The one who takes the image calls `forget_head`.
+    If it does, or if reading fails, the head or the error is kept for the decoder that is asked next.
     """
+    head: Head | None = None
     try:
         head = read_head(blob, native)
+        yield head
     except (DecodeError, Malformed, Unsupported) as error:
         # Without its frames, which hold the bytes.
-        _passed_on[_key(blob)] = error.with_traceback(None)
+        _passed_on[_key(blob)] = head or error.with_traceback(None)
         raise
-    _passed_on[_key(blob)] = head
-    return head
-
-
-def forget_head(blob: Blob) -> None:
-    """Drop the head that is kept for the next decoder."""
-    _passed_on.pop(_key(blob), None)
 
 
 def _key(blob: Blob) -> tuple[str, bool]:
