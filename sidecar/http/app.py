@@ -16,6 +16,7 @@ from sidecar.http.middleware import AsciiOnly, Kind, Observed, RawPath, ReadOnly
 from sidecar.http.prefix import Prefixed
 from sidecar.http.readiness import Readiness
 from sidecar.http.site import Site
+from sidecar.http.trust import TrustedOnly
 from sidecar.observability.metrics import Gauges
 from sidecar.render.service import ImageService
 
@@ -44,7 +45,8 @@ def make_app(service: ImageService, readiness: Readiness, gauges: Gauges) -> Wsg
     app.add_error_handler(Exception, errors.unforeseen)
     app.add_error_handler(SidecarError, errors.expected)
     prefixed = Prefixed(app, settings.prefix)
-    return Observed(Timed(prefixed, settings.first_byte_timeout, settings.total_timeout))
+    timed = Timed(prefixed, settings.first_byte_timeout, settings.total_timeout)
+    return TrustedOnly(Observed(timed), settings.trusted_proxies)
 
 
 def _not_found(req: falcon.Request, resp: falcon.Response, **_: str) -> None:
