@@ -120,6 +120,9 @@ class Settings(Section):
     """Answer requests for guarded images all the same. Every request that reaches the sidecar is then answered without
     asking the delegate script: only right if nginx's `auth_request` or the like has already refused those who may not
     see the image."""
+    info_services: bool = False
+    """Name in info.json the services that the request header X-Sidecar-Services lists, as nginx/auth-location.conf sets
+    it from the answer of an authorization service. Only right with that file: it replaces what clients send."""
     hand_over: Extent = ""
     """Requests that Cantaloupe must answer because of settings of its own; taken from its configuration."""
     sandbox: Literal["auto", "off", "required"] = "auto"

@@ -9,6 +9,7 @@ import falcon
 from sidecar.errors import NotFound, SidecarError
 from sidecar.http.admin import HealthResource, MetricsResource, ReadyResource
 from sidecar.http.error_responder import ErrorResponder
+from sidecar.http.gate import GateResource
 from sidecar.http.handover import Handover
 from sidecar.http.image import ImageResource
 from sidecar.http.info import InfoResource, RedirectResource
@@ -34,6 +35,7 @@ def make_app(service: ImageService, readiness: Readiness, gauges: Gauges) -> Wsg
         _IMAGE: RedirectResource(site),
         _IMAGE + "/info.json": InfoResource(site),
         _IMAGE + "/{region}/{size}/{rotation}/{quality_format}": ImageResource(site),
+        "/sidecar/gate": GateResource(site),
         "/sidecar/health": HealthResource(),
         "/sidecar/ready": ReadyResource(readiness),
         "/sidecar/metrics": MetricsResource(gauges),
