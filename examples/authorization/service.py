@@ -39,6 +39,11 @@ class Service:
     sessions: dict[str, str] = field(default_factory=dict)
     """Cookie -> token."""
 
+    @property
+    def substitutes(self) -> frozenset[str]:
+        """The keys of images that stand in for others."""
+        return frozenset(quote(image["instead"], safe="") for image in self.images.values() if "instead" in image)
+
     def may(self, key: str, secret: str) -> bool:
         """Report whether somebody who has a cookie or token may see an image."""
         image = self.images.get(key)
@@ -88,15 +93,18 @@ class Handler(BaseHTTPRequestHandler):
     def _gate(self) -> None:
         """Allow or refuse a request, by what nginx says of it and nothing else."""
         kind, key = self.headers.get("X-Image-Kind"), self.headers.get("X-Image-Key", "")
+        version = self.headers.get("X-Image-Version", "")
         image = self.service.images.get(key)
         if kind == "other":  # the rest of the site
             self._send(204)
         elif kind == "unread" or image is None:
             self._send(403)
         elif "instead" not in image:
-            self._send(204)
+            # Auth 1.0 §4.1: a viewer that was sent here learns how to see more.
+            offers = kind == "info" and version == "2" and key in self.service.substitutes
+            self._send(204, headers={"X-Image-Services": json.dumps(auth_1(self._base))} if offers else {})
         else:
-            self._guarded(kind == "info", self.headers.get("X-Image-Version", ""), key, image["instead"])
+            self._guarded(kind == "info", version, key, image["instead"])
 
     def _guarded(self, info: bool, version: str, key: str, instead: str) -> None:  # noqa: FBT001  # of two kinds
         """Allow, refuse or redirect. In Auth 2 info.json is no secret: the probe service says who may see the image."""

@@ -276,6 +276,8 @@ def test_iiif_auth_1(recipe: Guarded) -> None:
     instead = f"http://{HOST}:{recipe.nginx.port}/iiif/2/{SMALL}/info.json"
     assert (refused.status, refused.headers["Location"]) == (302, instead)
     assert refused.headers["Access-Control-Allow-Origin"] == "*"
+    offered = json.loads(recipe.ask(f"/iiif/2/{SMALL}/info.json").text)["service"]
+    assert offered[0]["profile"] == "http://iiif.io/api/auth/1/login"
     cookie, token = get_in(recipe)
     described = recipe.ask(f"{path}/info.json", Authorization=f"Bearer {token}")
     content: dict[str, Any] = json.loads(described.text)
