@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib.util
 import json
+import socket
 import sys
 import threading
 from collections.abc import Iterator
@@ -15,7 +16,7 @@ from urllib.parse import quote
 
 import pytest
 
-from tests.nginx.peers import HOST, Answer, Peer, ask, raw, reply, saying
+from tests.nginx.peers import HOST, Answer, Peer, Request, ask, raw, reply, saying
 from tests.nginx.servers import REPOSITORY, Nginx, Sidecar
 
 GUARDED: Final = "sub folder/déjà.jp2"
@@ -229,6 +230,38 @@ def test_without_the_sidecar_nothing_is_taken_for_read(
         assert "x-image-key" not in gate.requests[0].headers
         gate.behaviour = saying(reply(403))
         assert ask(nginx.port, f"/iiif/3/{SMALL}/info.json").status == 403
+        logs.pop()
+
+
+def test_the_cache_answers_after_the_service(
+    actor: Peer, cantaloupe: Peer, gate: Peer, logs: list[Path], tmp_path: Path
+) -> None:
+    """The cache of nginx keeps a guarded image for those who may see it, as private to clients as if it came anew."""
+    kept = reply(200, b"a tile", Cache_Control="max-age=1000, public", ETag='"1"')
+
+    def behave(request: Request, connection: socket.socket) -> bool:
+        read = reply(204, X_Accel_Redirect="/sidecar-auth-service", X_Image_Kind="image", X_Image_Key="a.jp2")
+        connection.sendall(read if request.target == "/sidecar/gate" else kept)
+        return True
+
+    actor.behaviour = behave
+    edits = {
+        ("auth.conf", "127.0.0.1:8184"): f"{HOST}:{gate.port}",
+        ("cache.conf", "/var/cache/nginx-sidecar"): str(tmp_path / "cache"),
+        ("sidecar-locations.conf", "# include sidecar/cache-location.conf;"): "include sidecar/cache-location.conf;",
+    }
+    include = {
+        "http": "include sidecar/cache.conf; include sidecar/auth-maps.conf;",
+        "server": "include sidecar/auth.conf; add_header Cache-Status $sidecar_cache_status;",
+    }
+    with Nginx(tmp_path / "nginx", actor.port, cantaloupe.port, edits, include) as nginx:
+        logs.append(nginx.process.log)
+        answers = [ask(nginx.port, f"/iiif/3/a.jp2{IMAGE}") for _ in range(2)]
+        assert [answer.headers["Cache-Status"] for answer in answers] == ["nginx; fwd=miss", "nginx; hit"]
+        for answer in answers:
+            assert answer.headers.get_all("Cache-Control") == ["private, max-age=1000, no-transform"]
+        gate.behaviour = saying(reply(401))
+        assert ask(nginx.port, f"/iiif/3/a.jp2{IMAGE}").status == 401
         logs.pop()
 
 
