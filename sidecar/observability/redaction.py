@@ -21,7 +21,7 @@ _RULES: Final = (
         rf"\1{_HIDDEN}@",
     ),
     (re.compile(r"((?<![\w.])/?[^\s?\"'<>]*/[^\s?\"'<>]*)\?[^\s\"'<>]+"), rf"\1?{_HIDDEN}"),
-    (re.compile(r"(?<=\S)\?[^\s?\"'<>=]+=[^\s\"'<>]*"), f"?{_HIDDEN}"),
+    (re.compile(r"\?[^\s?\"'<>=]+=[^\s\"'<>]*"), f"?{_HIDDEN}"),
     (re.compile(r"(?i)(%(?:25)*3f)[^/\s\"'<>]*?(?:=|%(?:25)*3d)[^/\s\"'<>]*"), rf"\1{_HIDDEN}"),
     # RFC 9110 §11.6.2, RFC 6265, and the token of temporary AWS credentials.
     (

@@ -163,6 +163,8 @@ def _mapped(host: str) -> Generator[None, None, None]:
     """Map the errors of urllib3 and gevent to ours, and those of the parsers beneath them."""
     try:
         yield
+    except NewConnectionError as error:  # to urllib3 it is a timeout too; what takes too long is ConnectTimeoutError
+        raise Transient(SourceError(_text(host, error))) from error
     except (PoolTimeout, TimeoutError) as error:
         raise Transient(SourceTimeout(_text(host, error))) from error
     except SSLError as error:

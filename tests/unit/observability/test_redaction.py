@@ -26,6 +26,7 @@ LINES: Final = [
     "/iiif/3/https%3A%2F%2Ffiles.example%2Fa.jp2%3Fsig%3Ds3cr3t/info.json",
     "/iiif/3/https%253A%252F%252Ffiles.example%252Fa.jp2%253Fsig%253Ds3cr3t/info.json",
     "a.jp2?sig=s3cr3t",
+    "?sv=2026&sig=s3cr3t",
     "Authorization: Basic s3cr3t",
     "{'authorization': 'Bearer s3cr3t', 'accept': '*/*'}",
     "{'Cookie': 's3cr3t=1'}",
