@@ -1,6 +1,7 @@
 """What stands around the resources: within Falcon the route and the method, around it deadlines and accounts.
 
-`Observed` is outermost but for `sidecar.http.trust`, since a response's true end is seen only there: the last chunk taken, or the client gone.
+`Observed` is outermost but for `sidecar.http.trust`, since a response's true end is seen only there: the last chunk
+taken, or the client gone.
 """
 
 from __future__ import annotations
