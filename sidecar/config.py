@@ -8,11 +8,12 @@ from __future__ import annotations
 import os
 import tomllib
 from collections.abc import Iterable, Iterator, Mapping
+from ipaddress import ip_network
 from pathlib import Path
 from typing import Any, ClassVar, Final, Literal, TypeAlias, get_args
 
 from pydantic import Field as Setting
-from pydantic import ValidationError
+from pydantic import ValidationError, field_validator
 from pydantic.fields import FieldInfo
 from pydantic_settings import EnvSettingsSource
 
@@ -42,6 +43,10 @@ class Settings(Section):
 
     bind: str = "127.0.0.1:8183"
     """Where gunicorn listens: `host:port` or `unix:/path`."""
+    trusted_proxies: Names = ("127.0.0.0/8", "::1")
+    """Addresses and networks of the proxies that stand directly in front, as `10.0.0.5, 10.1.0.0/16`, beside Unix
+    sockets. Only their X-Forwarded-*, X-Sidecar-* and X-Request-Id are believed, and only nginx at one of them gets
+    handovers; the default is this machine."""
     workers: int = Setting(2, ge=1)
     """Worker processes."""
     threads: int = Setting(4, ge=1)
@@ -119,6 +124,9 @@ class Settings(Section):
     """Answer requests for guarded images all the same. Every request that reaches the sidecar is then answered without
     asking the delegate script: only right if nginx's `auth_request` or the like has already refused those who may not
     see the image."""
+    info_services: bool = False
+    """Name in info.json the services that the request header X-Sidecar-Services lists, as nginx/auth-location.conf sets
+    it from the answer of an authorization service. Only right with that file: it replaces what clients send."""
     hand_over: Extent = ""
     """Requests that Cantaloupe must answer because of settings of its own; taken from its configuration."""
     sandbox: Literal["auto", "off", "required"] = "auto"
@@ -126,6 +134,11 @@ class Settings(Section):
     it, `required`: do not start without, `off`."""
     log_level: Literal["debug", "info", "warning", "error"] = "info"
     """The least level that is logged."""
+
+    @field_validator("trusted_proxies")
+    @classmethod
+    def _are_networks(cls, networks: tuple[str, ...]) -> tuple[str, ...]:
+        return tuple(str(ip_network(each)) for each in networks)
 
     @property
     def background(self) -> tuple[int, int, int]:

@@ -38,6 +38,9 @@ class SidecarError(Exception):
     status: ClassVar[int] = 500
     reason: ClassVar[str] = "error"
     """One word for metrics and logs."""
+    public: ClassVar[str] = ""
+    """What a client gets to read if the text is for the log alone, since it may name files, hosts or buckets; empty:
+    the text itself, which then says what is wrong with the request and nothing of what lies behind."""
 
 
 class HandOver(SidecarError):
@@ -92,24 +95,28 @@ class DecodeError(HandOver):
     """The file is broken, or a native decoder failed on it."""
 
     reason = "decode"
+    public = "the image cannot be decoded"
 
 
 class EncodeError(HandOver):
     """A native encoder failed."""
 
     reason = "encode"
+    public = "the response cannot be encoded"
 
 
 class PluginFailure(HandOver):
     """A plugin raised an exception that it should not have; the log has its traceback."""
 
     reason = "plugin"
+    public = "a plugin of the sidecar failed"
 
 
 class InternalError(HandOver):
     """The sidecar failed in a way that nobody foresaw; the log has the traceback."""
 
     reason = "crash"
+    public = "the sidecar failed"
 
 
 class Quarantined(HandOver):
@@ -130,6 +137,7 @@ class SourceError(HandOver):
 
     status = 502
     reason = "source"
+    public = "the image cannot be read from its storage"
 
 
 class SourceTimeout(SourceError):
@@ -137,12 +145,14 @@ class SourceTimeout(SourceError):
 
     status = 504
     reason = "source-timeout"
+    public = "the storage of the image does not answer in time"
 
 
 class SourceChanged(SourceError):
     """The object is no longer the one whose size and etag the request began with."""
 
     reason = "source-changed"
+    public = "the image has changed while it was read"
 
 
 class Refusal(SidecarError):
@@ -155,6 +165,7 @@ class Malformed(Refusal):
     """The file is known to make decoders spin for ever or claim memory without end. Never handed over."""
 
     reason = "malformed"
+    public = "the image is malformed"
 
 
 class BeyondFormat(Refusal):

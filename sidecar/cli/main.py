@@ -16,6 +16,7 @@ from sidecar.cli import nginx_site
 from sidecar.config import core
 from sidecar.errors import StartError
 from sidecar.limits.memory_limit import ALLOCATOR
+from sidecar.observability.redaction import redacted
 from sidecar.plugin import API_VERSION, run_inline
 from sidecar.registry import Plugins, Registry
 from sidecar.server import sandbox
@@ -128,10 +129,10 @@ def _load(found: startup.Setup) -> Registry:
 
 
 def _written(value: object) -> str:
-    """Return a value as it is written in its variable."""
+    """Return a value as it is written in its variable, without passwords and signatures in URLs."""
     if isinstance(value, tuple):
         return ", ".join(map(str, value))
-    return str(value).lower() if isinstance(value, bool) else str(value)
+    return str(value).lower() if isinstance(value, bool) else redacted(str(value))
 
 
 def main() -> None:

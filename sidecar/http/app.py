@@ -9,6 +9,7 @@ import falcon
 from sidecar.errors import NotFound, SidecarError
 from sidecar.http.admin import HealthResource, MetricsResource, ReadyResource
 from sidecar.http.error_responder import ErrorResponder
+from sidecar.http.gate import GateResource
 from sidecar.http.handover import Handover
 from sidecar.http.image import ImageResource
 from sidecar.http.info import InfoResource, RedirectResource
@@ -16,6 +17,7 @@ from sidecar.http.middleware import AsciiOnly, Kind, Observed, RawPath, ReadOnly
 from sidecar.http.prefix import Prefixed
 from sidecar.http.readiness import Readiness
 from sidecar.http.site import Site
+from sidecar.http.trust import TrustedOnly
 from sidecar.observability.metrics import Gauges
 from sidecar.render.service import ImageService
 
@@ -33,6 +35,7 @@ def make_app(service: ImageService, readiness: Readiness, gauges: Gauges) -> Wsg
         _IMAGE: RedirectResource(site),
         _IMAGE + "/info.json": InfoResource(site),
         _IMAGE + "/{region}/{size}/{rotation}/{quality_format}": ImageResource(site),
+        "/sidecar/gate": GateResource(site),
         "/sidecar/health": HealthResource(),
         "/sidecar/ready": ReadyResource(readiness),
         "/sidecar/metrics": MetricsResource(gauges),
@@ -44,7 +47,8 @@ def make_app(service: ImageService, readiness: Readiness, gauges: Gauges) -> Wsg
     app.add_error_handler(Exception, errors.unforeseen)
     app.add_error_handler(SidecarError, errors.expected)
     prefixed = Prefixed(app, settings.prefix)
-    return Observed(Timed(prefixed, settings.first_byte_timeout, settings.total_timeout))
+    timed = Timed(prefixed, settings.first_byte_timeout, settings.total_timeout)
+    return TrustedOnly(Observed(timed), settings.trusted_proxies)
 
 
 def _not_found(req: falcon.Request, resp: falcon.Response, **_: str) -> None:

@@ -24,7 +24,7 @@ def client_of(req: falcon.Request) -> Client:
 
 
 def behind_nginx(req: falcon.Request) -> bool:
-    """Report whether the nginx site stands in front, and so a Cantaloupe behind."""
+    """Report whether the nginx site stands in front, and so a Cantaloupe behind (see `sidecar.http.trust`)."""
     return bool(req.get_header(BEHIND) == "nginx")
 
 

@@ -59,7 +59,7 @@ class ErrorResponder:
         if req.method == "OPTIONS" and isinstance(error, HandOver):
             allow(resp)
         else:
-            explain(resp, error)
+            explain(resp, error, event.id)
 
     def unforeseen(
         self, req: falcon.Request, resp: falcon.Response, error: Exception, params: dict[str, object]
@@ -69,7 +69,7 @@ class ErrorResponder:
         event = event_of(req.env)
         if event.body is not None:
             event.body.close()
-        self.expected(req, resp, InternalError("the sidecar failed; its log has the details"), params)
+        self.expected(req, resp, InternalError(f"{type(error).__name__}: {error}"), params)
 
     def _refusal(self, req: falcon.Request, error: SidecarError, params: dict[str, object]) -> Malformed | None:
         """Return the reason not to hand a request over: the image is malformed, whatever is asked of it."""
@@ -93,12 +93,16 @@ def _clear(resp: falcon.Response) -> None:
         resp.delete_header(name)
 
 
-def explain(resp: falcon.Response, error: SidecarError) -> None:
-    """Answer with a problem text and the right status, as plain as Cantaloupe's own error pages."""
+def explain(resp: falcon.Response, error: SidecarError, request_id: str) -> None:
+    """Answer with a problem text and the right status, as plain as Cantaloupe's own error pages.
+
+    A text that may name files, hosts or buckets is not shown: it is in the log, under the id of the request.
+    """
     status = HTTPStatus(error.status)
     resp.status = falcon.code_to_http_status(status)
     resp.content_type = "text/plain;charset=utf-8"
-    resp.text = f"{status.value} {status.phrase}\n\n{error}\n"
+    problem = f"{error.public}; the log has the details of request {request_id}" if error.public else str(error)
+    resp.text = f"{status.value} {status.phrase}\n\n{problem}\n"
     resp.set_header("Cache-Control", "no-cache, must-revalidate")
     resp.set_header("Access-Control-Allow-Origin", "*")
     if isinstance(error, Overloaded):

@@ -1,16 +1,21 @@
 """Gives a request to Cantaloupe.
 
-Behind the nginx site an `X-Accel-Redirect` to a named location does it: method, headers, query and percent-encoding
-stay as they came and no byte passes through Python. Elsewhere the response is streamed from SIDECAR_CANTALOUPE_URL. If
-there is no Cantaloupe at all, the sidecar answers itself.
+Behind the nginx site a status does it, which nginx sends to a named location: method, headers, query and
+percent-encoding stay as they came and no byte passes through Python. Elsewhere the response is streamed from
+SIDECAR_CANTALOUPE_URL. If there is no Cantaloupe at all, the sidecar answers itself.
 """
 
 from __future__ import annotations
+
+from typing import Final
 
 import falcon
 
 from sidecar.http.client import behind_nginx
 from sidecar.http.proxy import CantaloupeProxy
+
+STATUS: Final = falcon.HTTP_421
+"""Misdirected Request (RFC 9110 §15.5.20): the origin that answers this URL is another one."""
 
 
 class Handover:
@@ -22,7 +27,10 @@ class Handover:
     def take(self, req: falcon.Request, resp: falcon.Response) -> bool:
         """Hand the request over; report whether there was somebody to give it to."""
         if behind_nginx(req):
-            resp.status = falcon.HTTP_200
+            # No cache may keep it, and to whoever else got it, it would be no image.
+            resp.status = STATUS
+            resp.set_header("Cache-Control", "no-store")
+            # For sites of version 0.1, which do not send this status on by themselves.
             resp.set_header("X-Accel-Redirect", "@cantaloupe")
             return True
         if self._proxy is not None:

@@ -8,6 +8,7 @@ from typing import Final
 import falcon
 
 from sidecar.http import conditional, headers
+from sidecar.http.services import HEADER, read_services, with_services
 from sidecar.http.site import Site
 from sidecar.iiif.info import information
 from sidecar.iiif.orientation import orientation_of
@@ -33,6 +34,8 @@ class InfoResource:
         shown = orientation_of(image.orientation).apply
         tile = shown(image.tile) if image.tile else None
         content = information(version, uri, shown(image.size), tile, profile, found.scale)
+        if site.settings.info_services:
+            content = with_services(content, read_services(req.get_header(HEADER) or ""))
         text = json.dumps(content, ensure_ascii=False, separators=(",", ":"))
         tag = etag(blob, text)
         headers.common(resp, site.settings.cache_control)

@@ -1,6 +1,7 @@
 """What stands around the resources: within Falcon the route and the method, around it deadlines and accounts.
 
-`Observed` is outermost, since a response's true end is seen only there: the last chunk taken, or the client gone.
+`Observed` is outermost but for `sidecar.http.trust`, since a response's true end is seen only there: the last chunk
+taken, or the client gone.
 """
 
 from __future__ import annotations
@@ -10,6 +11,7 @@ from collections.abc import Callable, Iterable, Iterator
 from typing import Any
 
 import falcon
+from structlog.contextvars import bind_contextvars
 
 from sidecar.errors import BadRequest, NotAllowed
 from sidecar.http.client import raw_target
@@ -119,7 +121,7 @@ class Observed:
 
         def started(status: str, headers: list[tuple[str, str]], *rest: Any) -> Any:
             account.status = int(status[:3])
-            return start_response(status, headers, *rest)
+            return start_response(status, [*headers, ("X-Request-Id", account.event.id)], *rest)
 
         IN_FLIGHT.inc()
         try:
@@ -139,6 +141,7 @@ class _Account:
         self._began = time.monotonic()
         self._environ = environ
         self.event = event_of(environ)
+        bind_contextvars(id=self.event.id)
         self._open = True
         self.status = 0
         self.sent = 0
@@ -168,6 +171,7 @@ class _Account:
             BROKEN.labels(broken).inc()
         log.info(
             "request",
+            id=self.event.id,
             method=self._environ.get("REQUEST_METHOD"),
             path=self._environ.get("RAW_URI", self._environ.get("PATH_INFO")),
             status=self.status,

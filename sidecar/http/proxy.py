@@ -59,13 +59,16 @@ class CantaloupeProxy:
                 redirect=False,
             )
         except urllib3.exceptions.HTTPError as error:
-            _bad_gateway(resp, f"Cantaloupe does not answer: {error}")
+            event_of(req.env).details["problem"] = f"Cantaloupe does not answer: {error}"
+            _bad_gateway(resp, "Cantaloupe does not answer")
             return
         resp.status = falcon.code_to_http_status(reply.status)
         if reply.status not in (204, 304) or "Content-Type" in reply.headers:
             resp.content_type = reply.headers.get("Content-Type", "application/octet-stream")
         for name, value in reply.headers.items():
-            if name.lower() not in _hop_by_hop(reply.headers.get("Connection")) | {"content-type"}:
+            # X-Accel-*: orders to an nginx in front, which are not Cantaloupe's to give.
+            dropped = _hop_by_hop(reply.headers.get("Connection")) | {"content-type"}
+            if name.lower() not in dropped and not name.lower().startswith("x-accel-"):
                 resp.append_header(name, value)
         if req.method == "HEAD" or resp.status_code in (204, 304):
             # Falcon never closes the stream of a response without a body.

@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import re
+import secrets
 from dataclasses import dataclass, field
 from typing import Any, Final, Protocol
 
 KEY: Final = "sidecar.event"
 """The key of a request's Event in the WSGI environment."""
+_GIVEN: Final = re.compile(r"[A-Za-z0-9_-]{8,64}")
+"""A request id that a proxy may give: nothing that could stand for something else in a header or a log."""
 
 
 class Closable(Protocol):
@@ -20,6 +24,8 @@ class Event:
     """What became of a request."""
 
     kind: str = "other"
+    id: str = field(default_factory=lambda: secrets.token_hex(8))
+    """By which the request is found in the log; the response carries it."""
     reason: str = ""
     """Why it was handed over, refused or broken off."""
     details: dict[str, object] = field(default_factory=dict)
@@ -30,5 +36,8 @@ class Event:
 
 def event_of(environ: dict[str, Any]) -> Event:
     """Return the event of a request."""
-    event = environ.setdefault(KEY, Event())
-    return event if isinstance(event, Event) else Event()
+    event = environ.get(KEY)
+    if not isinstance(event, Event):
+        given = str(environ.get("HTTP_X_REQUEST_ID", ""))
+        event = environ[KEY] = Event(id=given) if _GIVEN.fullmatch(given) else Event()
+    return event

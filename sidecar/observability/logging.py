@@ -9,13 +9,19 @@ from typing import Any, Final
 import structlog
 from structlog.typing import Processor
 
+from sidecar.observability.redaction import redact
+
 log = structlog.get_logger("sidecar")
 
 _STAMPED: Final[list[Processor]] = [
     structlog.processors.add_log_level,
     structlog.processors.TimeStamper(fmt="iso", utc=True),
 ]
-_RENDERED: Final[list[Processor]] = [structlog.processors.format_exc_info, structlog.processors.JSONRenderer()]
+_RENDERED: Final[list[Processor]] = [
+    structlog.processors.format_exc_info,
+    redact,
+    structlog.processors.JSONRenderer(),
+]
 
 
 def configure(level: str) -> None:

@@ -1,7 +1,7 @@
 """An HTTP client for greenlets: urllib3's pools over gevent's sockets, whether or not the process is monkey-patched.
 
-Its own connections do three things that urllib3's do not: they are cooperative by themselves, each address is checked
-after its name was resolved and before a packet goes there, and one TLS context serves all of them (loading the
+Its own connections do three things that urllib3's do not: they are cooperative by themselves, a name is resolved once
+and its addresses are checked before a packet goes to one of them, and one TLS context serves all of them (loading the
 certificates of the authorities for each connection would stop the event loop for tens of milliseconds).
 """
 
@@ -11,7 +11,7 @@ import ssl
 from collections.abc import Callable, Generator, Mapping
 from contextlib import contextmanager
 from http.client import HTTPException
-from typing import Any, TypeAlias, cast
+from typing import Any, Final, TypeAlias, cast
 
 import gevent.socket
 import gevent.ssl
@@ -33,6 +33,9 @@ from sidecar.remote.transport import Transient
 Response: TypeAlias = urllib3.BaseHTTPResponse
 Guard: TypeAlias = Callable[[str, str], None]
 """Receives the host and an address that it resolves to; raises SourceError if it may not be connected to."""
+
+
+_LONGEST_TEXT: Final = 500
 
 
 def open_to_all(host: str, address: str) -> None:
@@ -64,6 +67,8 @@ class _GreenConnection(HTTPConnection):
                 sock.settimeout(cast("float", self.timeout))
                 sock.setsockopt(gevent.socket.IPPROTO_TCP, gevent.socket.TCP_NODELAY, 1)
                 sock.connect(address)
+                # Whatever resolves names on the way here, the connection leads to an address that may be asked.
+                self._guard(self.host, str(sock.getpeername()[0]))
             except OSError as error:
                 sock.close()
                 failure = error
@@ -155,15 +160,23 @@ def _tls(*, verify: bool) -> ssl.SSLContext:
 
 @contextmanager
 def _mapped(host: str) -> Generator[None, None, None]:
-    """Map the errors of urllib3 and gevent to ours."""
+    """Map the errors of urllib3 and gevent to ours, and those of the parsers beneath them."""
     try:
         yield
+    except NewConnectionError as error:  # to urllib3 it is a timeout too; what takes too long is ConnectTimeoutError
+        raise Transient(SourceError(_text(host, error))) from error
     except (PoolTimeout, TimeoutError) as error:
-        raise Transient(SourceTimeout(f"{host}: {error}")) from error
+        raise Transient(SourceTimeout(_text(host, error))) from error
     except SSLError as error:
-        untrusted = SourceError(f"{host}: {error}")
+        untrusted = SourceError(_text(host, error))
         if isinstance(error.args[0], ssl.SSLCertVerificationError):
             raise untrusted from error
         raise Transient(untrusted) from error
-    except (HTTPError, HTTPException, OSError) as error:
-        raise Transient(SourceError(f"{host}: {error}")) from error
+    # The last three: a chunk of negative length, a number beyond what C counts, a field that is not there.
+    except (HTTPError, HTTPException, OSError, ValueError, ArithmeticError, LookupError) as error:
+        raise Transient(SourceError(_text(host, error))) from error
+
+
+def _text(host: str, error: Exception) -> str:
+    """Return what went wrong, for the log. Libraries repeat what an origin sent, however much that was."""
+    return f"{host}: {type(error).__name__}: {error}"[:_LONGEST_TEXT]

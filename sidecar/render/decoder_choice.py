@@ -27,7 +27,7 @@ class DecoderChoice:
             head = b"".join(map(bytes, blob.read([ByteRange(0, min(blob.size, SIGNATURE_BYTES))])))
         recognizing = [decoder for decoder in self._decoders if self._recognizes(decoder, blob, head)]
         if not recognizing:
-            raise Unsupported(f"no decoder claims {blob.name!r}, by its suffix or its first bytes")
+            raise Unsupported("no decoder claims the image, by the suffix of its name or its first bytes")
         return recognizing
 
     def open(self, blob: Blob) -> tuple[Decoder, ImageReader[Any]]:

@@ -41,7 +41,9 @@ worker_tmp_dir = "/dev/shm" if os.access("/dev/shm", os.W_OK) else None  # noqa:
 limit_request_line = 8190
 limit_request_fields = 200
 limit_request_field_size = 16380
-# The sidecar reads X-Forwarded-* itself, as Cantaloupe does: gunicorn neither trusts nor refuses any of them.
+# The sidecar reads X-Forwarded-* itself, from SIDECAR_TRUSTED_PROXIES (sidecar.http.trust). gunicorn trusts nobody:
+# one rule, not two.
+forwarded_allow_ips = ""
 secure_scheme_headers: dict[str, str] = {}
 forwarder_headers = ""
 # Keep the Python parser, which leaves odd bytes of the URL as they came, and no control socket in a home directory.

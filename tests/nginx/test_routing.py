@@ -85,10 +85,18 @@ def test_other_methods_are_cantaloupes(site: Nginx, actor: Peer, cantaloupe: Pee
     assert (request.headers["x-mine"], request.headers["content-type"]) == ("yes", "text/x")
 
 
+HANDOVERS = {
+    "0.2": reply(421, b"not seen", X_Accel_Redirect="@cantaloupe", Cache_Control="no-store"),
+    "0.1": reply(200, b"not seen", X_Accel_Redirect="@cantaloupe"),
+}
+"""What the sidecar answers to hand a request over, by version."""
+
+
+@pytest.mark.parametrize("version", HANDOVERS)
 @pytest.mark.parametrize("method", ["GET", "HEAD"])
-def test_a_handover_changes_nothing(site: Nginx, actor: Peer, cantaloupe: Peer, method: str) -> None:
-    """After X-Accel-Redirect Cantaloupe gets method, body, query, headers and percent-encoding as they came."""
-    actor.behaviour = saying(reply(200, b"not seen", X_Accel_Redirect="@cantaloupe"))
+def test_a_handover_changes_nothing(site: Nginx, actor: Peer, cantaloupe: Peer, method: str, version: str) -> None:
+    """After a handover Cantaloupe gets method, body, query, headers and percent-encoding as they came."""
+    actor.behaviour = saying(HANDOVERS[version])
     target = "/iiif/3/a%2Fb%3Bc%2Ejp2;1/full/max/0/default.jpg?x=%2F%25&&y"
     answer = ask(site.port, target, method, {"X-Mine": "yes", "Cookie": "a=b", "Authorization": "Basic eA=="}, b"body")
     assert answer.body == (b"" if method == "HEAD" else b"cantaloupe's answer")
@@ -100,9 +108,18 @@ def test_a_handover_changes_nothing(site: Nginx, actor: Peer, cantaloupe: Peer, 
     assert request.headers["authorization"] == "Basic eA=="
 
 
+def test_a_handover_leaves_no_trace(site: Nginx, actor: Peer, cantaloupe: Peer) -> None:
+    """How long Cantaloupe's response may be kept is its own matter: the sidecar's `no-store` is for the handover."""
+    actor.behaviour = saying(HANDOVERS["0.2"])
+    cantaloupe.behaviour = saying(reply(200, b"x", Cache_Control="max-age=9, public"))
+    answer = ask(site.port, TILE)
+    assert answer.headers.get_all("Cache-Control") == ["max-age=9, public"]
+    assert not [name for name in answer.headers if name.lower().startswith(("x-accel", "x-sidecar"))]
+
+
 def test_a_chunked_body_survives_a_handover(site: Nginx, actor: Peer, cantaloupe: Peer) -> None:
     """A body sent in chunks with a GET reaches Cantaloupe whole, and the sidecar not at all."""
-    actor.behaviour = saying(reply(200, X_Accel_Redirect="@cantaloupe"))
+    actor.behaviour = saying(HANDOVERS["0.2"])
     head = f"GET {TILE} HTTP/1.1\r\nHost: x\r\nConnection: close\r\nTransfer-Encoding: chunked\r\n\r\n"
     assert b"cantaloupe's answer" in raw(site.port, head.encode() + b"3\r\nabc\r\n2\r\nde\r\n0\r\n\r\n")
     assert [request.body for request in actor.requests] == [b""]

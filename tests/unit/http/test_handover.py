@@ -108,11 +108,11 @@ def ask(
 
 @pytest.mark.parametrize("method", ["GET", "HEAD", "POST", "DELETE", "OPTIONS"])
 def test_nginx_is_told_to_ask_cantaloupe(sidecar: Callable[[str], Wsgi], method: str) -> None:
-    """Behind nginx the response to every method is empty and names the location; the sidecar asks no Cantaloupe."""
+    """Behind nginx the response to every method is an empty 421 that no cache keeps; the sidecar asks no Cantaloupe."""
     answer = ask(sidecar("http://127.0.0.1:9"), method=method, X_Sidecar_Handover="nginx")
-    assert (answer.status_code, answer.content) == (200, b"")
+    assert (answer.status_code, answer.content) == (421, b"")
     assert answer.headers["x-accel-redirect"] == "@cantaloupe"
-    assert "cache-control" not in answer.headers
+    assert answer.headers["cache-control"] == "no-store"
 
 
 def test_answer_is_streamed_as_it_came(sidecar: Callable[[str], Wsgi], stand_in: StandIn) -> None:
@@ -152,6 +152,14 @@ def test_headers_named_by_the_answers_connection_go_no_further(
     """Connection names headers in answers as it does in requests (RFC 9110 §7.6.1)."""
     stand_in.headers = {"Connection": "X-Hop", "X-Hop": "between neighbours"}
     assert "x-hop" not in ask(sidecar(stand_in.url)).headers
+
+
+def test_cantaloupe_orders_nginx_about_nothing(sidecar: Callable[[str], Wsgi], stand_in: StandIn) -> None:
+    """X-Accel-* of Cantaloupe goes no further: an nginx in front would follow it."""
+    stand_in.headers = {"X-Accel-Redirect": "/private", "X-Accel-Expires": "1000", "X-Other": "1"}
+    answer = ask(sidecar(stand_in.url))
+    assert answer.headers["x-other"] == "1"
+    assert not [name for name in answer.headers if name.startswith("x-accel")]
 
 
 def test_cantaloupe_learns_who_asked(sidecar: Callable[[str], Wsgi], stand_in: StandIn) -> None:
@@ -253,6 +261,7 @@ def test_nobody_listens(sidecar: Callable[[str], Wsgi]) -> None:
         port = closed.server_port
     answer = ask(sidecar(f"http://127.0.0.1:{port}"))
     assert answer.status_code == 502
+    assert str(port) not in answer.text
     assert answer.text.startswith("502 Bad Gateway")
 
 

@@ -148,11 +148,12 @@ def test_a_plugin_that_fails_before_the_first_byte(serve: Serve, case: Case, log
 @pytest.mark.parametrize("case", CASES, ids=lambda case: f"{case.part}.{case.path}")
 @pytest.mark.usefixtures("logged")
 def test_a_plugin_that_fails_without_a_cantaloupe(serve: Serve, case: Case) -> None:
-    """Without a Cantaloupe the response is a 500 that names the plugin and the error, and that nobody keeps."""
+    """Without a Cantaloupe the response is a 500 that nobody keeps; what failed stands in the log, under its id."""
     app = serve(**{case.part: Broken(PARTS[case.part](), case.path)})
     answer = ask(app, TILE.format(case.image), behind=False)
     assert answer.status_code == 500
-    assert f"the plugin {case.plugin} failed: ZeroDivisionError" in answer.text
+    assert "ZeroDivisionError" not in answer.text
+    assert f"the details of request {answer.headers['x-request-id']}" in answer.text
     assert answer.headers["cache-control"] == "no-cache, must-revalidate"
     assert not {"etag", "last-modified"} & set(answer.headers)
 
@@ -217,7 +218,7 @@ def test_a_failure_of_the_sidecar_itself(
     before = counted(app, 'sidecar_handovers_total{reason="crash"}')
     answer = ask(app, TILE.format("x.gradient"), behind=behind)
     assert ("x-accel-redirect" in answer.headers) == behind
-    assert answer.status_code == (200 if behind else 500)
+    assert answer.status_code == (421 if behind else 500)
     assert not {"etag", "last-modified"} & set(answer.headers)
     assert counted(app, 'sidecar_handovers_total{reason="crash"}') == before + 1
     (line,) = logged()

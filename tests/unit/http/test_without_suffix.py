@@ -68,4 +68,4 @@ def test_a_file_that_is_no_image_is_handed_over(app: Wsgi, name: str) -> None:
     assert ask(app, TILE.format(name), behind=True).headers["x-accel-redirect"] == "@cantaloupe"
     answer = ask(app, TILE.format(name))
     assert answer.status_code == 501
-    assert f"no decoder claims '{name}'" in answer.text
+    assert "no decoder claims the image" in answer.text
