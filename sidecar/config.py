@@ -6,14 +6,15 @@ Everything is checked once, at start, and each value's origin is kept. Sections 
 from __future__ import annotations
 
 import os
+import re
 import tomllib
 from collections.abc import Iterable, Iterator, Mapping
 from ipaddress import ip_network
 from pathlib import Path
-from typing import Any, ClassVar, Final, Literal, TypeAlias, get_args
+from typing import Annotated, Any, ClassVar, Final, Literal, TypeAlias, get_args
 
+from pydantic import AfterValidator, ValidationError, field_validator
 from pydantic import Field as Setting
-from pydantic import ValidationError, field_validator
 from pydantic.fields import FieldInfo
 from pydantic_settings import EnvSettingsSource
 
@@ -26,6 +27,17 @@ Extent: TypeAlias = Literal["", "enlarged", "scaled", "images", "all"]
 """A kind of requests; each holds the one before it: none, images larger than their region, images of another size than
 their region, images, all."""
 EXTENTS: Final[tuple[Extent, ...]] = get_args(Extent)
+_LARGEST_PORT: Final = 65535
+_ADDRESS: Final = re.compile(r"unix:.+|fd://\d+|(?:\[[0-9A-Fa-f:.]+\]|[^\s:\[\]]*):(\d{1,5})")
+
+
+def _are_addresses(value: str) -> str:
+    """Return what gunicorn can listen on, as it is. Raises ValueError for anything else."""
+    for part in map(str.strip, value.split(",")):
+        found = _ADDRESS.fullmatch(part)
+        if not found or int(found[1] or 0) > _LARGEST_PORT:
+            raise ValueError(f"{part!r} is no address; it should be like 127.0.0.1:8183, [::1]:8183 or unix:/path")
+    return value
 
 
 class Settings(Section):
@@ -41,7 +53,7 @@ class Settings(Section):
         "readers": "reader_cache_size",
     }
 
-    bind: str = "127.0.0.1:8183"
+    bind: Annotated[str, AfterValidator(_are_addresses)] = "127.0.0.1:8183"
     """Where gunicorn listens: `host:port` or `unix:/path`."""
     trusted_proxies: Names = ("127.0.0.0/8", "::1")
     """Addresses and networks of the proxies that stand directly in front, as `10.0.0.5, 10.1.0.0/16`, beside Unix
@@ -230,7 +242,7 @@ def _explain(
     name = str(loc[0]) if loc else ""
     origin = origins.get((kind.table, name))
     where = "" if origin in (None, kind.variable(name)) else f" (from {origin})"
-    return f"{kind.variable(name)}: {message}{where}"
+    return f"{kind.variable(name)}: {message.removeprefix('Value error, ')}{where}"
 
 
 def renamed_keys(kinds: Iterable[type[Section]], toml: Path) -> Iterator[str]:

@@ -19,7 +19,8 @@ from sidecar.limits.memory_limit import ALLOCATOR
 from sidecar.observability.redaction import redacted
 from sidecar.plugin import API_VERSION, run_inline
 from sidecar.registry import Plugins, Registry
-from sidecar.server import sandbox
+from sidecar.server import descriptors, sandbox
+from sidecar.server.rehearsal import rehearse
 
 TomlFile = Annotated[
     Path | None, typer.Option("--config", envvar=startup.TOML, metavar="FILE", help="Settings, as TOML.")
@@ -52,10 +53,18 @@ def serve(config: TomlFile = None, cantaloupe_config: CantaloupeFile = None) -> 
     if not registry.sources:
         typer.echo("warning: no source is set up, so no image will be found; see `sidecar config`", err=True)
     registry.close()
+    descriptors.claim(core(found.config))
     # A new process image: the allocator reads its environment, in which the operator's own values stay, and gunicorn
     # forks while no native library is loaded.
-    arguments = [sys.executable, "-m", "gunicorn", "--config", "python:sidecar.server.gunicorn_conf"]
+    arguments = [sys.executable, "-m", "sidecar.server.master", "--config", "python:sidecar.server.gunicorn_conf"]
     os.execve(sys.executable, arguments, {**ALLOCATOR, **os.environ})  # noqa: S606  # no shell is wanted
+
+
+def check(config: TomlFile = None, cantaloupe_config: CantaloupeFile = None) -> None:
+    """Check settings, plugins and libraries as a start or a reload does, and change nothing."""
+    _setup(config, cantaloupe_config)
+    rehearse()
+    typer.echo("settings, plugins and libraries are right")
 
 
 def show_plugins(config: TomlFile = None, cantaloupe_config: CantaloupeFile = None) -> None:
@@ -105,6 +114,7 @@ def make_cli(plugins: Plugins) -> typer.Typer:
     cli = typer.Typer(no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False)
     cli.callback()(common)
     cli.command()(serve)
+    cli.command()(check)
     cli.command("plugins")(show_plugins)
     cli.command("config")(show_config)
     cli.command("nginx")(show_nginx)

@@ -31,7 +31,8 @@ class CpuShare:
         else:
             # Never closed: closing it would release the lock (fcntl_locking(2)).
             self._file = os.open(folder / "cores", os.O_RDWR | os.O_CREAT, 0o600)
-            os.ftruncate(self._file, _WORKERS)
+            # Not ftruncate(2): a page that is not on the disk would end the process if the disk is full (mmap(2)).
+            os.posix_fallocate(self._file, 0, _WORKERS)
             self._page = mmap.mmap(self._file, _WORKERS)
             self._own = self._claim()
         self._publish(0)

@@ -12,6 +12,9 @@ from typing import Final
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, generate_latest
 from prometheus_client.multiprocess import MultiProcessCollector
 
+from sidecar.observability import metric_files
+
+metric_files.allocate()
 _ATTEMPTS: Final = 5
 _BUCKETS: Final = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60)
 
@@ -49,6 +52,13 @@ LATE: Final = Histogram(
 )
 LONGEST: Final = Gauge(
     "sidecar_loop_longest_late_seconds", "The longest delay of the last minute.", multiprocess_mode="livemax"
+)
+WORKERS: Final = Gauge("sidecar_workers", "Workers that serve.", multiprocess_mode="livesum")
+FAILED_RELOADS: Final = Gauge(
+    "sidecar_failed_reloads", "Reloads (SIGHUP) that failed since the start.", multiprocess_mode="livemax"
+)
+LAST_RELOAD: Final = Gauge(
+    "sidecar_last_reload_failed", "1 if the last reload failed, else 0.", multiprocess_mode="livemax"
 )
 
 

@@ -18,6 +18,7 @@ from sidecar.limits.cpu_share import CpuShare
 from sidecar.limits.quarantine import Quarantine
 from sidecar.limits.threads import NativePool
 from sidecar.observability import logging, metrics
+from sidecar.observability.logging import log
 from sidecar.plugin import Config, Folder, KeepsBytes
 from sidecar.registry import Registry
 from sidecar.render.decoder_choice import DecoderChoice
@@ -26,9 +27,10 @@ from sidecar.render.reader_cache import ReaderCache
 from sidecar.render.renderer import Renderer
 from sidecar.render.service import ImageService
 from sidecar.render.time_estimate import TimeLimits
-from sidecar.server import sandbox, shared_dir
+from sidecar.server import descriptors, sandbox, shared_dir
 from sidecar.server.crash_journal import CrashJournal
 from sidecar.server.lifecycle import WorkerLifecycle, WorkerParts
+from sidecar.server.reloads import RELOADS
 
 
 def make_service(settings: Settings, registry: Registry, small: NativePool, quarantine: Quarantine) -> ImageService:
@@ -38,10 +40,11 @@ def make_service(settings: Settings, registry: Registry, small: NativePool, quar
     budget = memory_limit.budget(settings.memory_bytes, settings.workers, kept)
     large = settings.large_concurrency or max(1, cpu_share.count // settings.workers)
     admission = Admission(budget, settings.queue_size, settings.queue_timeout, large)
+    kept = descriptors.claim(settings).readers
     renderer = Renderer(
         readers=ReaderCache(
             DecoderChoice(registry.decoders),
-            settings.reader_cache_size,
+            kept,
             quarantine,
             small.note,
             limit=settings.reader_cache_bytes,
@@ -85,6 +88,8 @@ def create_app(
             metrics.LEASED: lambda: renderer.readers.leased,
             metrics.IDLE: lambda: renderer.readers.idle,
             metrics.LOST: lambda: renderer.pool.lost + renderer.bulk.lost,
+            metrics.FAILED_RELOADS: lambda: RELOADS.failed,
+            metrics.LAST_RELOAD: lambda: RELOADS.last_failed,
         }
     )
     parts = WorkerParts(settings, registry, renderer, readiness, gauges, quarantine, journal)
@@ -97,7 +102,7 @@ def get_app() -> WorkerLifecycle:
     settings = core(found.config)
     logging.configure(settings.log_level)
     shared = shared_dir.shared()
-    journal = CrashJournal(shared, os.getpid()) if shared else None
+    journal = _journal(shared)
     pool = NativePool(settings.threads, note=journal.recorded if journal else nullcontext)
     app = create_app(found.config, found.plugins.load(found.config, pool), pool, journal)
     # Last: whatever is to be loaded is loaded, and no thread is started yet.
@@ -112,3 +117,12 @@ def _own_folders(shared: Path | None) -> Iterator[Folder]:
     for folder in (shared, os.environ.get("PROMETHEUS_MULTIPROC_DIR")):
         if folder:
             yield Folder(path=Path(folder), writable=True)
+
+
+def _journal(shared: Path | None) -> CrashJournal | None:
+    """Return the worker's journal; None if there is no place for one. A worker is worth more than its journal."""
+    try:
+        return CrashJournal(shared, os.getpid()) if shared else None
+    except OSError as error:
+        log.error("images that crash this worker will not be known: there is no journal", problem=str(error))
+        return None

@@ -15,6 +15,7 @@ from __future__ import annotations
 
 import faulthandler
 import mmap
+import os
 from collections import deque
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
@@ -34,12 +35,15 @@ class CrashJournal:
     """The images that a worker's native threads work on. Safe to use from any thread."""
 
     def __init__(self, folder: Path, pid: int) -> None:
-        """Begin an empty journal; faults are written to a file beside it."""
+        """Begin an empty journal; faults are written to a file beside it. Raises OSError if there is no place."""
         self._path, self._fault_path = _paths(folder, pid)
         # How often the kernel had killed for memory before stands first.
         content = memory_limit.oom_kills().to_bytes(_SLOT, "big") + bytes(_SLOT * _SLOTS)
-        self._path.write_bytes(content)
-        with self._path.open("r+b") as file:
+        with self._path.open("w+b") as file:
+            # A page of a mapped file that is not on the disk would end the process if the disk is full (mmap(2)).
+            os.posix_fallocate(file.fileno(), 0, len(content))
+            file.write(content)
+            file.flush()
             self._page = mmap.mmap(file.fileno(), len(content))
         self._fault = self._fault_path.open("wb")
         self._watching = False

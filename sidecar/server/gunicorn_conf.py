@@ -1,4 +1,4 @@
-"""gunicorn's configuration: `gunicorn -c python:sidecar.server.gunicorn_conf`, which is what `sidecar serve` runs.
+"""gunicorn's configuration: `--config python:sidecar.server.gunicorn_conf`, read by sidecar.server.master.
 
 Names are gunicorn's own. Nothing of the application is imported here: each worker does so after gevent has patched the
 standard library, and no native library, thread or event loop exists when workers are forked.
@@ -15,8 +15,10 @@ from typing import Any, Final
 from sidecar.config import core, load
 from sidecar.limits.quarantine import Quarantine
 from sidecar.observability.logging import standard_library
-from sidecar.server import shared_dir
+from sidecar.server import descriptors, shared_dir
 from sidecar.server.crash_journal import examine_crash
+from sidecar.server.listeners import listen
+from sidecar.server.workers import state
 
 _toml = os.environ.get("SIDECAR_CONFIG")
 _settings = core(load((), Path(_toml) if _toml else None, partly=True))
@@ -27,8 +29,10 @@ workers = _settings.workers
 worker_class = "sidecar.server.gunicorn_worker.Worker"
 # Forking a process with OpenJPEG, OpenSlide and a gevent hub in it is not safe, so every worker loads its own.
 preload_app = False
-# Connections of a worker. Work is bounded by memory (SIDECAR_MEMORY, SIDECAR_QUEUE), idle connections cost little.
-worker_connections = 1000
+# Connections of a worker. Work is bounded by memory (SIDECAR_MEMORY_BYTES, SIDECAR_QUEUE_SIZE), idle connections cost
+# little. Workers inherit the limit of descriptors.
+_descriptors = descriptors.claim(_settings)
+worker_connections = _descriptors.connections
 # The heartbeat comes from the event loop: a worker whose loop stands still this long is replaced.
 timeout = 60
 # Idle connections count as work when a worker stops, so this bounds a restart too. Longer than the upstream's
@@ -56,14 +60,12 @@ errorlog = "-"
 loglevel = _settings.log_level
 logconfig_dict = standard_library(loglevel)
 
-_METRICS: Final = "PROMETHEUS_MULTIPROC_DIR"
-"""Where the workers share their metrics, so that asking any of them gives the sum."""
 _shared = shared_dir.create()
 """What workers share while this master runs: metrics, journals, the quarantine."""
 os.environ[shared_dir.VARIABLE] = str(_shared)
-if _METRICS not in os.environ:
+if shared_dir.METRICS not in os.environ:
     (_shared / "metrics").mkdir()
-    os.environ[_METRICS] = str(_shared / "metrics")
+    os.environ[shared_dir.METRICS] = str(_shared / "metrics")
 
 
 _STOPS: Final = (signal.SIGTERM, signal.SIGINT, signal.SIGQUIT)
@@ -84,6 +86,18 @@ os.register_at_fork(
 )
 
 
+def on_starting(server: Any) -> None:
+    """Begin with the settings as they are; a reload may change them."""
+    server.quarantine = _settings.quarantine
+    if _descriptors.warning:
+        server.log.warning(_descriptors.warning)
+
+
+def pre_fork(_server: Any, worker: Any) -> None:
+    """Make what a worker and the master share of its state."""
+    state(worker)
+
+
 def post_worker_init(worker: Any) -> None:
     """Start the self-checks: the worker is loaded and about to serve."""
 
@@ -91,6 +105,9 @@ def post_worker_init(worker: Any) -> None:
         worker.alive = False
 
     worker.wsgi.start(stop)
+    # If nobody could serve before, the sockets are bound only.
+    listen(worker.sockets, worker.cfg.backlog)
+    state(worker).now_serves()
 
 
 def worker_exit(_server: Any, worker: Any) -> None:
@@ -103,8 +120,14 @@ def worker_exit(_server: Any, worker: Any) -> None:
 
 
 def child_exit(server: Any, worker: Any) -> None:
-    """Examine the end of a worker; remove its gauges from the sums, and files that it had no time to fill."""
-    report = examine_crash(_shared, worker.pid, Quarantine(_shared, _settings.quarantine))
+    """Examine the end of a worker, and clear away what it has left. A full disk must not end the master."""
+    try:
+        report = examine_crash(_shared, worker.pid, Quarantine(_shared, server.quarantine))
+        _clear_metrics(worker.pid)
+    except OSError as error:
+        text = "The end of worker %s could not be examined: %s"
+        server.log.error(text, worker.pid, error)  # noqa: TRY400  # the text is enough
+        return
     if report.fault:
         server.log.error(
             "Worker %s crashed while %d images were in progress, of which %d are quarantined: %s",
@@ -113,13 +136,17 @@ def child_exit(server: Any, worker: Any) -> None:
             report.quarantined,
             report.fault,
         )
-    for file in Path(os.environ[_METRICS]).glob(f"*_{worker.pid}.db"):
+
+
+def _clear_metrics(pid: int) -> None:
+    """Remove the gauges of a worker that has ended from the sums, and files that it had no time to fill."""
+    for file in Path(os.environ[shared_dir.METRICS]).glob(f"*_{pid}.db"):
         # A worker killed while it makes a file leaves an empty one, which no other worker could read.
         if not file.stat().st_size:
             file.unlink()
     from prometheus_client import multiprocess  # noqa: PLC0415  # it reads the variable above when it is imported
 
-    multiprocess.mark_process_dead(worker.pid)  # type: ignore[no-untyped-call]  # it is not annotated
+    multiprocess.mark_process_dead(pid)  # type: ignore[no-untyped-call]  # it is not annotated
 
 
 def on_exit(_server: Any) -> None:

@@ -1,4 +1,4 @@
-"""gunicorn's gevent worker, with six changes.
+"""gunicorn's gevent worker, with seven changes.
 
 The head of a response and its first bytes leave together. gunicorn sends the head by itself. If the worker were killed
 just then, nginx would have a head without a body, and could not ask Cantaloupe any more. Sent as one, the kernel has
@@ -16,6 +16,9 @@ What gunicorn refuses all the same is answered in plain text, as any other refus
 A worker that has more large responses under way than another closes its connections. nginx keeps those it has, and uses
 them again and again; on new ones any worker may take the request.
 
+A connection beyond those that may be served is refused with 503 at once. gunicorn leaves it in the socket's queue,
+where it waits for as long as nginx does.
+
 A worker ends once. Ctrl-C reaches it directly, and the master's signal follows; gunicorn's second exit would come while
 Python shuts down, and leave a traceback.
 """
@@ -26,7 +29,6 @@ import re
 import signal
 import socket
 import sys
-import time
 from http import HTTPStatus
 from types import FrameType
 from typing import Any, Final
@@ -38,9 +40,9 @@ from gunicorn.http.parser import RequestParser  # type: ignore[import-untyped]  
 from gunicorn.workers.ggevent import GeventWorker  # type: ignore[import-untyped]  # as above
 
 from sidecar.errors import StartError
+from sidecar.server.descriptors import REFUSALS
+from sidecar.server.refusal import refuse
 
-_PAUSE: Final = 2.0
-"""Seconds until another attempt, which takes a second of a processor."""
 _ENDING: Final = 0.1
 """Seconds that gunicorn leaves to what is under way."""
 _ABOVE_ASCII: Final = re.compile(rb"[\x80-\xff]")
@@ -50,21 +52,28 @@ class Worker(GeventWorker):  # type: ignore[misc]  # as above
     """The worker class of sidecar.server.gunicorn_conf."""
 
     _end: gevent.Greenlet[..., None] | None = None
+    _connections = 0
+    """That are served now."""
+    _most = 0
+    """That may be served at once."""
 
     def init_process(self) -> None:
         """Put the parser and the refusals of this module in gunicorn's place; then what gunicorn does, which serves."""
         RequestParser.mesg_class = AnyBytes
         util.write_error = write_error
-        super().init_process()
-
-    def load_wsgi(self) -> None:
-        """Load the application; if that fails, log why and end after a while, so that the master tries again."""
         try:
-            super().load_wsgi()
+            super().init_process()
         except (StartError, OSError) as error:  # the latter of a disk that is full
-            self.log.error("This worker cannot start: %s", error)  # noqa: TRY400  # the text is enough
-            time.sleep(_PAUSE)
-            sys.exit(1)
+            self._cannot_start(error, exc_info=False)
+        except Exception as error:  # noqa: BLE001  # whatever a plugin does
+            self._cannot_start(error, exc_info=True)
+
+    def _cannot_start(self, error: Exception, *, exc_info: bool) -> None:
+        """Log why, and end; the master tries again after a while. gunicorn's own status would end the master too."""
+        if self.booted:
+            raise error
+        self.log.error("This worker cannot start: %s", error, exc_info=exc_info)
+        sys.exit(1)
 
     def handle_quit(self, sig: int, frame: FrameType | None) -> None:
         """End soon, whatever is under way; called for SIGINT and SIGQUIT."""
@@ -79,10 +88,28 @@ class Worker(GeventWorker):  # type: ignore[misc]  # as above
         if self._end:
             self._end.kill(block=False)
 
+    def run(self) -> None:
+        """Serve until told to stop; what comes beyond the connections that may be served is taken and refused."""
+        self._most = self.worker_connections
+        self.worker_connections += REFUSALS
+        super().run()
+
+    def handle(self, listener: Any, client: socket.socket, addr: Any) -> None:
+        """Serve a connection, or refuse it at once: nobody should wait for what may not come."""
+        if self._connections >= self._most:
+            refuse(client)
+            return
+        self._connections += 1
+        try:
+            super().handle(listener, client, addr)
+        finally:
+            self._connections -= 1
+
     def handle_request(self, listener_name: Any, req: Any, sock: socket.socket, addr: Any) -> Any:
         """Answer one request. Raises what gunicorn's own does: StopIteration if the connection is to be closed."""
         joined = Joined(sock)
-        if self.wsgi.crowded:
+        # Idle connections keep their places, so there are none while places are few.
+        if self.wsgi.crowded or 2 * self._connections > self._most:
             req.force_close()
         try:
             return super().handle_request(listener_name, req, joined, addr)

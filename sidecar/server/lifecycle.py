@@ -7,6 +7,7 @@ import os
 import signal
 import sys
 from collections.abc import Callable, Iterable
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any, Final
 
@@ -16,8 +17,9 @@ from sidecar.config import Settings
 from sidecar.http.middleware import StartResponse, Wsgi
 from sidecar.http.readiness import Readiness
 from sidecar.limits.quarantine import Quarantine, digest
+from sidecar.observability import metric_files
 from sidecar.observability.logging import log
-from sidecar.observability.metrics import LONGEST, Gauges
+from sidecar.observability.metrics import LONGEST, WORKERS, Gauges
 from sidecar.registry import Registry
 from sidecar.render.renderer import Renderer
 from sidecar.server.crash_journal import CrashJournal
@@ -65,6 +67,7 @@ class WorkerLifecycle:
         signal.signal(signal.SIGTERM, lambda *_: self.drain(stop))
         signal.siginterrupt(signal.SIGTERM, False)  # noqa: FBT003  # its only parameter
         self._greenlets = [gevent.spawn(self._lateness.run), gevent.spawn(self._check_for_ever)]
+        WORKERS.set(1)
         tune_interpreter()
 
     def drain(self, stop: Callable[[], None]) -> None:
@@ -94,6 +97,7 @@ class WorkerLifecycle:
             gevent.sleep(_CHECK_EVERY)
             self._parts.gauges.update()
             LONGEST.set(self._lateness.longest)
+            metric_files.report()
             self.check_stuck_calls()
 
     def check_stuck_calls(self) -> None:
@@ -103,7 +107,8 @@ class WorkerLifecycle:
         for image in (image for pool in pools for image in pool.count_lost(parts.settings.first_byte_timeout)):
             log.error("a native call is stuck", image=image)
             if image:
-                parts.quarantine.add(digest(image))
+                with suppress(OSError):  # a disk that is full
+                    parts.quarantine.add(digest(image))
         lost = sum(pool.lost for pool in pools)
         if lost >= parts.settings.stuck_calls and not parts.readiness.draining:
             log.error("too many native calls are stuck; this worker is replaced", stuck=lost)

@@ -17,6 +17,10 @@ from typing import Final
 
 VARIABLE: Final = "IIIF_SIDECAR_RUNTIME"
 """The variable by which the master names the folder to its workers."""
+METRICS: Final = "PROMETHEUS_MULTIPROC_DIR"
+"""The variable that names the folder in which workers share their metrics, so that asking any of them gives the sum."""
+VARIABLES: Final = frozenset({VARIABLE, METRICS})
+"""What is only for the workers of this master."""
 _PREFIX: Final = "sidecar-"
 _LOCK: Final = "lock"
 

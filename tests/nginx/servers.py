@@ -64,17 +64,42 @@ def listening(port: int) -> bool:
 class Process:
     """A server in a process group of its own, with its output in a file."""
 
-    def __init__(self, command: list[str], log: Path, environment: Mapping[str, str] | None = None) -> None:
+    def __init__(
+        self,
+        command: list[str],
+        log: Path,
+        environment: Mapping[str, str] | None = None,
+        *,
+        limit: int = 0,
+        held: socket.socket | None = None,
+    ) -> None:
+        """`limit`: of open files, if not that of the tests; `held`: a socket to pass on as systemd does."""
         self.log = log
+        if limit:
+            command = ["sh", "-c", f'ulimit -n {limit} && exec "$@"', "sh", *command]
+        if held:
+            passed = f'exec 3<&{held.fileno()}; export LISTEN_FDS=1 LISTEN_PID=$$; exec "$@"'
+            command = ["bash", "-c", passed, "bash", *command]
         with log.open("ab") as output:
             self._process = subprocess.Popen(
-                command, stdin=subprocess.DEVNULL, stdout=output, stderr=output, env=environment, start_new_session=True
+                command,
+                stdin=subprocess.DEVNULL,
+                stdout=output,
+                stderr=output,
+                env=environment,
+                start_new_session=True,
+                pass_fds=[held.fileno()] if held else [],
             )
 
     @property
     def running(self) -> bool:
         """Whether it has not ended."""
         return self._process.poll() is None
+
+    @property
+    def status(self) -> int | None:
+        """The status that it ended with."""
+        return self._process.poll()
 
     @property
     def pid(self) -> int:
@@ -159,8 +184,10 @@ class Nginx(NginxServer):
 class Sidecar:
     """The sidecar, with the settings of a TOML file."""
 
-    def __init__(self, folder: Path, toml: str) -> None:
-        self.port = free_port()
+    def __init__(self, folder: Path, toml: str, *, limit: int = 0, held: socket.socket | None = None) -> None:
+        """`limit`: of open files, if not that of the tests; `held`: a socket that somebody else has opened."""
+        self.port = int(held.getsockname()[1]) if held else free_port()
+        self._limit, self._held = limit, held
         self._folder = folder
         (folder / "sidecar.toml").write_text(f'bind = "{HOST}:{self.port}"\n{toml}')
         self.start()
@@ -175,7 +202,8 @@ class Sidecar:
         """Start, and wait for nothing."""
         environment = {name: value for name, value in os.environ.items() if not name.startswith("SIDECAR_")}
         command = [sys.executable, "-m", "sidecar", "serve", "--config", str(self._folder / "sidecar.toml")]
-        self.process = Process(command, self._folder / "sidecar.log", environment)
+        log = self._folder / "sidecar.log"
+        self.process = Process(command, log, environment, limit=self._limit, held=self._held)
 
     @property
     def healthy(self) -> bool:

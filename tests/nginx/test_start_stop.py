@@ -67,22 +67,6 @@ def test_an_interrupt_from_the_terminal(sidecar: Sidecar, shared: Path) -> None:
         ends(sidecar, shared)
 
 
-@pytest.mark.parametrize("number", [signal.SIGHUP, signal.SIGKILL])
-def test_a_slip_in_the_settings_stops_nothing(sidecar: Sidecar, tmp_path: Path, number: signal.Signals) -> None:
-    """A reload or a crash with wrong settings is logged; once they are right, the sidecar answers again."""
-    settings = tmp_path / "sidecar.toml"
-    right = settings.read_text()
-    settings.write_text(f"{right}[jpeg]\nquality = 'good'\n")
-    before = sidecar.workers()
-    for process in [sidecar.process.pid] if number is signal.SIGHUP else before:
-        os.kill(process, number)
-    wait_for(lambda: "cannot start: SIDECAR_JPEG_QUALITY" in sidecar.process.log.read_text(), "it is told")
-    settings.write_text(right)
-    wait_for(lambda: len({*sidecar.workers()} - {*before}) == 2 and sidecar.healthy, "it serves again")
-    assert ask(sidecar.port, TILE).status == 200
-    assert "Traceback" not in sidecar.process.log.read_text()
-
-
 def test_what_a_killed_master_left_is_removed(sidecar: Sidecar, shared: Path) -> None:
     """The next start clears it away, but nothing of those that live or of strangers."""
     (shared / "sidecar-stranger").mkdir()

@@ -46,7 +46,7 @@ def test_settings_are_listed_with_value_origin_and_meaning(tmp_path: Path) -> No
     assert "    Worker processes." in lines
 
 
-@pytest.mark.parametrize("command", ["serve", "config", "plugins"])
+@pytest.mark.parametrize("command", ["serve", "check", "config", "plugins"])
 def test_a_wrong_setting_is_one_clear_line(command: str) -> None:
     """A wrong value is reported with its variable and no traceback, and ends the command with status 1."""
     done = run(command, SIDECAR_WORKERS="many")
@@ -85,6 +85,21 @@ def test_a_broken_plugin_is_one_clear_line(tmp_path: Path, problem: str) -> None
     assert (done.returncode, len(done.stderr.splitlines())) == (1, 1), done.stderr
     assert "stranger" in done.stderr
     assert problem in done.stderr
+
+
+def test_a_check_changes_nothing(tmp_path: Path) -> None:
+    """What would start is right; nothing is left behind."""
+    done = run("check", SIDECAR_FILESYSTEM_ROOT=str(tmp_path), TMPDIR=str(tmp_path))
+    assert (done.returncode, done.stdout) == (0, "settings, plugins and libraries are right\n")
+    assert [*tmp_path.iterdir()] == []
+
+
+def test_an_address_that_is_none() -> None:
+    """What cannot be listened on is a wrong setting like others."""
+    for address in ("127.0.0.1:80x", "127.0.0.1:99999", "here"):
+        done = run("config", SIDECAR_BIND=address)
+        assert done.stderr.startswith(f"sidecar: SIDECAR_BIND: {address!r} is no address; it should be like")
+        assert len(done.stderr.splitlines()) == 1
 
 
 def test_a_file_that_is_missing_is_reported() -> None:

@@ -107,19 +107,52 @@ def test_a_crowded_worker_lets_connections_go(*, crowded: bool, monkeypatch: pyt
     assert closing == [crowded]
 
 
-@pytest.mark.parametrize("failure", [StartError("JPEG: no library"), OSError(ENOSPC, "No space left on device")])
-def test_a_worker_that_cannot_start_is_tried_again(failure: Exception, monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize(
+    "failure, traced",
+    [
+        (StartError("JPEG: no library"), False),
+        (OSError(ENOSPC, "No space left on device"), False),
+        (ZeroDivisionError("a plugin is broken"), True),
+    ],
+)
+def test_a_worker_that_cannot_start_is_tried_again(
+    failure: Exception, monkeypatch: pytest.MonkeyPatch, *, traced: bool
+) -> None:
     """The worker logs why, and ends with a status for which gunicorn does not end altogether."""
 
     def fail(_: object) -> None:
         raise failure
 
-    monkeypatch.setattr(GeventWorker, "load_wsgi", fail)
-    monkeypatch.setattr("sidecar.server.gunicorn_worker._PAUSE", 0)
-    logged: list[str] = []
+    monkeypatch.setattr(GeventWorker, "init_process", fail)
+    logged: list[tuple[str, object]] = []
     worker = object.__new__(Worker)
-    worker.log = SimpleNamespace(error=lambda text, *details: logged.append(text % details))
+    worker.booted = False
+    worker.log = SimpleNamespace(error=lambda text, error, exc_info: logged.append((text % error, exc_info)))
     with pytest.raises(SystemExit) as end:
-        worker.load_wsgi()
+        worker.init_process()
     assert end.value.code not in (Arbiter.WORKER_BOOT_ERROR, Arbiter.APP_LOAD_ERROR)
-    assert str(failure) in logged[0]
+    assert logged == [(f"This worker cannot start: {failure}", traced)]
+
+
+def test_connections_that_are_too_many_are_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    """What comes while all places are taken gets a whole 503 and is closed; a place that is free again is used."""
+    served: list[object] = []
+    worker = object.__new__(Worker)
+    worker._most = 1
+
+    def serve(_self: object, _listener: object, client: socket.socket, _addr: object) -> None:
+        served.append(client)
+        if len(served) == 1:
+            worker.handle(None, refused, None)
+
+    monkeypatch.setattr(GeventWorker, "handle", serve)
+    refused, visitor = socket.socketpair()
+    visitor.sendall(b"GET / HTTP/1.1\r\nHost: here\r\n\r\n")
+    worker.handle(None, Wire(), None)  # type: ignore[arg-type]  # as much of a socket as is needed
+    answer = visitor.recv(65536)
+    assert answer.startswith(b"HTTP/1.1 503 Service Unavailable\r\nConnection: close\r\n")
+    assert answer.endswith(b"too many connections are open; try again later\n")
+    assert visitor.recv(1) == b""
+    worker.handle(None, Wire(), None)  # type: ignore[arg-type]  # as above
+    assert len(served) == 2
+    visitor.close()

@@ -9,10 +9,11 @@ import sys
 import tempfile
 import warnings
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from ctypes.util import find_library
 from pathlib import Path
 from types import ModuleType
+from typing import Final
 
 import PIL
 
@@ -25,6 +26,8 @@ MISSING = (
     "no OpenJPEG of version 2.5 or later can be loaded: install the Debian package libopenjp2-7, or Pillow from a "
     "wheel of PyPI (pip install pillow), which carries one, or name a library in SIDECAR_JP2_LIBRARY"
 )
+
+_IN_MEMORY: Final = "/dev/shm"  # noqa: S108  # a folder is made in it, as in the other place
 
 
 def bind(chosen: str = "") -> ModuleType:
@@ -52,10 +55,11 @@ def version(module: ModuleType) -> Version:
 def _pointed_at(path: str) -> Iterator[None]:
     # As glymur documents: it reads `glymur/glymurrc` in XDG_CONFIG_HOME when it is imported.
     before = os.environ.get("XDG_CONFIG_HOME")
-    with tempfile.TemporaryDirectory() as folder:
-        settings = Path(folder, "glymur", "glymurrc")
-        settings.parent.mkdir()
-        settings.write_text(f"[library]\nopenjp2: {path}\n", encoding="utf-8")
+    with ExitStack() as folders:
+        try:
+            folder = _configuration(path, folders.enter_context(tempfile.TemporaryDirectory()))
+        except OSError:  # the disk is full; that is no reason not to start
+            folder = _configuration(path, folders.enter_context(tempfile.TemporaryDirectory(dir=_IN_MEMORY)))
         os.environ["XDG_CONFIG_HOME"] = folder
         try:
             yield
@@ -64,6 +68,13 @@ def _pointed_at(path: str) -> Iterator[None]:
                 del os.environ["XDG_CONFIG_HOME"]
             else:
                 os.environ["XDG_CONFIG_HOME"] = before
+
+
+def _configuration(library: str, folder: str) -> str:
+    settings = Path(folder, "glymur", "glymurrc")
+    settings.parent.mkdir()
+    settings.write_text(f"[library]\nopenjp2: {library}\n", encoding="utf-8")
+    return folder
 
 
 def _newest() -> str:
