@@ -10,8 +10,9 @@ PIP := .venv/bin/python -m pip --disable-pip-version-check
 # Debian keeps nginx where ordinary users do not look.
 export PATH := $(PATH):/usr/sbin:/usr/local/sbin
 export PORT CANTALOUPE BENCH_FILES SOAK_MINUTES
+FUZZ_MINUTES ?= 10
 
-.PHONY: help run test soak load bench lint lock audit wheels wheels-test packages clean
+.PHONY: help run test soak load fuzz attack bench lint lock audit wheels wheels-test packages clean
 .DEFAULT_GOAL := help
 
 help: ## List the tasks
@@ -29,6 +30,12 @@ soak: .venv/.dev ## Watch memory under mixed load, drawn in .bench/soak.png (SOA
 
 load: .venv/.dev ## Ask for many whole images of 80 MP at once, against targets (BENCH_FILES=folder)
 	.venv/bin/python -m tests.resilience.load
+
+fuzz: .venv/.dev ## Look for inputs that surprise a parser or a native library (FUZZ_MINUTES=10, KEEP=1 to keep them)
+	.venv/bin/python -m tests.fuzz --minutes $(FUZZ_MINUTES) $(if $(ONLY),--only $(ONLY)) $(if $(KEEP),--keep)
+
+attack: .venv/.dev ## Attack a real site on this machine, and write the table of docs/attacks.md (ONLY=words for some)
+	.venv/bin/python -m tests.resilience.attack $(if $(ONLY),--only '$(ONLY)')
 
 bench: .venv/.dev ## Measure, compare in one run and draw (ONLY=ac for parts, BENCH_LARGE=1 for a gigapixel too)
 	.venv/bin/python -m tests.benchmarks $(if $(ONLY),--only $(ONLY))

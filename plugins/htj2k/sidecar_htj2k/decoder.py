@@ -26,6 +26,9 @@ CAP_OF_HT = struct.pack(">I", 1 << 17)
 """Pcap with nothing but part 15."""
 MANY_SETS, REGIONS, MIXED = 0x2000, 0x1000, 0xC000
 """Ccap15 (T.814 A.3): more than one HT set in a block; regions of interest; blocks of both kinds."""
+MOST_PLANES = 30
+"""Bit planes (ITU-T T.800 E-2) of 9-7 subbands. OpenJPH decodes those of more into wider samples than it has room for
+after that wavelet, and writes beyond it: the process crashes (OpenJPH 0.26.3, found by fuzzing)."""
 BLOCK_STYLES = frozenset({0x40, 0x48})
 """HT code blocks, with or without vertically causal contexts (T.814 table A.4)."""
 
@@ -103,6 +106,10 @@ def _reasons(header: MainHeader) -> Iterator[str]:
         yield "HT code blocks of several styles"
     if any(each.style != 0 if header.coding[0].reversible else each.style == 0 for each in header.quantization):
         yield "HT code blocks quantized against their wavelet"
+    if not header.coding[0].reversible and any(
+        each.guard_bits + exponent - 1 > MOST_PLANES for each in header.quantization for exponent, _ in each.steps
+    ):
+        yield f"HT code blocks of more than {MOST_PLANES} bit planes"
     if any((each.dx, each.dy) != (1, 1) for each in header.geometry.components):
         yield "HT code blocks of subsampled components"
 

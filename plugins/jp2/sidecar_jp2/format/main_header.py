@@ -176,10 +176,10 @@ def _header(segments: Sequence[Segment], start: int) -> MainHeader:
 def _parse(segments: Sequence[Segment], start: int) -> MainHeader:
     (size,) = _of(segments, Marker.SIZ)
     geometry = parse_siz(size)
-    *_, style = _of(segments, Marker.COD) or [b""]
-    if len(style) < 10:
+    styles = _of(segments, Marker.COD)
+    if min(map(len, styles), default=0) < 10:
         raise Broken("COD: missing or too short")
-    flags, progression, layers, transform = struct.unpack_from(">BBHB", style)
+    flags, progression, layers, transform = struct.unpack_from(">BBHB", styles[-1])
     if progression > Progression.CPRL or not layers:
         raise Broken(f"COD: progression {progression}, {layers} layers")
     coding = _codings(segments, len(geometry.components))

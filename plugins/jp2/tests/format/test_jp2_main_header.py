@@ -153,6 +153,7 @@ BROKEN: dict[str, tuple[str, bytes]] = {
     "large code blocks": ("COD", SOC + siz() + COD.replace(b"\0\1\4\4", b"\0\1\4\5") + QCD + SOT),
     "precincts that are not there": ("COD", SOC + siz() + COD[:4] + b"\1" + COD[5:] + QCD + SOT),
     "an empty COD": ("COD", SOC + siz() + segment_bytes(Marker.COD, b"") + QCD + SOT),
+    "an empty COD before another": ("COD", SOC + siz() + segment_bytes(Marker.COD, b"") + COD + QCD + SOT),
     "COC of nobody": ("COC", SOC + siz() + COD + segment_bytes(Marker.COC, bytes([3, 0, 1, 4, 4, 0, 1])) + QCD + SOT),
     "a short COC": ("COC", SOC + siz() + COD + segment_bytes(Marker.COC, bytes([0, 0, 1])) + QCD + SOT),
     "half a step": ("QCD", SOC + siz() + COD + segment_bytes(Marker.QCD, b"\x42\x48\x48\x48") + SOT),
