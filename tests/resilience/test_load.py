@@ -123,12 +123,12 @@ def settled(stage: Stage) -> Counter[str]:
 
 
 def opened(stage: Stage) -> Counter[str]:
-    """What all processes together have open, but for slides, connections to the store, and files of metrics.
+    """What all processes together have open, but for slides and their folder, connections to the store, and metrics.
 
     prometheus_client opens a file for each kind of metric when the first of its kind is made, and keeps it.
     """
     every = (name for names in stage.site.descriptors().values() for name in names)
-    found = Counter(name for name in every if not name.endswith((".db", SLIDE)))
+    found = Counter(name for name in every if not name.endswith((".db", SLIDE, f"/{stage.folder.name}")))
     found["socket"] -= len(stage.store.connections)
     return found
 
