@@ -23,7 +23,7 @@ _CLAIMS: Final = ("HTTP_X_FORWARDED_", "HTTP_X_SIDECAR_", "HTTP_X_REQUEST_ID", "
 """Beginnings of the headers by which a proxy speaks for others (RFC 7239 and the older X- headers)."""
 _HANDOVER: Final = "HTTP_X_SIDECAR_HANDOVER"
 _REMEMBERED: Final = 4096
-"""Addresses of peers."""
+"""How many peers' addresses are kept with their answer."""
 _PAUSE: Final = 60.0
 """Seconds between two warnings."""
 

@@ -40,11 +40,10 @@ def make_service(settings: Settings, registry: Registry, small: NativePool, quar
     budget = memory_limit.budget(settings.memory_bytes, settings.workers, kept)
     large = settings.large_concurrency or max(1, cpu_share.count // settings.workers)
     admission = Admission(budget, settings.queue_size, settings.queue_timeout, large)
-    kept = descriptors.claim(settings).readers
     renderer = Renderer(
         readers=ReaderCache(
             DecoderChoice(registry.decoders),
-            kept,
+            descriptors.claim(settings).readers,
             quarantine,
             small.note,
             limit=settings.reader_cache_bytes,

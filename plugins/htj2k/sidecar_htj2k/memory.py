@@ -7,15 +7,13 @@ from dataclasses import dataclass
 from sidecar_jp2.format.geometry import PIECE, Resolution
 from sidecar_jp2.format.main_header import MainHeader
 from sidecar_jp2.index.packet_order import MAX_PACKETS
-from sidecar_jp2.openjpeg.estimate import ORDER_BYTES
+from sidecar_jp2.openjpeg.estimate import INCOMPRESSIBLE, ORDER_BYTES, UNEVEN
 
 from sidecar.plugin import Grid, Level
 from sidecar_htj2k.cuts import MOST_LEVELS, SMALL_TILE, Cutter, is_cuttable
 from sidecar_htj2k.openjph import SHALLOW, depth_of
 from sidecar_htj2k.stages import tiles_at_once
 
-INCOMPRESSIBLE = 1.1
-"""Compressed bytes per raw byte of data that cannot be compressed."""
 COPIES = 4
 """Copies of the compressed bytes: joined to a codestream, another with lowest packets put in, OpenJPH's in chunks."""
 COLUMN_BYTES, TILE_COLUMNS = 1400, 64
@@ -24,8 +22,6 @@ BLOCK_BYTES = 160
 """OpenJPH's record of a code block."""
 FIXED_BYTES = 2 << 20
 """A band of samples being finished and converted, and the structures of a codestream."""
-UNEVEN = 4
-"""The largest tile may take this many times the bytes of the average tile."""
 SAMPLE_SECONDS = 25e-9
 """A sample decoded and converted, at one bit and more."""
 BASES = 1.5
@@ -45,7 +41,7 @@ class Estimator:
     """The most packets of a tile."""
 
     def level(self, resolution: Resolution) -> Level:
-        """Describe a level."""
+        """Return a level with what a window of it takes, in bytes and seconds."""
         coded = self.compressed / max(1, resolution.size.area)
         coded = min(coded, self._raw) if self.lengths else coded
         grid, fixed, pixel = self._bytes(resolution)

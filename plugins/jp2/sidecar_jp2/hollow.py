@@ -15,7 +15,7 @@ class Hollow:
     """What a codestream declares; the defaults are an untiled image of three components as encoders write it."""
 
     size: tuple[int, int]
-    """Width and height."""
+    """Width and height in samples."""
     tile: tuple[int, int] | None = None
     """None: one tile."""
     components: int = 3

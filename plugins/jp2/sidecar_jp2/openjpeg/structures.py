@@ -50,9 +50,9 @@ class Structures:
     tiles: int
     components: int
     blocks: float = 0.0
-    """Code blocks."""
+    """Code blocks of all components and resolutions."""
     precincts: float = 0.0
-    """Precincts of subbands."""
+    """Precincts, counted once for each subband, as OpenJPEG keeps them."""
     packets: float = 0.0
     entries: float = 0.0
     """See ENTRY_BYTES."""

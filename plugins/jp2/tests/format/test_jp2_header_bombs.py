@@ -139,7 +139,7 @@ def _orientation(kind: bytes, content: bytes) -> tuple[Head, list[int]]:
 
 
 def test_long_metadata_is_parsed_in_a_native_thread() -> None:
-    """XMP of some length is parsed where it does not keep other requests waiting; the usual is not worth a thread."""
+    """Long XMP is parsed in a native thread, so that other requests go on; the usual is not worth a thread."""
     padding = b"<!--" + b" " * LONG_XMP_BYTES + b"-->"
     long = xmp("6").replace(b"<rdf:Description", padding + b"<rdf:Description")
     found, calls = _orientation(XMP, long)
