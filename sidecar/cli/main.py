@@ -128,7 +128,9 @@ def _load(found: startup.Setup) -> Registry:
 
 
 def _written(value: object) -> str:
-    """Return a value as it is written in its variable."""
+    """Return a value as it is written in its variable; empty if it is none."""
+    if value is None:
+        return ""
     if isinstance(value, tuple):
         return ", ".join(map(str, value))
     return str(value).lower() if isinstance(value, bool) else str(value)
