@@ -15,7 +15,7 @@ from typing import Any, Final
 from sidecar.config import core, load
 from sidecar.limits.quarantine import Quarantine
 from sidecar.observability.logging import standard_library
-from sidecar.server import shared_dir
+from sidecar.server import replacement, shared_dir
 from sidecar.server.crash_journal import examine_crash
 
 _toml = os.environ.get("SIDECAR_CONFIG")
@@ -82,6 +82,11 @@ os.register_at_fork(
 )
 
 
+def on_starting(_server: Any) -> None:
+    """Listen to workers that ask to be replaced; none exists yet."""
+    replacement.listen()
+
+
 def post_worker_init(worker: Any) -> None:
     """Start the self-checks: the worker is loaded and about to serve."""
 
@@ -102,6 +107,7 @@ def worker_exit(_server: Any, worker: Any) -> None:
 
 def child_exit(server: Any, worker: Any) -> None:
     """Examine the end of a worker; remove its gauges from the sums, and files that it had no time to fill."""
+    replacement.settle(_shared, worker.pid, server)
     report = examine_crash(_shared, worker.pid, Quarantine(_shared, _settings.quarantine))
     if report.fault:
         server.log.error(
