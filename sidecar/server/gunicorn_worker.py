@@ -1,4 +1,4 @@
-"""gunicorn's gevent worker, with six changes.
+"""gunicorn's gevent worker, with seven changes.
 
 The head of a response and its first bytes leave together. gunicorn sends the head by itself. If the worker were killed
 just then, nginx would have a head without a body, and could not ask Cantaloupe any more. Sent as one, the kernel has
@@ -15,6 +15,9 @@ What gunicorn refuses all the same is answered in plain text, as any other refus
 
 A worker that has more large responses under way than another closes its connections. nginx keeps those it has, and uses
 them again and again; on new ones any worker may take the request.
+
+If there is room for no more connections, one that waits for its client gives way to a new one; gunicorn would take
+none.
 
 A worker ends once. Ctrl-C reaches it directly, and the master's signal follows; gunicorn's second exit would come while
 Python shuts down, and leave a traceback.
@@ -38,11 +41,14 @@ from gunicorn.http.parser import RequestParser  # type: ignore[import-untyped]  
 from gunicorn.workers.ggevent import GeventWorker  # type: ignore[import-untyped]  # as above
 
 from sidecar.errors import StartError
+from sidecar.server.connections import Connection, Connections
 
 _PAUSE: Final = 2.0
 """Seconds until another attempt, which takes a second of a processor."""
 _ENDING: Final = 0.1
 """Seconds that gunicorn leaves to what is under way."""
+_LEAVING: Final = 16
+"""The part of a worker's connections that may be about to end: one in so many."""
 _ABOVE_ASCII: Final = re.compile(rb"[\x80-\xff]")
 
 
@@ -55,7 +61,14 @@ class Worker(GeventWorker):  # type: ignore[misc]  # as above
         """Put the parser and the refusals of this module in gunicorn's place; then what gunicorn does, which serves."""
         RequestParser.mesg_class = AnyBytes
         util.write_error = write_error
+        # Less than gunicorn's own number, at which it takes no more: those that are to go take a moment.
+        self.connections = Connections(self.worker_connections - self.worker_connections // _LEAVING)
         super().init_process()
+
+    def handle(self, listener: Any, client: socket.socket, addr: Any) -> None:
+        """Answer the requests of a connection."""
+        with self.connections.joined(client) as connection:
+            super().handle(listener, connection, addr)
 
     def load_wsgi(self) -> None:
         """Load the application; if that fails, log why and end after a while, so that the master tries again."""
@@ -79,7 +92,7 @@ class Worker(GeventWorker):  # type: ignore[misc]  # as above
         if self._end:
             self._end.kill(block=False)
 
-    def handle_request(self, listener_name: Any, req: Any, sock: socket.socket, addr: Any) -> Any:
+    def handle_request(self, listener_name: Any, req: Any, sock: Connection, addr: Any) -> Any:
         """Answer one request. Raises what gunicorn's own does: StopIteration if the connection is to be closed."""
         joined = Joined(sock)
         if self.wsgi.crowded:
@@ -87,6 +100,7 @@ class Worker(GeventWorker):  # type: ignore[misc]  # as above
         try:
             return super().handle_request(listener_name, req, joined, addr)
         finally:
+            self.connections.answered(sock)
             joined.flush()
 
 
@@ -121,7 +135,7 @@ def write_error(connection: socket.socket, status: int, _reason: str, _message: 
 class Joined:
     """A connection for one response, which keeps what is sent first until there is more, or no more to come."""
 
-    def __init__(self, connection: socket.socket) -> None:
+    def __init__(self, connection: socket.socket | Connection) -> None:
         self._connection = connection
         self._head: bytes | None = b""
         """What is kept; empty before anything came, None once all goes straight through."""

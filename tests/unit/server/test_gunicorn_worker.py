@@ -15,6 +15,7 @@ from gunicorn.http.wsgi import Response  # type: ignore[import-untyped]  # as ab
 from gunicorn.workers.ggevent import GeventWorker  # type: ignore[import-untyped]  # as above
 
 from sidecar.plugin import StartError
+from sidecar.server.connections import Connections
 from sidecar.server.gunicorn_worker import Joined, Worker
 
 
@@ -103,6 +104,7 @@ def test_a_crowded_worker_lets_connections_go(*, crowded: bool, monkeypatch: pyt
     )
     worker = object.__new__(Worker)
     worker.wsgi = SimpleNamespace(crowded=crowded)
+    worker.connections = Connections(10)
     worker.handle_request("here", request, Wire(), None)  # type: ignore[arg-type]  # as much of a socket as is needed
     assert closing == [crowded]
 
