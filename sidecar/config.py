@@ -74,8 +74,9 @@ class Settings(Section):
     of Cantaloupe's `base_uri`, or what its `endpoint.iiif.3.path` begins with."""
     endpoints: Names = ("2", "3")
     """The versions of the Image API that are answered."""
-    max_pixels: int = Setting(0, ge=0)
-    """The largest response in pixels, as Cantaloupe's `max_pixels`; 0 for no limit."""
+    max_pixels: int | None = Setting(None, ge=0)
+    """The largest response in pixels, as Cantaloupe's; 0 for no limit. The default follows from the memory: as many
+    pixels as one response may have bytes of it, rounded down to a power of two."""
     max_scale: float = Setting(1.0, ge=0, allow_inf_nan=False)
     """The largest size relative to the whole image, as Cantaloupe's `max_scale`; 0 for no limit."""
     min_size: int = Setting(64, ge=1)
@@ -109,6 +110,9 @@ class Settings(Section):
     """Bytes that one response should keep to if thinner bands make that possible."""
     large_concurrency: int = Setting(0, ge=0)
     """Large responses that a worker makes at once, each on all processors; 0: its share of these, at least 1."""
+    client_share: float = Setting(0.5, gt=0, le=1)
+    """The part of the memory for large responses that those of one client (an IPv4 address, or the /64 network of an
+    IPv6 address) may hold together, from 0 to 1; a single one may be larger."""
     queue_size: int = Setting(64, ge=0)
     """Requests of a worker that may wait for memory; more are refused with 503."""
     queue_timeout: float = Setting(40.0, gt=0)
@@ -118,8 +122,23 @@ class Settings(Section):
     `proxy_read_timeout`."""
     total_timeout: float = Setting(900.0, gt=0)
     """Seconds a response may take in all, a client that reads slowly included; then its connection is broken."""
-    stuck_calls: int = Setting(4, ge=1)
-    """Native calls of a worker that may be stuck, longer than SIDECAR_FIRST_BYTE_TIMEOUT, before it is replaced."""
+    least_bytes_per_second: float = Setting(16384.0, ge=0, allow_inf_nan=False)
+    """Bytes per second that a client must take of a response, whenever it is waited for; 0: any. If it is slower, over
+    SIDECAR_LEAST_SPEED_WINDOW, its connection is broken: at once, or behind nginx as soon as others wait."""
+    least_speed_window: float = Setting(30.0, gt=0)
+    """Seconds for which a client may take nothing at all."""
+    stall_timeout: float = Setting(10.0, gt=0)
+    """Seconds without the end of any native call after which requests that wait for others' calls to end are handed
+    over."""
+    stuck_calls: int = Setting(1, ge=1)
+    """Native calls that are stuck, longer than SIDECAR_FIRST_BYTE_TIMEOUT, at which a worker is replaced."""
+    request_body_bytes: int = Setting(2**20, ge=0)
+    """Bytes of the largest request body that is passed on to SIDECAR_CANTALOUPE_URL, as nginx's
+    `client_max_body_size`."""
+    request_body_timeout: float = Setting(10.0, gt=0)
+    """Seconds in which such a body must be here."""
+    cantaloupe_connections: int = Setting(64, ge=1)
+    """Connections of a worker to SIDECAR_CANTALOUPE_URL at once; more requests wait for one, and are then refused."""
     quarantine: float = Setting(600.0, ge=0)
     """Seconds for which an image that has crashed or blocked a worker is handed over; 0: not at all."""
     drain_time: float = Setting(1.0, ge=0)

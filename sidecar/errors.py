@@ -14,6 +14,7 @@
     - InternalError      500  the sidecar itself did
     - Quarantined        500  the image has recently crashed or blocked a worker
     - DeadlinePassed     504  the time that a request may take is over
+    - Stalled            503  native calls have not returned for a while, so nothing here goes on
     - SourceError        502  the storage failed to return the bytes
       x SourceTimeout    504
       x SourceChanged    502  the object is no longer the one that the request began with
@@ -24,6 +25,7 @@
     - TooLong            413  one response would take longer to decode than a request may take
     - Overloaded         503  too much is under way; try again later
     - ClientGone         503  the client disconnected
+      x ClientTooSlow    503  the client took its response too slowly
   + StartError           at start, never in a request: a setting or a native library is missing or wrong
 """
 
@@ -132,6 +134,13 @@ class DeadlinePassed(HandOver):
     reason = "deadline"
 
 
+class Stalled(HandOver):
+    """Native calls have not returned for a while: those that wait for their end go elsewhere."""
+
+    status = 503
+    reason = "stalled"
+
+
 class SourceError(HandOver):
     """The storage failed to return the requested bytes."""
 
@@ -211,6 +220,12 @@ class ClientGone(Refusal, ConnectionResetError):
 
     status = 503
     reason = "client-gone"
+
+
+class ClientTooSlow(ClientGone):
+    """The client took its response more slowly than SIDECAR_LEAST_BYTES_PER_SECOND."""
+
+    reason = "too-slow"
 
 
 class StartError(SidecarError):

@@ -139,7 +139,9 @@ def _load(found: startup.Setup) -> Registry:
 
 
 def _written(value: object) -> str:
-    """Return a value as it is written in its variable, without passwords and signatures in URLs."""
+    """Return a value as it is written in its variable, without secrets in URLs; empty if it is none."""
+    if value is None:
+        return ""
     if isinstance(value, tuple):
         return ", ".join(map(str, value))
     return str(value).lower() if isinstance(value, bool) else redacted(str(value))

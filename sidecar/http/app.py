@@ -13,10 +13,11 @@ from sidecar.http.gate import GateResource
 from sidecar.http.handover import Handover
 from sidecar.http.image import ImageResource
 from sidecar.http.info import InfoResource, RedirectResource
-from sidecar.http.middleware import AsciiOnly, Kind, Observed, RawPath, ReadOnly, Timed, Wsgi
+from sidecar.http.middleware import AsciiOnly, Kind, Observed, RawPath, ReadOnly, Wsgi
 from sidecar.http.prefix import Prefixed
 from sidecar.http.readiness import Readiness
 from sidecar.http.site import Site
+from sidecar.http.time_limits import Timed, Times
 from sidecar.http.trust import TrustedOnly
 from sidecar.observability.metrics import Gauges
 from sidecar.render.service import ImageService
@@ -43,11 +44,11 @@ def make_app(service: ImageService, readiness: Readiness, gauges: Gauges) -> Wsg
     for path, resource in routes.items():
         app.add_route(path, resource)
     app.add_sink(_not_found)
-    errors = ErrorResponder(site, Handover(settings.cantaloupe_url))
+    errors = ErrorResponder(site, Handover(settings))
     app.add_error_handler(Exception, errors.unforeseen)
     app.add_error_handler(SidecarError, errors.expected)
-    prefixed = Prefixed(app, settings.prefix)
-    timed = Timed(prefixed, settings.first_byte_timeout, settings.total_timeout)
+    prefixed, admission = Prefixed(app, settings.prefix), service.renderer.admission
+    timed = Timed(prefixed, Times.of(settings), lambda: admission.waiting > 0)
     return TrustedOnly(Observed(timed), settings.trusted_proxies)
 
 

@@ -11,6 +11,7 @@ import falcon
 from gevent.monkey import get_original
 
 from sidecar.errors import ClientGone
+from sidecar.limits.clients import client_name
 from sidecar.render.renderer import Client
 
 _ASCII: Final = bytes(range(0x80))
@@ -52,6 +53,6 @@ def check_connected(req: falcon.Request) -> None:
 
 
 def _name(req: falcon.Request) -> str:
-    """Return the client's address: behind the nginx site, the last of X-Forwarded-For, which nginx adds."""
+    """Name the client by its address: behind the nginx site, the last of X-Forwarded-For, which nginx adds."""
     forwarded = req.get_header("X-Forwarded-For") or ""
-    return forwarded.rpartition(",")[2].strip() if forwarded and behind_nginx(req) else req.remote_addr
+    return client_name(forwarded.rpartition(",")[2].strip() if forwarded and behind_nginx(req) else req.remote_addr)

@@ -11,6 +11,8 @@ from typing import Final
 
 import falcon
 
+from sidecar.config import Settings
+from sidecar.http.bodies import Bodies
 from sidecar.http.client import behind_nginx
 from sidecar.http.proxy import CantaloupeProxy
 
@@ -21,8 +23,10 @@ STATUS: Final = falcon.HTTP_421
 class Handover:
     """The ways to Cantaloupe."""
 
-    def __init__(self, cantaloupe_url: str) -> None:
-        self._proxy = CantaloupeProxy(cantaloupe_url) if cantaloupe_url else None
+    def __init__(self, settings: Settings) -> None:
+        bodies = Bodies(settings.request_body_bytes, settings.request_body_timeout)
+        url = settings.cantaloupe_url
+        self._proxy = CantaloupeProxy(url, bodies, settings.cantaloupe_connections) if url else None
 
     def take(self, req: falcon.Request, resp: falcon.Response) -> bool:
         """Hand the request over; report whether there was somebody to give it to."""

@@ -80,6 +80,7 @@ class ImageResource:
         if planned.plan.large:
             resp.stream = event_of(req.env).body = body
         else:
-            # Made whole before it is sent: errors keep their status, and a slow client holds no permit.
+            # Made whole before it is sent: errors keep their status, and a slow client holds what it is sent.
             with closing(body):
                 resp.data = b"".join(body)
+                event_of(req.env).over = body.keep(len(resp.data))

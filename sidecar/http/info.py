@@ -30,8 +30,8 @@ class InfoResource:
         found = site.identifier(version, identifier)
         blob = service.blob(found.name)
         image = service.info(blob)
-        uri, profile = site.uri(req, version, identifier), site.profile(req)
         shown = orientation_of(image.orientation).apply
+        uri, profile = site.uri(req, version, identifier), site.profile(req, shown(image.size))
         tile = shown(image.tile) if image.tile else None
         content = information(version, uri, shown(image.size), tile, profile, found.scale)
         if site.settings.info_services:

@@ -1,4 +1,4 @@
-"""What stands around the resources: within Falcon the route and the method, around it deadlines and accounts.
+"""What stands around the resources: within Falcon the route and the method, around it accounts.
 
 `Observed` is outermost but for `sidecar.http.trust`, since a response's true end is seen only there: the last chunk
 taken, or the client gone.
@@ -15,8 +15,6 @@ from structlog.contextvars import bind_contextvars
 
 from sidecar.errors import BadRequest, NotAllowed
 from sidecar.http.client import raw_target
-from sidecar.limits import deadline
-from sidecar.limits.deadline import Deadline
 from sidecar.observability.event import event_of
 from sidecar.observability.logging import log
 from sidecar.observability.metrics import BROKEN, FIRST, IN_FLIGHT, REQUESTS, SECONDS, SENT
@@ -90,25 +88,6 @@ class ClosingIterator:
             self._closed()
 
 
-class Timed:
-    """A WSGI application around another that gives each request its deadline."""
-
-    def __init__(self, app: Wsgi, first_byte: float, total: float) -> None:
-        self._app = app
-        self._seconds = first_byte, total
-
-    def __call__(self, environ: dict[str, Any], start_response: StartResponse) -> Iterable[bytes]:
-        """Answer as the inner application does, which makes the first byte before it returns."""
-        time_left = environ[deadline.KEY] = Deadline(*self._seconds)
-        try:
-            chunks = self._app(environ, start_response)
-            time_left.begin_response()
-        except BaseException:
-            time_left.close()
-            raise
-        return ClosingIterator(chunks, time_left.close)
-
-
 class Observed:
     """A WSGI application around another that counts and logs each request when it is really over."""
 
@@ -153,7 +132,7 @@ class _Account:
         self.sent += len(chunk)
 
     def close(self) -> None:
-        self.settle("" if self.complete else "client-gone")
+        self.settle("" if self.complete else self.event.left)
 
     def settle(self, broken: str = "") -> None:
         """Count and log what became of the request, once."""
@@ -162,6 +141,7 @@ class _Account:
         self._open = False
         # It leads back to the request, and would keep both from being freed.
         self.event.body = None
+        self.event.over()
         seconds, kind = time.monotonic() - self._began, self.event.kind
         IN_FLIGHT.dec()
         REQUESTS.labels(kind, str(self.status)).inc()

@@ -1,13 +1,18 @@
-"""Streams Cantaloupe's answer if no nginx site stands in front to do it."""
+"""Streams Cantaloupe's answer if no nginx site stands in front to do it.
+
+Connections to Cantaloupe are bounded, and so are the bodies on their way to it (`sidecar.http.bodies`).
+"""
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
+from http import HTTPStatus
 from typing import Final
 
 import falcon
 import urllib3
 
+from sidecar.http.bodies import Bodies, BodyRefused
 from sidecar.http.client import BEHIND, raw_target
 from sidecar.observability.event import event_of
 
@@ -27,17 +32,21 @@ _HOP_BY_HOP: Final = frozenset(
     }
 )
 _CHUNK: Final = 64 * 1024
+_PATIENCE: Final = 5
+"""Seconds that a request waits for one of the connections."""
 
 
 class CantaloupeProxy:
     """Asks a Cantaloupe for the response to a request."""
 
-    def __init__(self, url: str) -> None:
+    def __init__(self, url: str, bodies: Bodies, connections: int) -> None:
+        """`connections`: to Cantaloupe, at once."""
+        self._bodies = bodies
         base = urllib3.util.parse_url(url)
         timeout = urllib3.Timeout(connect=5, read=300)
         self._path = (base.path or "").rstrip("/")
         self._pool = urllib3.connection_from_url(
-            f"{base.scheme or 'http'}://{base.netloc}", maxsize=32, timeout=timeout, retries=False
+            f"{base.scheme or 'http'}://{base.netloc}", maxsize=connections, block=True, timeout=timeout, retries=False
         )
 
     def answer(self, req: falcon.Request, resp: falcon.Response) -> None:
@@ -49,15 +58,16 @@ class CantaloupeProxy:
             _bad_gateway(resp, "SIDECAR_CANTALOUPE_URL leads back to the sidecar")
             return
         try:
-            reply = self._pool.urlopen(
-                req.method,
-                self._path + raw_target(req),
-                body=_body(req),
-                headers=_onward(req),
-                preload_content=False,
-                decode_content=False,
-                redirect=False,
-            )
+            with self._bodies.whole(req) as body:
+                reply = self._ask(req, body)
+        except BodyRefused as refused:
+            event_of(req.env).reason = refused.reason
+            _refuse(resp, refused.status, str(refused))
+            return
+        except urllib3.exceptions.EmptyPoolError:
+            text = "every connection to Cantaloupe is in use; try again later"
+            _refuse(resp, HTTPStatus.SERVICE_UNAVAILABLE, text)
+            return
         except urllib3.exceptions.HTTPError as error:
             event_of(req.env).details["problem"] = f"Cantaloupe does not answer: {error}"
             _bad_gateway(resp, "Cantaloupe does not answer")
@@ -75,6 +85,18 @@ class CantaloupeProxy:
             reply.release_conn()
         else:
             resp.stream = event_of(req.env).body = Relay(reply)
+
+    def _ask(self, req: falcon.Request, body: bytes | None) -> urllib3.BaseHTTPResponse:
+        return self._pool.urlopen(
+            req.method,
+            self._path + raw_target(req),
+            body=body,
+            headers=_onward(req, body),
+            preload_content=False,
+            decode_content=False,
+            redirect=False,
+            pool_timeout=_PATIENCE,
+        )
 
 
 class Relay:
@@ -97,22 +119,16 @@ class Relay:
         self._reply.release_conn()
 
 
-def _onward(req: falcon.Request) -> dict[str, str]:
-    """Return the request's headers as they go on to Cantaloupe."""
+def _onward(req: falcon.Request, body: bytes | None) -> dict[str, str]:
+    """Return the request's headers as they go on to Cantaloupe; a body that came in chunks has a length now."""
     dropped = _hop_by_hop(req.get_header("Connection")) | {BEHIND.lower()}
     headers = {name: value for name, value in req.headers.items() if name.lower() not in dropped}
     via, peer = req.get_header("Via"), req.get_header("X-Forwarded-For")
     headers["VIA"] = f"{via}, {_VIA}" if via else _VIA
     headers["X-FORWARDED-FOR"] = f"{peer}, {req.remote_addr}" if peer else req.remote_addr
+    if body is not None:
+        headers["CONTENT-LENGTH"] = str(len(body))
     return headers
-
-
-def _body(req: falcon.Request) -> Iterable[bytes] | None:
-    """Return the request's body, if it has one (RFC 9112 §6.3), to be sent on in chunks if it came so."""
-    if req.content_length:
-        return req.bounded_stream
-    # gunicorn takes the chunks apart and ends the stream with the last of them; urllib3 makes new ones.
-    return iter(lambda: req.stream.read(_CHUNK), b"") if req.get_header("Transfer-Encoding") else None
 
 
 def _hop_by_hop(connection: str | None) -> frozenset[str]:
@@ -121,7 +137,13 @@ def _hop_by_hop(connection: str | None) -> frozenset[str]:
 
 
 def _bad_gateway(resp: falcon.Response, text: str) -> None:
-    resp.status = falcon.HTTP_502
+    _refuse(resp, HTTPStatus.BAD_GATEWAY, text)
+
+
+def _refuse(resp: falcon.Response, status: HTTPStatus, text: str) -> None:
+    resp.status = falcon.code_to_http_status(status)
     resp.content_type = "text/plain;charset=utf-8"
-    resp.text = f"502 Bad Gateway\n\n{text}\n"
+    resp.text = f"{status.value} {status.phrase}\n\n{text}\n"
     resp.set_header("Cache-Control", "no-cache, must-revalidate")
+    if status == HTTPStatus.SERVICE_UNAVAILABLE:
+        resp.set_header("Retry-After", "5")

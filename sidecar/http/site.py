@@ -12,6 +12,7 @@ from sidecar.http.client import behind_nginx
 from sidecar.iiif.identifier import Identifier, IdentifierSyntax
 from sidecar.iiif.info import Profile
 from sidecar.iiif.uri import public_uri
+from sidecar.plugin import Size
 from sidecar.render.service import ImageService
 
 
@@ -51,9 +52,12 @@ class Site:
         """Report whether a Cantaloupe stands behind, which answers what the sidecar does not."""
         return bool(self.settings.cantaloupe_url) or behind_nginx(req)
 
-    def profile(self, req: falcon.Request) -> Profile:
-        """Return what info.json offers: what encoders make and, if a Cantaloupe stands behind, what it can do."""
-        limits, made = self.service.profile, [*self.service.encoders]
+    def profile(self, req: falcon.Request, shown: Size) -> Profile:
+        """Return what info.json offers of an image of a size.
+
+        That is what encoders make and, if a Cantaloupe stands behind, what it can do.
+        """
+        limits, made = self.service.profile(shown), [*self.service.encoders]
         if self.has_cantaloupe(req):
             return replace(limits, formats=[*limits.formats, *(each for each in made if each not in limits.formats)])
         return replace(limits, formats=made, arbitrary_rotation=False)

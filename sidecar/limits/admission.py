@@ -8,96 +8,102 @@ pictures delays another client by one of them. If the queue is full, room for a 
 request of the client with most waiting, if that is more than the new one's client has: a crawler cannot fill the queue
 either (fair queueing with longest-queue drop, B. Suter et al., "Design considerations for supporting TCP with per-flow
 queueing", 1998). Images are not told apart: what matters is who waits.
+
+Large responses of one client hold at most a share of their lane, since memory once granted cannot be taken back. The
+place of a response whose client does not read goes to another meanwhile; its bytes stay counted
+(`sidecar.limits.lane`).
+If native calls have not returned for a while, those that wait are handed over at once: their patience would not help.
 """
 
 from __future__ import annotations
 
-from collections import OrderedDict, deque
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, field
 from time import monotonic
 from typing import Final
 
-from gevent.event import Event
-
-from sidecar.errors import Overloaded, TooLarge
+from sidecar.errors import Overloaded, Stalled, TooLarge
+from sidecar.limits.lane import Lane, Permit
 from sidecar.observability.tracing import span
 
 _RESERVED: Final = 4
 """The part of the budget that large responses leave to small ones: one in so many."""
 _CHECK_EVERY: Final = 1.0
-"""Seconds between two checks whether the client still waits."""
+"""Seconds between two checks whether the client still waits, and whether anything still moves."""
 
 
 def _nothing() -> None:
     pass
 
 
-@dataclass(eq=False, slots=True)
-class _Waiter:
-    """A request in a lane's queue. It is woken when its permit is granted, or when it is refused."""
-
-    size: int
-    client: str
-    woken: Event = field(default_factory=Event)
-    refused: bool = False
+def _never(_large: bool) -> bool:  # noqa: FBT001  # a lane
+    return False
 
 
-@dataclass(eq=False, slots=True)
-class _Lane:
-    """One lane: what it may hold, what it holds, and the requests that wait, by client in the order of their turns."""
+class Place:
+    """The permit of a response under way: its place may be lent while the client takes a chunk."""
 
-    limit: int
-    places: int
-    """Permits at once."""
-    held: int = 0
-    holders: int = 0
-    queues: OrderedDict[str, deque[_Waiter]] = field(default_factory=OrderedDict)
-    waiting: int = 0
+    def __init__(self, admission: Admission, lane: Lane, permit: Permit, check_alive: Callable[[], None]) -> None:
+        self._admission, self._lane, self._permit, self._check_alive = admission, lane, permit, check_alive
 
-    def join(self, waiter: _Waiter) -> None:
-        """Add a request behind all others of the same client."""
-        self.queues.setdefault(waiter.client, deque()).append(waiter)
-        self.waiting += 1
+    def lend(self) -> None:
+        """Compute nothing from here on: whoever waits may have the place."""
+        if self._permit.placed:
+            self._lane.lend(self._permit, monotonic())
 
-    def leave(self, waiter: _Waiter) -> None:
-        """Remove a request from the queue."""
-        queue = self.queues[waiter.client]
-        queue.remove(waiter)
-        if not queue:
-            del self.queues[waiter.client]
-        self.waiting -= 1
+    def resume(self) -> None:
+        """Go on; waits for a place if another response has it, before those that have not begun."""
+        self._lane.lent.pop(self._permit, None)
+        if not self._permit.placed:
+            self._admission.wait_for_place(self._lane, self._permit, self._check_alive)
 
-    @property
-    def next(self) -> _Waiter:
-        """The request whose turn it is."""
-        return next(iter(self.queues.values()))[0]
+    def keep(self, size: int) -> Callable[[], None]:
+        """Keep some of the bytes when the permit ends; returns what gives them back, which may be called twice."""
+        # Nothing of this object, which leads back to the request that keeps what is returned.
+        permit, lane, admission = self._permit, self._lane, self._admission
+        kept = Permit(min(size, permit.size), permit.client)
+        permit.size -= kept.size
 
-    def admit(self, waiter: _Waiter) -> None:
-        """Grant a permit; the client's next turn comes after those of all others."""
-        self.leave(waiter)
-        if waiter.client in self.queues:
-            self.queues.move_to_end(waiter.client)
-        self.hold(waiter.size, 1)
-        waiter.woken.set()
+        def give_back() -> None:
+            lane.release(kept)
+            kept.size = 0
+            admission.admit()
 
-    def hold(self, size: int, permits: int) -> None:
-        """Count bytes and permits that are granted, or returned if negative."""
-        self.held += size
-        self.holders += permits
+        return give_back
+
+    def leave(self) -> None:
+        """Give the place back for good; the bytes stay counted until the permit ends."""
+        self._lane.displace(self._permit)
+        self._admission.admit()
 
 
 class Admission:
     """The memory budget of a worker, in bytes. Belongs to one event loop."""
 
-    def __init__(self, budget: int, queue: int, timeout: float, large: int = 1000) -> None:
-        """`queue`: requests that may wait; `timeout`: seconds that each may; `large`: large responses at once."""
+    def __init__(
+        self,
+        budget: int,
+        queue: int,
+        timeout: float,
+        large: int = 1000,
+        *,
+        share: float = 1.0,
+        stalled: Callable[[bool], bool] = _never,
+    ) -> None:
+        """`queue`: requests that may wait; `timeout`: seconds that each may; `large`: large responses at once.
+
+        `share`: the part of the large lane's bytes that one client may hold; `stalled` returns whether the native calls
+        of the large (True) or small responses have not returned for a while.
+        """
         self.budget = budget
+        self.leaving = False
+        """Whether the worker is about to end, so that nobody should wait here."""
         self._timeout = timeout
         self._longest = queue
-        self._small = _Lane(budget, places=budget)
-        self._large = _Lane(budget - budget // _RESERVED, places=large)
+        self._stalled = stalled
+        self._small = Lane(budget, places=budget, share=budget)
+        most = budget - budget // _RESERVED
+        self._large = Lane(most, places=large, share=int(most * share))
 
     @property
     def held(self) -> int:
@@ -114,6 +120,11 @@ class Admission:
         """Whether as many requests wait as may."""
         return self.waiting >= max(1, self._longest)
 
+    @property
+    def stalled(self) -> bool:
+        """Whether native calls have not returned for a while."""
+        return any(self._stalled(lane is self._large) for lane in (self._small, self._large))
+
     def largest(self, *, large: bool) -> int:
         """Return the most bytes that one permit can have."""
         return (self._large if large else self._small).limit
@@ -121,36 +132,55 @@ class Admission:
     @contextmanager
     def take(
         self, size: int, *, large: bool, client: str = "", check_alive: Callable[[], None] = _nothing
-    ) -> Iterator[None]:
+    ) -> Iterator[Place]:
         """Hold a permit of `size` bytes; waits for it until the timeout.
 
         `check_alive` is called every second meanwhile: it may raise if the client is gone. Raises TooLarge if the
-        permit could never be granted, Overloaded if the queue is full or the timeout has passed.
+        permit could never be granted, Overloaded if the queue is full or the timeout has passed, Stalled if waiting is
+        of no use.
         """
         lane = self._large if large else self._small
         if size > lane.limit:
             raise TooLarge(size, lane.limit)
-        waiter = _Waiter(size, client)
-        lane.join(waiter)
-        self._admit()
+        permit = Permit(size, client)
+        lane.join(permit)
+        self.admit()
         try:
             with span("queue"):
-                self._queue(waiter, check_alive)
+                self._queue(lane, permit, check_alive)
         except BaseException:
-            self._forget(lane, waiter)
+            self._forget(lane, permit)
             raise
         try:
-            yield
+            yield Place(self, lane, permit, check_alive)
         finally:
-            lane.hold(-size, -1)
-            self._admit()
+            lane.release(permit)
+            self.admit()
 
-    def _queue(self, waiter: _Waiter, check_alive: Callable[[], None]) -> None:
-        if not waiter.woken.is_set():
-            self._make_room(waiter)
-            self._wait(waiter, check_alive)
+    def admit(self) -> None:
+        """Give free places to responses that go on, then permits to requests that wait."""
+        now = monotonic()
+        for lane in (self._small, self._large):
+            while lane.returning and lane.has_room(now):
+                lane.place(lane.returning.popleft())
+            while (permit := lane.next) is not None and self._fits(lane, permit.size) and lane.has_room(now):
+                lane.admit(permit)
 
-    def _make_room(self, newcomer: _Waiter) -> None:
+    def wait_for_place(self, lane: Lane, permit: Permit, check_alive: Callable[[], None]) -> None:
+        """Wait until a response that is under way has a place again."""
+        permit.woken.clear()
+        lane.returning.append(permit)
+        self.admit()
+        while not permit.woken.wait(_CHECK_EVERY):
+            check_alive()
+            self.admit()
+
+    def _queue(self, lane: Lane, permit: Permit, check_alive: Callable[[], None]) -> None:
+        if not permit.woken.is_set():
+            self._make_room(permit)
+            self._wait(lane, permit, check_alive)
+
+    def _make_room(self, newcomer: Permit) -> None:
         """If more wait than may, refuse the last request of the client with most waiting; at a tie, the new one."""
         if self.waiting <= self._longest:
             return
@@ -161,29 +191,31 @@ class Admission:
         last.refused = True
         last.woken.set()
 
-    def _wait(self, waiter: _Waiter, check_alive: Callable[[], None]) -> None:
+    def _wait(self, lane: Lane, permit: Permit, check_alive: Callable[[], None]) -> None:
         ends = monotonic() + self._timeout
-        while not waiter.woken.wait(max(0.0, min(_CHECK_EVERY, ends - monotonic()))):
+        self._check_movement(lane, permit)
+        while not permit.woken.wait(max(0.0, min(_CHECK_EVERY, ends - monotonic()))):
             if monotonic() >= ends:
                 raise Overloaded("no memory came free in time; try again later")
             check_alive()
-        if waiter.refused:
+            self.admit()  # places that have been lent since
+            self._check_movement(lane, permit)
+        if permit.refused:
             raise Overloaded("too many requests wait already; try again later")
 
-    def _forget(self, lane: _Lane, waiter: _Waiter) -> None:
+    def _check_movement(self, lane: Lane, permit: Permit) -> None:
+        if not permit.woken.is_set() and (self.leaving or self._stalled(lane is self._large)):
+            raise Stalled("native calls have not returned for a while; try again later")
+
+    def _forget(self, lane: Lane, permit: Permit) -> None:
         """Leave the queue, or return the permit that was granted in the very moment of leaving."""
-        if waiter.refused:
+        if permit.refused:
             return
-        if waiter.woken.is_set():
-            lane.hold(-waiter.size, -1)
+        if permit.woken.is_set():
+            lane.release(permit)
         else:
-            lane.leave(waiter)
-        self._admit()
+            lane.leave(permit)
+        self.admit()
 
-    def _admit(self) -> None:
-        for lane in (self._small, self._large):
-            while lane.waiting and self._fits(lane, lane.next.size):
-                lane.admit(lane.next)
-
-    def _fits(self, lane: _Lane, size: int) -> bool:
-        return lane.holders < lane.places and lane.held + size <= lane.limit and self.held + size <= self.budget
+    def _fits(self, lane: Lane, size: int) -> bool:
+        return lane.held + size <= lane.limit and self.held + size <= self.budget

@@ -1,11 +1,13 @@
 """Native threads: where blocking and computing calls run while greenlets go on.
 
 A native call cannot be stopped. The thread of one that takes too long counts as lost until the call returns, and the
-pool gets another in its place.
+pool gets another in its place; nobody waits for that call any more. A pool that has calls under way and has seen none
+return for a while is stalled: whoever waits for one of its threads is better off elsewhere.
 """
 
 from __future__ import annotations
 
+import math
 import os
 import threading
 import time
@@ -13,17 +15,19 @@ from collections.abc import Callable
 from contextlib import AbstractContextManager, nullcontext
 from contextvars import copy_context
 from dataclasses import dataclass
-from typing import Generic, NoReturn, ParamSpec, Protocol, TypeVar, cast
+from typing import Final, Generic, ParamSpec, Protocol, TypeVar, cast
 
-from gevent import GreenletExit
+from gevent import GreenletExit, with_timeout
 from gevent.event import AsyncResult, Event
 from gevent.threadpool import ThreadPool
 
+from sidecar.errors import Stalled
+from sidecar.limits.outcome import Outcome, outcome, raiser
+
 P = ParamSpec("P")
 T = TypeVar("T")
-Outcome = Callable[[], T]
-"""The result of a call: called, it returns the value or raises. gevent prints a traceback for every task that raises,
-so tasks never raise themselves."""
+_LOOK_EVERY: Final = 1.0
+"""Seconds between two looks whether a call that is waited for can still be expected to return."""
 Note = Callable[[str], AbstractContextManager[object]]
 """Records an image while native code works on it; see sidecar.server.crash_journal."""
 
@@ -41,8 +45,9 @@ class _Call:
 class Pending(Generic[T]):
     """A call under way in a native thread."""
 
-    def __init__(self, result: AsyncResult[Outcome[T]], call: _Call) -> None:
-        self._result, self._call = result, call
+    def __init__(self, result: AsyncResult[Outcome[T]], call: _Call, check: Callable[[_Call], None]) -> None:
+        """`check` raises if the call is not worth waiting for."""
+        self._result, self._call, self._check = result, call, check
 
     def then(self, call: Callable[[], None]) -> None:
         """Call something in the event loop when this call is over."""
@@ -51,9 +56,12 @@ class Pending(Generic[T]):
     def get(self) -> T:
         """Wait in this greenlet for the call, and return its value or raise what it raised.
 
-        If the waiting greenlet is cancelled, a call that has not started yet is skipped.
+        If the waiting greenlet is cancelled, a call that has not started yet is skipped. Raises Stalled if the call is
+        stuck, or has not started in a pool that is stalled.
         """
         try:
+            while not self._result.wait(_LOOK_EVERY) and not self._result.ready():
+                self._check(self._call)
             result = cast("Outcome[T]", self._result.get())
         except BaseException:
             self._call.wanted = False
@@ -82,11 +90,16 @@ class NativePool:
 
     With `nice` above 0 its threads leave the processor to other threads first: on Linux each thread has a priority
     of its own (setpriority(2), "C library/kernel differences"). `share` returns, before each call, how many of the
-    threads may be used at the moment.
+    threads may be used at the moment. `stall` is the time, in seconds, after which a pool counts as stalled.
     """
 
     def __init__(
-        self, threads: int, nice: int = 0, note: Note = nullcontext, share: Callable[[], int] | None = None
+        self,
+        threads: int,
+        nice: int = 0,
+        note: Note = nullcontext,
+        share: Callable[[], int] | None = None,
+        stall: float = math.inf,
     ) -> None:
         self.threads = threads
         self.note = note
@@ -96,6 +109,9 @@ class NativePool:
         self._share = share or (lambda: threads)
         self._niced = threading.local()
         self._pool = ThreadPool(threads)
+        self._stall = stall
+        self._moved = 0.0
+        """When a call last returned."""
         # Threads add and remove their calls: single operations of a set, which the GIL keeps whole.
         self._under_way: set[_Call] = set()
 
@@ -111,7 +127,7 @@ class NativePool:
 
         def task() -> Outcome[T]:
             if not known.wanted:
-                return _raiser(GreenletExit())
+                return raiser(GreenletExit())
             self._lower_priority()
             known.began = time.monotonic()
             self._under_way.add(known)
@@ -119,10 +135,11 @@ class NativePool:
                 with self.note(image):
                     return outcome(lambda: context.run(call, *args, **kwargs))
             finally:
+                self._moved = time.monotonic()
                 self._under_way.discard(known)
 
         self._adjust()
-        return Pending(self._pool.spawn(task), known)
+        return Pending(self._begin(task), known, self._check)
 
     def __call__(self, call: Callable[P, T], /, *args: P.args, **kwargs: P.kwargs) -> T:
         """Run a call and wait for it in this greenlet."""
@@ -132,6 +149,12 @@ class NativePool:
     def busy(self) -> int:
         """Threads that are in a call, lost ones included."""
         return len(self._under_way)
+
+    @property
+    def stalled(self) -> bool:
+        """Whether calls are under way, lost ones aside, and none has begun or returned for a while."""
+        last = max((call.began for call in [*self._under_way] if not call.lost), default=math.inf)
+        return max(last, self._moved) < time.monotonic() - self._stall
 
     def count_lost(self, seconds: float) -> list[str]:
         """Count the threads of calls longer than `seconds` as lost, and no longer those that have returned.
@@ -151,6 +174,18 @@ class NativePool:
         """Wait for what is under way and end the threads."""
         self._pool.join()
         self._pool.kill()
+
+    def _begin(self, task: Callable[[], Outcome[T]]) -> AsyncResult[Outcome[T]]:
+        """Hand a task to a thread; raises Stalled, if it has to wait for one and none comes free."""
+        patience = _LOOK_EVERY if self._stall < math.inf else None
+        while (begun := with_timeout(patience, self._pool.spawn, task, timeout_value=None)) is None:
+            if self.stalled:
+                raise Stalled("native calls have not returned for a while; try again later")
+        return cast("AsyncResult[Outcome[T]]", begun)
+
+    def _check(self, call: _Call) -> None:
+        if call.lost or (not call.began and self.stalled):
+            raise Stalled("native calls have not returned for a while; try again later")
 
     def _adjust(self) -> None:
         size = min(self.threads, self._share()) + self.lost
@@ -195,22 +230,3 @@ class Calls:
         self._under_way -= 1
         if not self._under_way:
             self._none.set()
-
-
-def outcome(call: Callable[P, T], /, *args: P.args, **kwargs: P.kwargs) -> Outcome[T]:
-    """Run a call in this thread and keep its result."""
-    try:
-        value = call(*args, **kwargs)
-    except BaseException as error:  # noqa: BLE001  # raised again where the value is awaited
-        return _raiser(error)
-    return lambda: value
-
-
-def _raiser(error: BaseException) -> Callable[[], NoReturn]:
-    """Return an outcome that raises, once: a kept error and the frames of its traceback would refer to each other."""
-    kept = [error]
-
-    def fail() -> NoReturn:
-        raise kept.pop()
-
-    return fail

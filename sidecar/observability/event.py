@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 import secrets
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any, Final, Protocol
 
@@ -28,8 +29,12 @@ class Event:
     """By which the request is found in the log; the response carries it."""
     reason: str = ""
     """Why it was handed over, refused or broken off."""
+    left: str = "client-gone"
+    """What is reported if the client has not taken all of the response."""
     details: dict[str, object] = field(default_factory=dict)
     """Further fields of its log line."""
+    over: Callable[[], None] = lambda: None
+    """Called when the response has been sent, or never will be."""
     body: Closable | None = None
     """The response's chunks, once there are any."""
 

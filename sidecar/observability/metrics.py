@@ -45,6 +45,9 @@ WAITING: Final = Gauge("sidecar_permits_waiting", "Requests waiting for memory."
 LEASED: Final = Gauge("sidecar_readers_leased", "Opened images in use.", multiprocess_mode="livesum")
 IDLE: Final = Gauge("sidecar_readers_idle", "Opened images kept for the next request.", multiprocess_mode="livesum")
 LOST: Final = Gauge("sidecar_native_threads_lost", "Threads stuck in native calls.", multiprocess_mode="livesum")
+EVICTED: Final = Counter(
+    "sidecar_connections_evicted", "Connections that were waiting for their clients, closed to make room for new ones."
+)
 LATE: Final = Histogram(
     "sidecar_loop_late_seconds",
     "How late the event loop ran what was due.",

@@ -31,6 +31,8 @@ class RemoteObjects:
         self._reader = BlockReader(transport, self._retry, settings)
         self._head = settings.block_bytes
         self._freshness = settings.freshness
+        self.kept_bytes = settings.cache_bytes
+        """The most bytes of objects that are kept between requests."""
         self._found: LRUCache[str, tuple[float, Version]] = LRUCache(_REMEMBERED)
         self._flights: SingleFlight[str, Version | None] = SingleFlight()
 

@@ -52,7 +52,7 @@ class Plan:
     @property
     def large(self) -> bool:
         """Whether it takes longer than a tile: made in the background threads, and sent while it is made."""
-        return _is_large(self.bands)
+        return _is_large(self.bands) or self.frame.size.area > _LARGE
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

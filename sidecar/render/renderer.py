@@ -1,13 +1,13 @@
 """From a plan to the chunks of a response: bands are decoded ahead while strips are scaled, encoded and sent.
 
 Pulled by the socket: it asks `Body` for a chunk, which asks the encoder, which asks for a strip, which asks for a band.
-Nothing is queued, so a slow client costs the bands in memory and nothing else.
+Nothing is queued, so a slow client costs the bands in memory and nothing else: its place goes to another meanwhile.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable
-from contextlib import closing
+from contextlib import ExitStack, closing
 from dataclasses import dataclass, field
 
 from sidecar.limits.admission import Admission
@@ -54,22 +54,26 @@ class Renderer:
         chunk. Raises what fetching, decoding and encoding raise.
         """
         owned = UninterruptibleStack()
+        # Left first, so that native calls that do not return keep the memory that they use, and nothing else.
+        computing = owned.enter_context(ExitStack())
         try:
             permit = self.admission.take(
                 plan.peak_bytes, large=plan.large, client=client.name, check_alive=client.check_alive
             )
             if plan.large:
-                owned.enter_context(self.cpu_share.used())
-            owned.enter_context(permit)
+                computing.enter_context(self.cpu_share.used())
+            place = owned.enter_context(permit)
+            computing.callback(place.leave)
             client.check_alive()
             image = owned.enter_context(self.readers.lease(blob))
             reading = owned.enter_context(closing(Calls(self.bulk if plan.large else self.pool, blob.etag)))
             writing = owned.enter_context(closing(Calls(self.pool, blob.etag)))
             bands = owned.enter_context(closing(Bands(plan, blob, image, reading, self.fetcher)))
+            owned.callback(computing.close)
             with plugin_call(factory.format, blob.name):
                 encoder = factory.start(plan.frame)
             chunks = encode(plan, strips(plan, bands), encoder, writing, blob.name, factory.format)
-            return Body(next(chunks), chunks, owned, client.check_alive)
+            return Body(next(chunks), chunks, owned, place, client.check_alive)
         except BaseException as error:
             owned.__exit__(type(error), error, error.__traceback__)
             raise

@@ -7,7 +7,7 @@ from contextlib import suppress
 from dataclasses import dataclass, replace
 
 from sidecar.config import Extent, Settings
-from sidecar.errors import HandOver, NotFound
+from sidecar.errors import Forbidden, HandOver, NotFound, TooLarge
 from sidecar.iiif import geometry
 from sidecar.iiif import info as info_json
 from sidecar.iiif.geometry import Geometry
@@ -15,7 +15,7 @@ from sidecar.iiif.info import Profile
 from sidecar.iiif.orientation import HEEDED, orientation_of
 from sidecar.iiif.request import ImageRequest
 from sidecar.limits.access_policy import AccessPolicy
-from sidecar.plugin import Blob, EncoderFactory, ImageInfo, Source
+from sidecar.plugin import Blob, EncoderFactory, ImageInfo, Size, Source
 from sidecar.render.body import Body
 from sidecar.render.etag import etag
 from sidecar.render.plan import Plan, PlanLimits, make_plan
@@ -56,11 +56,10 @@ class ImageService:
     limits: PlanLimits
     policy: AccessPolicy
 
-    @property
-    def profile(self) -> Profile:
-        """The limits that every image has."""
+    def profile(self, shown: Size) -> Profile:
+        """Return the limits that an image of a size has."""
         settings = self.settings
-        return Profile(settings.max_scale, settings.max_pixels, settings.min_size, settings.min_tile_size)
+        return Profile(settings.max_scale, self._most_pixels(shown), settings.min_size, settings.min_tile_size)
 
     def find(self, request: ImageRequest, *, opaque: bool = False) -> Found:
         """Find the image, without opening it; `opaque` as in `make_plan`. Raises NotFound, SourceError."""
@@ -114,27 +113,59 @@ class ImageService:
         settings = self.settings
         limits = (
             settings.max_scale,
-            settings.max_pixels,
+            self._fitting if settings.max_pixels is None else settings.max_pixels,
             settings.restrict_to_sizes,
             settings.min_size,
             settings.hand_over,
         )
         return (settings.downscale_filter, settings.background_color, settings.color, settings.orientation, *limits)
 
+    @property
+    def _fitting(self) -> int:
+        """The pixels of which one byte each fits into what one response may have, rounded down to a power of two.
+
+        So much of a response is held at once, at most, however it is made: a bitonal one needs all of its pixels before
+        the first can be sent. Rounded, so that it is the same on machines that are almost the same.
+        """
+        return 1 << (self.limits.memory.bit_length() - 1)
+
+    def _most_pixels(self, shown: Size) -> int:
+        """Return the largest response in pixels; 0 for no limit, as for an image all of which fits."""
+        set_by_hand = self.settings.max_pixels
+        if set_by_hand is not None:
+            return set_by_hand
+        return self._fitting if shown.area > self._fitting else 0
+
     def _measure(self, request: ImageRequest, image: ImageInfo) -> Geometry:
-        settings, constraint = self.settings, request.identifier.scale
         shown = orientation_of(image.orientation).apply(image.size)
-        measured = geometry.measure(
-            request.parameters,
-            shown,
-            max_scale=settings.max_scale,
-            max_pixels=settings.max_pixels,
-            sizes=info_json.sizes(shown, self.profile, constraint) if settings.restrict_to_sizes else None,
-            constraint=constraint,
-        )
+        if self.settings.max_pixels is None:
+            measured = self._measured_to_fit(request, shown)
+        else:
+            measured = self._measured(request, shown, self.settings.max_pixels)
         region, size = measured.region.size, measured.size
         if size != region:
             larger = size.width > region.width or size.height > region.height
             extent: Extent = "enlarged" if larger else "scaled"
             self.policy.check(extent)
         return measured
+
+    def _measured_to_fit(self, request: ImageRequest, shown: Size) -> Geometry:
+        """Measure a request if nobody has set the largest response: Cantaloupe has no such limit, and is spared it."""
+        try:
+            measured = self._measured(request, shown, self._most_pixels(shown))
+        except Forbidden:
+            measured = self._measured(request, shown, 0)
+        if measured.size.area > self._fitting:
+            raise TooLarge(measured.size.area, self._fitting)
+        return measured
+
+    def _measured(self, request: ImageRequest, shown: Size, most: int) -> Geometry:
+        settings, constraint = self.settings, request.identifier.scale
+        return geometry.measure(
+            request.parameters,
+            shown,
+            max_scale=settings.max_scale,
+            max_pixels=most,
+            sizes=info_json.sizes(shown, self.profile(shown), constraint) if settings.restrict_to_sizes else None,
+            constraint=constraint,
+        )

@@ -7,7 +7,7 @@ from typing import Generic, ParamSpec, TypeVar
 
 import gevent
 
-from sidecar.limits.threads import Outcome, outcome
+from sidecar.limits.outcome import Outcome, outcome
 
 P = ParamSpec("P")
 T = TypeVar("T")

@@ -39,7 +39,16 @@ def make_service(settings: Settings, registry: Registry, small: NativePool, quar
     kept = settings.reader_cache_bytes + _kept_bytes(registry)
     budget = memory_limit.budget(settings.memory_bytes, settings.workers, kept)
     large = settings.large_concurrency or max(1, cpu_share.count // settings.workers)
-    admission = Admission(budget, settings.queue_size, settings.queue_timeout, large)
+    cores = cpu_share.count
+    bulk = NativePool(cores, nice=5, note=small.note, share=cpu_share.share, stall=settings.stall_timeout)
+    admission = Admission(
+        budget,
+        settings.queue_size,
+        settings.queue_timeout,
+        large,
+        share=settings.client_share,
+        stalled=lambda large: (bulk if large else small).stalled,
+    )
     renderer = Renderer(
         readers=ReaderCache(
             DecoderChoice(registry.decoders),
@@ -50,11 +59,11 @@ def make_service(settings: Settings, registry: Registry, small: NativePool, quar
         ),
         admission=admission,
         pool=small,
-        bulk=NativePool(cpu_share.count, nice=5, note=small.note, share=cpu_share.share),
+        bulk=bulk,
         cpu_share=cpu_share,
     )
     limits = PlanLimits(
-        cores=cpu_share.count,
+        cores=cores,
         request_memory=settings.request_memory_bytes,
         memory=admission.largest(large=True),
         filter=settings.downscale_filter,
@@ -77,9 +86,11 @@ def create_app(
     """Return the WSGI application of one worker."""
     settings = core(config)
     quarantine = Quarantine(shared_dir.shared(), settings.quarantine)
-    service = make_service(settings, registry, pool or NativePool(settings.threads), quarantine)
+    service = make_service(
+        settings, registry, pool or NativePool(settings.threads, stall=settings.stall_timeout), quarantine
+    )
     renderer = service.renderer
-    readiness = Readiness(renderer.admission)
+    readiness = Readiness(renderer.admission, lambda: renderer.pool.lost + renderer.bulk.lost)
     gauges = metrics.Gauges(
         {
             metrics.PERMITS: lambda: renderer.admission.held,
@@ -102,7 +113,8 @@ def get_app() -> WorkerLifecycle:
     logging.configure(settings.log_level)
     shared = shared_dir.shared()
     journal = _journal(shared)
-    pool = NativePool(settings.threads, note=journal.recorded if journal else nullcontext)
+    note = journal.recorded if journal else nullcontext
+    pool = NativePool(settings.threads, note=note, stall=settings.stall_timeout)
     app = create_app(found.config, found.plugins.load(found.config, pool), pool, journal)
     # Last: whatever is to be loaded is loaded, and no thread is started yet.
     sandbox.enter(settings.sandbox, [*found.plugins.folders(found.config), *_own_folders(shared)])

@@ -15,7 +15,7 @@ from typing import Any, Final
 from sidecar.config import core, load
 from sidecar.limits.quarantine import Quarantine
 from sidecar.observability.logging import standard_library
-from sidecar.server import descriptors, shared_dir
+from sidecar.server import descriptors, replacement, shared_dir
 from sidecar.server.crash_journal import examine_crash
 from sidecar.server.listeners import listen
 from sidecar.server.workers import state
@@ -87,8 +87,9 @@ os.register_at_fork(
 
 
 def on_starting(server: Any) -> None:
-    """Begin with the settings as they are; a reload may change them."""
+    """Begin with the settings as they are, which a reload may change; listen to workers that ask to be replaced."""
     server.quarantine = _settings.quarantine
+    replacement.listen()
     if _descriptors.warning:
         server.log.warning(_descriptors.warning)
 
@@ -122,6 +123,7 @@ def worker_exit(_server: Any, worker: Any) -> None:
 def child_exit(server: Any, worker: Any) -> None:
     """Examine the end of a worker, and clear away what it has left. A full disk must not end the master."""
     try:
+        replacement.settle(_shared, worker.pid, server)
         report = examine_crash(_shared, worker.pid, Quarantine(_shared, server.quarantine))
         _clear_metrics(worker.pid)
     except OSError as error:

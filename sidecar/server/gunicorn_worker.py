@@ -16,8 +16,8 @@ What gunicorn refuses all the same is answered in plain text, as any other refus
 A worker that has more large responses under way than another closes its connections. nginx keeps those it has, and uses
 them again and again; on new ones any worker may take the request.
 
-A connection beyond those that may be served is refused with 503 at once. gunicorn leaves it in the socket's queue,
-where it waits for as long as nginx does.
+If there is room for no more connections, one that waits for its client gives way to a new one. If none waits, the new
+one is refused with 503 at once. gunicorn leaves it in the socket's queue, where it waits for as long as nginx does.
 
 A worker ends once. Ctrl-C reaches it directly, and the master's signal follows; gunicorn's second exit would come while
 Python shuts down, and leave a traceback.
@@ -40,6 +40,7 @@ from gunicorn.http.parser import RequestParser  # type: ignore[import-untyped]  
 from gunicorn.workers.ggevent import GeventWorker  # type: ignore[import-untyped]  # as above
 
 from sidecar.errors import StartError
+from sidecar.server.connections import Connection, Connections
 from sidecar.server.descriptors import REFUSALS
 from sidecar.server.refusal import refuse
 
@@ -52,15 +53,12 @@ class Worker(GeventWorker):  # type: ignore[misc]  # as above
     """The worker class of sidecar.server.gunicorn_conf."""
 
     _end: gevent.Greenlet[..., None] | None = None
-    _connections = 0
-    """That are served now."""
-    _most = 0
-    """That may be served at once."""
 
     def init_process(self) -> None:
         """Put the parser and the refusals of this module in gunicorn's place; then what gunicorn does, which serves."""
         RequestParser.mesg_class = AnyBytes
         util.write_error = write_error
+        self.connections = Connections(self.worker_connections)
         try:
             super().init_process()
         except (StartError, OSError) as error:  # the latter of a disk that is full
@@ -89,31 +87,28 @@ class Worker(GeventWorker):  # type: ignore[misc]  # as above
             self._end.kill(block=False)
 
     def run(self) -> None:
-        """Serve until told to stop; what comes beyond the connections that may be served is taken and refused."""
-        self._most = self.worker_connections
+        """Serve until told to stop; gunicorn itself takes a few connections more, those that are ended or refused."""
         self.worker_connections += REFUSALS
         super().run()
 
     def handle(self, listener: Any, client: socket.socket, addr: Any) -> None:
         """Serve a connection, or refuse it at once: nobody should wait for what may not come."""
-        if self._connections >= self._most:
+        if not self.connections.make_room():
             refuse(client)
             return
-        self._connections += 1
-        try:
-            super().handle(listener, client, addr)
-        finally:
-            self._connections -= 1
+        with self.connections.joined(client) as connection:
+            super().handle(listener, connection, addr)
 
-    def handle_request(self, listener_name: Any, req: Any, sock: socket.socket, addr: Any) -> Any:
+    def handle_request(self, listener_name: Any, req: Any, sock: Connection, addr: Any) -> Any:
         """Answer one request. Raises what gunicorn's own does: StopIteration if the connection is to be closed."""
         joined = Joined(sock)
         # Idle connections keep their places, so there are none while places are few.
-        if self.wsgi.crowded or 2 * self._connections > self._most:
+        if self.wsgi.crowded or self.connections.few_left:
             req.force_close()
         try:
             return super().handle_request(listener_name, req, joined, addr)
         finally:
+            self.connections.answered(sock)
             joined.flush()
 
 
@@ -148,7 +143,7 @@ def write_error(connection: socket.socket, status: int, _reason: str, _message: 
 class Joined:
     """A connection for one response, which keeps what is sent first until there is more, or no more to come."""
 
-    def __init__(self, connection: socket.socket) -> None:
+    def __init__(self, connection: socket.socket | Connection) -> None:
         self._connection = connection
         self._head: bytes | None = b""
         """What is kept; empty before anything came, None once all goes straight through."""

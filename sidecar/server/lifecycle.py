@@ -22,6 +22,7 @@ from sidecar.observability.logging import log
 from sidecar.observability.metrics import LONGEST, WORKERS, Gauges
 from sidecar.registry import Registry
 from sidecar.render.renderer import Renderer
+from sidecar.server import replacement, shared_dir
 from sidecar.server.crash_journal import CrashJournal
 from sidecar.server.event_loop import Lateness, tune_interpreter
 
@@ -101,7 +102,7 @@ class WorkerLifecycle:
             self.check_stuck_calls()
 
     def check_stuck_calls(self) -> None:
-        """Quarantine the images of stuck native calls; with too many of these, ask for a replacement of the worker."""
+        """Quarantine the images of stuck native calls; with enough of these, have the worker replaced."""
         parts = self._parts
         pools = (parts.renderer.pool, parts.renderer.bulk)
         for image in (image for pool in pools for image in pool.count_lost(parts.settings.first_byte_timeout)):
@@ -111,5 +112,11 @@ class WorkerLifecycle:
                     parts.quarantine.add(digest(image))
         lost = sum(pool.lost for pool in pools)
         if lost >= parts.settings.stuck_calls and not parts.readiness.draining:
-            log.error("too many native calls are stuck; this worker is replaced", stuck=lost)
+            self._be_replaced(lost)
+
+    def _be_replaced(self, lost: int) -> None:
+        """End, and have another worker in this one's place; whoever waits here goes elsewhere at once."""
+        if replacement.ask(shared_dir.shared(), self._parts.settings.workers):
+            log.error("native calls are stuck; this worker is replaced", stuck=lost)
+            self._parts.renderer.admission.leaving = True
             os.kill(os.getpid(), signal.SIGTERM)

@@ -117,7 +117,7 @@ def listen(listeners: Iterable[Any], backlog: int) -> None:
 
 
 def turn_away(listeners: Iterable[Any]) -> None:
-    """Close the connections that wait at sockets which are not ours to close: nginx asks elsewhere at once."""
+    """Close the connections that wait at sockets which stay open while nobody serves: nginx asks elsewhere at once."""
     for listener in listeners:
         with suppress(OSError):  # until none waits
             while True:

@@ -7,7 +7,8 @@ these cannot load. This one checks everything first, in a process of its own; th
 old ones when the new ones serve. If anything of that fails, the old ones stay. So a wrong setting stops nothing.
 
 If no worker serves and none can start, requests would wait in the socket's queue until nginx gives up on them. So the
-socket is closed: nginx asks Cantaloupe at once. It is bound again and does not listen until a worker is ready.
+socket is closed: nginx asks Cantaloupe at once. It is bound again and does not listen until a worker is ready. If all
+workers are killed at once, those who come until a new one serves are turned away.
 """
 
 from __future__ import annotations
@@ -28,7 +29,7 @@ from sidecar.server.workers import Pace, state, staying
 
 _STOPS: Final = (signal.SIGTERM, signal.SIGINT, signal.SIGQUIT)
 _TURN: Final = 0.1
-"""Seconds between two looks at a socket that is not ours to close, while nobody serves."""
+"""Seconds between two looks at a socket that stays open while nobody serves."""
 
 
 class Master(Arbiter):  # type: ignore[misc]  # as above
@@ -46,6 +47,7 @@ class Master(Arbiter):  # type: ignore[misc]  # as above
         self.closed = False
         """Whether connections are refused, since nobody could serve them."""
         self._complete = False
+        self._served = False
         self._reloading = Reloading(self)
 
     # What gunicorn calls.
@@ -54,7 +56,8 @@ class Master(Arbiter):  # type: ignore[misc]  # as above
         """Begin to listen. Raises StartError with one line if that is not possible."""
         self.given = listeners.are_given(self.cfg)
         if not self.given:
-            self.LISTENERS = listeners.opened(self.cfg, self.log)
+            # Bound only: until a worker is ready, and listens, nginx is refused and asks Cantaloupe at once.
+            self.LISTENERS = listeners.opened(self.cfg, self.log, heard=False)
         super().start()
         if os.geteuid() == 0:
             self.log.warning(
@@ -97,7 +100,7 @@ class Master(Arbiter):  # type: ignore[misc]  # as above
 
     def wait_for_signals(self, timeout: float = 1.0) -> list[int]:
         """Return what came within some seconds."""
-        if self.closed and self.given:
+        if (self.closed and self.given) or self._bereft:
             listeners.turn_away(self.LISTENERS)
             timeout = _TURN
         found: list[int] = super().wait_for_signals(timeout)
@@ -137,7 +140,18 @@ class Master(Arbiter):  # type: ignore[misc]  # as above
             for _ in range(missing):
                 self.spawn_worker()
 
+    @property
+    def _bereft(self) -> bool:
+        """Whether all workers are gone at once that have served, here and in another master on the same sockets.
+
+        New ones need about a second; before a first one has served, whoever waits was meant to (systemd.socket(5)).
+        """
+        if not (self._served and self.num_workers) or self.reexec_pid or self.master_pid:
+            return False
+        return not any(state(worker).serves for worker in self.WORKERS.values())
+
     def _serving(self) -> None:
+        self._served = True
         if self.closed:
             self.log.info("A worker serves again.")
         self.closed = False

@@ -21,6 +21,7 @@ class HttpSource:
         self._objects = objects
         self._suffix = settings.url_suffix.partition("?")[0]
         self.close = objects.close
+        self.kept_bytes = objects.kept_bytes
 
     def find(self, identifier: str) -> Blob | None:
         """Return the file that an identifier leads to. Raises SourceError, SourceTimeout."""

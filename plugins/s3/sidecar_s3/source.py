@@ -22,6 +22,7 @@ class S3Source:
         self._objects = objects
         self._settings = settings
         self.close = objects.close
+        self.kept_bytes = objects.kept_bytes
 
     def find(self, identifier: str) -> Blob | None:
         """Return the object that an identifier leads to. Raises SourceError, SourceTimeout."""

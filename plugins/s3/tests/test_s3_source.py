@@ -16,7 +16,7 @@ from sidecar_s3.api import ObjectUrls
 from sidecar_s3.settings import S3Settings
 
 from sidecar.cantaloupe import takeover
-from sidecar.plugin import ByteRange, Closing, Config, Source, SourceError, StartError
+from sidecar.plugin import ByteRange, Closing, Config, KeepsBytes, Source, SourceError, StartError
 from sidecar.testing.contracts.source import SourceContract, Store
 from sidecar.testing.object_store import ObjectStore, Reply
 
@@ -88,6 +88,13 @@ def test_prefix_and_suffix(s3: ObjectStore) -> None:
     assert blob is not None
     assert blob.name == "scans/1.jp2"
     assert source.find("../page") is None
+
+
+def test_kept_blocks_are_counted(s3: ObjectStore) -> None:
+    """What is kept of objects is known, so that it is taken off the memory of responses."""
+    source = source_of(settings(s3, cache_bytes=12345))
+    assert isinstance(source, KeepsBytes)
+    assert source.kept_bytes == 12345
 
 
 def test_other_buckets_only_if_allowed(s3: ObjectStore) -> None:

@@ -394,6 +394,32 @@ def test_larger_than_memory(serve: Callable[..., Served]) -> None:
     assert [site.ask(WHOLE, method).status_code for method in ("GET", "HEAD")] == [413, 413]
 
 
+MIB: Final = 1 << 20
+
+
+@pytest.mark.parametrize("memory, most", [(4 * MIB, MIB), (8 * MIB, 2 * MIB), (1 << 30, 0)])
+def test_the_largest_response_follows_from_the_memory(serve: Callable[..., Served], memory: int, most: int) -> None:
+    """An image with more pixels than a response may have bytes has a largest area, which `max` keeps to.
+
+    Half of so little memory is for what is kept between responses.
+    """
+    site = serve(memory_bytes=memory)
+    info = site.ask("/iiif/3/tall.gradient/info.json").json
+    assert info["maxArea"] == (most or 1500 * 4000)
+    asked = ("/iiif/3/tall.gradient/full/1500,4000/0/default.raw", "/iiif/3/small.gradient/full/200,100/0/default.raw")
+    beyond, small = (site.ask(path, "HEAD").status_code for path in asked)
+    assert (beyond, small) == (413 if most else 200, 200)
+    assert serve(memory_bytes=memory, max_pixels=0).ask("/iiif/3/tall.gradient/info.json").json["maxArea"] == 6_000_000
+
+
+def test_nothing_is_enlarged_beyond_the_memory(serve: Callable[..., Served]) -> None:
+    """If any scale is allowed, a size that does not fit is refused, and `max` and `^max` are what they were."""
+    site = serve(memory_bytes=4 * MIB, max_scale=0)
+    small = "/iiif/3/small.gradient/full"
+    assert site.ask(f"{small}/^3000,3000/0/default.raw", "HEAD").status_code == 413
+    assert unraw(site.ask(f"{small}/^max/0/default.raw").content).shape == (100, 200, 3)
+
+
 def test_guarded_images_are_handed_over(serve: Callable[..., Served]) -> None:
     """If images may be guarded by something unknown, nothing is answered."""
     site = serve(guarded="a delegate script")

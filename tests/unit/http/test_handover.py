@@ -270,3 +270,20 @@ def test_explained_without_cantaloupe(sidecar: Callable[[str], Wsgi]) -> None:
     answer = ask(sidecar(""))
     assert answer.status_code == 415
     assert len(answer.text) > 20
+
+
+def test_connections_to_cantaloupe_are_bounded(
+    pool: NativePool, stand_in: StandIn, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """If every connection to Cantaloupe is in use, a further request is refused, and asks it nothing."""
+    monkeypatch.setattr("sidecar.http.proxy._PATIENCE", 0.01)
+    settings = Settings(cantaloupe_url=stand_in.url, cantaloupe_connections=1)
+    app = create_app(Config.of(settings), Registry((), (), {}), pool)
+    environ = falcon.testing.create_environ("/other") | {"RAW_URI": "/other"}
+    under_way = app(environ, lambda *_: None)
+    answer = ask(app)
+    assert (answer.status_code, answer.headers["retry-after"], len(stand_in.asked)) == (503, "5", 1)
+    for _ in under_way:
+        pass
+    under_way.close()  # type: ignore[attr-defined]  # a response of the sidecar has it
+    assert ask(app).status_code == 200

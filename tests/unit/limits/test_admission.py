@@ -10,7 +10,7 @@ from gevent.event import Event
 from hypothesis import given
 from hypothesis import strategies as st
 
-from sidecar.errors import Overloaded, TooLarge
+from sidecar.errors import Overloaded, Stalled, TooLarge
 from sidecar.limits.admission import Admission
 
 
@@ -200,3 +200,142 @@ def test_waiting_clients_are_checked(monkeypatch: pytest.MonkeyPatch) -> None:
     done.set()
     running.join()
     assert admission.held == 0
+
+
+def lent(admission: Admission, size: int, go_on: Event, over: Event) -> gevent.Greenlet[..., None]:
+    """Start a large response whose client reads nothing until an event, and which is over at another."""
+
+    def work() -> None:
+        with admission.take(size, large=True, client="slow") as place:
+            place.lend()
+            go_on.wait()
+            place.resume()
+            over.wait()
+
+    greenlet = gevent.spawn(work)
+    gevent.sleep(0)
+    return greenlet
+
+
+def test_a_response_whose_client_does_not_read_has_no_place() -> None:
+    """Another takes its place soon; its bytes stay counted, and it goes on before those that have not begun."""
+    admission = Admission(100, queue=5, timeout=30, large=1)
+    go_on, over, other, third = Event(), Event(), Event(), Event()
+    slow = lent(admission, 30, go_on, over)
+    second = hold(admission, 30, other, large=True)
+    assert (admission.held, admission.waiting) == (30, 1)
+    gevent.sleep(1.5)
+    assert (admission.held, admission.waiting) == (60, 0)
+    last = hold(admission, 10, third, large=True)
+    go_on.set()
+    gevent.sleep(0)
+    assert admission.waiting == 1
+    other.set()
+    second.join()
+    # The place is the slow one's again, for which the last one waits.
+    assert (admission.held, admission.waiting) == (30, 1)
+    over.set()
+    third.set()
+    gevent.joinall([slow, last], raise_error=True)
+    assert admission.held == 0
+
+
+def test_a_response_that_nobody_wants_the_place_of_keeps_it() -> None:
+    """As long as nobody waits, a response goes on at once however long its client took."""
+    admission = Admission(100, queue=5, timeout=5, large=1)
+    with admission.take(10, large=True) as place:
+        place.lend()
+        gevent.sleep(0.6)
+        place.resume()
+        second = gevent.spawn(lambda: admission.take(10, large=True).__enter__())
+        gevent.sleep(0.01)
+        assert admission.waiting == 1
+        second.kill()
+
+
+def test_memory_stays_counted_after_the_place_is_left() -> None:
+    """A response that is over while native calls still run for it keeps its bytes, and another has the place."""
+    admission = Admission(100, queue=5, timeout=5, large=1)
+    with admission.take(30, large=True) as place:
+        place.leave()
+        with admission.take(30, large=True):
+            assert admission.held == 60
+    assert admission.held == 0
+
+
+def test_what_was_made_stays_counted_until_it_is_sent(admission: Admission) -> None:
+    """A response that is made whole keeps as many bytes as it has when its permit ends, until it gives them back."""
+    with admission.take(80, large=False) as place:
+        give_back = place.keep(30)
+        assert admission.held == 80
+    assert admission.held == 30
+    for _ in range(2):
+        give_back()
+        assert admission.held == 0
+
+
+def test_a_response_that_gives_up_while_it_waits_for_its_place() -> None:
+    """Killed while it waits to go on, a response leaves nothing behind."""
+    admission = Admission(100, queue=5, timeout=5, large=1)
+    go_on, over, other = Event(), Event(), Event()
+    slow = lent(admission, 30, go_on, over)
+    gevent.sleep(0.6)
+    second = hold(admission, 30, other, large=True)
+    go_on.set()
+    gevent.sleep(0)
+    slow.kill()
+    assert admission.held == 30
+    other.set()
+    second.join()
+    with admission.take(75, large=True):
+        assert admission.held == 75
+
+
+def test_a_client_has_a_share() -> None:
+    """Large responses of one client hold half of their memory at most, a single one all; others are not held up."""
+    admission = Admission(100, queue=5, timeout=5, share=0.5)
+    done = Event()
+
+    def work(client: str, size: int) -> None:
+        with admission.take(size, large=True, client=client):
+            done.wait()
+
+    greenlets = [gevent.spawn(work, client, 30) for client in ("a", "a", "b")]
+    gevent.sleep(0)
+    assert (admission.held, admission.waiting) == (60, 1)
+    done.set()
+    gevent.joinall(greenlets, raise_error=True)
+    with admission.take(75, large=True, client="a"):
+        assert admission.held == 75
+
+
+@pytest.mark.parametrize("reason", ["stalled", "leaving"])
+def test_nobody_waits_for_what_does_not_move(reason: str) -> None:
+    """If native calls do not return, or the worker is about to end, those that have to wait go elsewhere at once."""
+    stalled = False
+    admission = Admission(100, queue=5, timeout=3600, stalled=lambda large: large and stalled)
+    done = Event()
+    running = hold(admission, 75, done, large=True)
+    waiting = gevent.spawn(hold_and_raise, admission)
+    gevent.sleep(0)
+    assert admission.waiting == 1
+    assert not admission.stalled
+    if reason == "stalled":
+        stalled = True
+        assert admission.stalled
+    else:
+        admission.leaving = True
+    with pytest.raises(Stalled):
+        waiting.get(timeout=30)
+    with pytest.raises(Stalled), admission.take(75, large=True):
+        pass
+    with admission.take(10, large=False):
+        assert admission.held == 85
+    done.set()
+    running.join()
+
+
+def hold_and_raise(admission: Admission) -> None:
+    """Wait for a permit that there is not."""
+    with admission.take(75, large=True):
+        pass

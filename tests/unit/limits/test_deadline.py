@@ -9,7 +9,8 @@ import gevent
 import pytest
 
 from sidecar.errors import DeadlinePassed
-from sidecar.http.middleware import StartResponse, Timed
+from sidecar.http.middleware import StartResponse
+from sidecar.http.time_limits import Timed, Times
 from sidecar.limits import deadline
 
 Answer = Callable[[dict[str, Any]], Iterable[bytes]]
@@ -21,7 +22,7 @@ def timed(answer: Answer, first_byte: float, total: float) -> Iterable[bytes]:
     def app(environ: dict[str, Any], _: StartResponse) -> Iterable[bytes]:
         return answer(environ)
 
-    return Timed(app, first_byte, total)({}, lambda *_: None)
+    return Timed(app, Times(first_byte, total))({}, lambda *_: None)
 
 
 def test_too_late_a_first_byte_is_an_error() -> None:

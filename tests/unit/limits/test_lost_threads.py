@@ -9,6 +9,7 @@ from contextlib import contextmanager
 import gevent
 import pytest
 
+from sidecar.errors import Stalled
 from sidecar.limits.threads import Calls, NativePool
 from tests.unit.limits.crowding import most_at_once
 
@@ -98,3 +99,40 @@ def test_calls_are_waited_out(pool: NativePool, go: threading.Event) -> None:
     go.set()
     closing.join(30)
     assert closing.ready()
+
+
+def test_nobody_waits_for_a_stuck_call(pool: NativePool, go: threading.Event) -> None:
+    """Once a call counts as lost, whoever waits for it gives up, and the call goes on."""
+    waiting = gevent.spawn(pool, go.wait, 30)
+    while not pool.count_lost(0.001):
+        gevent.sleep(0.01)
+    with pytest.raises(Stalled):
+        waiting.get(timeout=30)
+    assert (pool.lost, pool.busy) == (1, 1)
+
+
+def test_nobody_waits_for_a_thread_of_a_stalled_pool(go: threading.Event) -> None:
+    """If no call has returned for a while, those that have no thread go elsewhere; a pool that moves is waited for."""
+    pool = NativePool(2, stall=0.2)
+    stuck = [gevent.spawn(pool, go.wait, 30) for _ in range(2)]
+    waiting = [gevent.spawn(pool, lambda: None) for _ in range(3)]
+    for one in waiting:
+        with pytest.raises(Stalled):
+            one.get(timeout=30)
+    assert pool.stalled
+    go.set()
+    gevent.joinall(stuck, timeout=30, raise_error=True)
+    assert (pool(lambda: "done"), pool.stalled) == ("done", False)
+    pool.close()
+
+
+def test_a_pool_with_a_free_thread_is_not_refused(go: threading.Event) -> None:
+    """A stuck call alone keeps nobody from the other threads."""
+    pool = NativePool(2, stall=0.01)
+    stuck = gevent.spawn(pool, go.wait, 30)
+    while not pool.stalled:
+        gevent.sleep(0.01)
+    assert [pool(lambda: "done") for _ in range(3)] == ["done"] * 3
+    go.set()
+    stuck.join(30)
+    pool.close()

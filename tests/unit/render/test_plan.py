@@ -330,3 +330,12 @@ def test_one_thread_at_a_time_unless_the_reader_supports_more() -> None:
     body.close()
     assert size > 3000 * 3000 * 3
     assert most == 1
+
+
+@pytest.mark.parametrize("side, large", [(2048, False), (4096, True)])
+def test_what_is_enlarged_into_many_pixels_is_large(side: int, *, large: bool) -> None:
+    """A small window that becomes a large picture is made in the background, and sent while it is made."""
+    size = Size(100, 100)
+    info = ImageInfo(size=size, channels=3, levels=(Level(size=size, downsample=1.0, grid=None),))
+    geometry = Geometry(Rect(0, 0, 100, 100), Size(side, side), UPRIGHT)
+    assert make_plan(geometry, "default", info, RawEncoderFactory(), MEANS).large is large

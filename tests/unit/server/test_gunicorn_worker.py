@@ -15,6 +15,7 @@ from gunicorn.http.wsgi import Response  # type: ignore[import-untyped]  # as ab
 from gunicorn.workers.ggevent import GeventWorker  # type: ignore[import-untyped]  # as above
 
 from sidecar.plugin import StartError
+from sidecar.server.connections import Connections
 from sidecar.server.gunicorn_worker import Joined, Worker
 
 
@@ -103,6 +104,7 @@ def test_a_crowded_worker_lets_connections_go(*, crowded: bool, monkeypatch: pyt
     )
     worker = object.__new__(Worker)
     worker.wsgi = SimpleNamespace(crowded=crowded)
+    worker.connections = Connections(10)
     worker.handle_request("here", request, Wire(), None)  # type: ignore[arg-type]  # as much of a socket as is needed
     assert closing == [crowded]
 
@@ -126,7 +128,7 @@ def test_a_worker_that_cannot_start_is_tried_again(
     monkeypatch.setattr(GeventWorker, "init_process", fail)
     logged: list[tuple[str, object]] = []
     worker = object.__new__(Worker)
-    worker.booted = False
+    worker.booted, worker.worker_connections = False, 10
     worker.log = SimpleNamespace(error=lambda text, error, exc_info: logged.append((text % error, exc_info)))
     with pytest.raises(SystemExit) as end:
         worker.init_process()
@@ -138,7 +140,7 @@ def test_connections_that_are_too_many_are_refused(monkeypatch: pytest.MonkeyPat
     """What comes while all places are taken gets a whole 503 and is closed; a place that is free again is used."""
     served: list[object] = []
     worker = object.__new__(Worker)
-    worker._most = 1
+    worker.connections = Connections(1)
 
     def serve(_self: object, _listener: object, client: socket.socket, _addr: object) -> None:
         served.append(client)
