@@ -9,9 +9,8 @@ request of the client with most waiting, if that is more than the new one's clie
 either (fair queueing with longest-queue drop, B. Suter et al., "Design considerations for supporting TCP with per-flow
 queueing", 1998). Images are not told apart: what matters is who waits.
 
-Large responses of one client hold at most a share of their lane, since memory once granted cannot be taken back. The
-place of a response whose client does not read goes to another meanwhile; its bytes stay counted
-(`sidecar.limits.lane`).
+Large responses of one client hold at most a share of their lane, since memory once granted cannot be taken back. A
+response whose client does not read gives place and bytes to another meanwhile (`sidecar.limits.lane`).
 If native calls have not returned for a while, those that wait are handed over at once: their patience would not help.
 """
 
@@ -45,6 +44,13 @@ class Place:
 
     def __init__(self, admission: Admission, lane: Lane, permit: Permit, check_alive: Callable[[], None]) -> None:
         self._admission, self._lane, self._permit, self._check_alive = admission, lane, permit, check_alive
+
+    def pausable(self, rest: int, pause: Callable[[], bool]) -> None:
+        """Let the response be paused while its place is lent: `pause` drops all but `rest` bytes, if it returns True.
+
+        It is called in the event loop, and must not wait. `resume` gets the bytes back.
+        """
+        self._permit.rest, self._permit.pause = rest, pause
 
     def lend(self) -> None:
         """Compute nothing from here on: whoever waits may have the place."""
@@ -161,9 +167,12 @@ class Admission:
         """Give free places to responses that go on, then permits to requests that wait."""
         now = monotonic()
         for lane in (self._small, self._large):
-            while lane.returning and lane.has_room(now):
-                lane.place(lane.returning.popleft())
-            while (permit := lane.next) is not None and self._fits(lane, permit.size) and lane.has_room(now):
+            while (permit := self._next_to_return(lane, now)) is not None and lane.has_room(now):
+                lane.returning.remove(permit)
+                lane.place(permit)
+            if lane.returning:
+                continue  # what comes free is for those that have begun
+            while (permit := lane.next) is not None and self._fits(lane, permit.size, now) and lane.has_room(now):
                 lane.admit(permit)
 
     def wait_for_place(self, lane: Lane, permit: Permit, check_alive: Callable[[], None]) -> None:
@@ -217,5 +226,11 @@ class Admission:
             lane.leave(permit)
         self.admit()
 
-    def _fits(self, lane: Lane, size: int) -> bool:
+    def _next_to_return(self, lane: Lane, now: float) -> Permit | None:
+        """Return the first that may go on: one that has its bytes must not wait for one that needs them."""
+        return next((each for each in lane.returning if self._fits(lane, lane.missing(each), now)), None)
+
+    def _fits(self, lane: Lane, size: int, now: float) -> bool:
+        if lane.held + size > lane.limit:
+            lane.make_room(size, now)
         return lane.held + size <= lane.limit and self.held + size <= self.budget

@@ -209,6 +209,11 @@ class Calls:
         self._none = Event()
         self._none.set()
 
+    @property
+    def idle(self) -> bool:
+        """Whether nothing is under way."""
+        return not self._under_way
+
     def spawn(self, call: Callable[P, T], /, *args: P.args, **kwargs: P.kwargs) -> Pending[T]:
         """Begin a call; the calling greenlet waits while every thread is busy."""
         pending = self._pool.spawn_for(self._image, call, *args, **kwargs)

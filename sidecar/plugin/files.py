@@ -10,12 +10,15 @@ from __future__ import annotations
 
 import os
 import stat
-from collections.abc import Iterable, Iterator, Sequence
+import time
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from errno import EILSEQ, EINVAL, ELOOP, ENAMETOOLONG
 from pathlib import Path
 from typing import Final, NamedTuple
+
+from gevent.monkey import get_original
 
 from sidecar.errors import SourceChanged, SourceError
 from sidecar.plugin.geometry import Buffer, ByteRange
@@ -27,6 +30,12 @@ _FILE: Final = os.O_RDONLY | os.O_CLOEXEC | os.O_NOFOLLOW | os.O_NONBLOCK | os.O
 _IMPOSSIBLE: Final = frozenset({ENAMETOOLONG, ELOOP, EINVAL, EILSEQ})
 """Errors for names that no file can have."""
 _DESCRIPTORS: Final = Path("/proc/self/fd")
+_sleep: Final[Callable[[float], None]] = get_original("time", "sleep")
+"""For native threads: gevent's is for greenlets."""
+_TICK: Final = 20_000_000
+"""Nanoseconds; the clock of file times advances in steps of 1 to 10 milliseconds (CONFIG_HZ)."""
+_LOOKS: Final = 5
+"""At a file that changes all the time."""
 
 
 class FileIdentity(NamedTuple):
@@ -62,7 +71,8 @@ class LocalFile:
     def find(cls, root: str, path: str) -> LocalFile | None:
         """Return the regular file that a path leads to, links followed; None if there is none, or it is not below root.
 
-        Raises SourceError if the filesystem fails; never waits for the other end of a FIFO.
+        Raises SourceError if the filesystem fails, SourceChanged if the file is being written. Never waits for the
+        other end of a FIFO.
         """
         try:
             top = Path(os.path.realpath(root, strict=True))
@@ -70,7 +80,7 @@ class LocalFile:
             if real == top or not real.is_relative_to(top):
                 return None
             parts = real.relative_to(top).parts
-            status = _status(str(top), parts)
+            status = _settled(str(top), parts)
         except (FileNotFoundError, NotADirectoryError, ValueError):  # the latter: NUL, lone surrogates
             return None
         except OSError as error:
@@ -203,6 +213,21 @@ def _errors(name: str) -> Iterator[None]:
         raise SourceChanged(f"{name!r} is gone") from error
     except OSError as error:
         raise SourceError(f"{name!r}: {error.strerror}") from error
+
+
+def _settled(root: str, parts: Sequence[str]) -> os.stat_result:
+    """Return the status of a file whose last change is over. Raises OSError, SourceChanged if it goes on and on.
+
+    What is written within a tick of the clock after the last change does not show in the status (so "racy" entries of
+    Git's index are compared by content): a file that has changed just now is looked at again a moment later.
+    """
+    for _ in range(_LOOKS):
+        status = _status(root, parts)
+        young = time.time_ns() - status.st_ctime_ns
+        if not 0 <= young < _TICK:
+            return status
+        _sleep((_TICK - young) / 1e9)
+    raise SourceChanged(f"{parts[-1]!r} is being written")
 
 
 def _status(root: str, parts: Sequence[str]) -> os.stat_result:

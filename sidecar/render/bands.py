@@ -43,9 +43,12 @@ class Bands:
     decoded. Pieces are decoded strictly in order, so that no thread works for a later band while an earlier one waits.
     """
 
-    def __init__(self, plan: Plan, blob: Blob, image: OpenImage, pool: Pool, fetcher: Fetcher) -> None:
+    def __init__(
+        self, plan: Plan, blob: Blob, image: OpenImage, pool: Pool, fetcher: Fetcher, *, first: int = 0
+    ) -> None:
+        """`first`: the number of the band to begin with."""
         self._plan, self._blob, self._image, self._pool, self._fetcher = plan, blob, image, pool, fetcher
-        self._waiting = deque(plan.bands)
+        self._waiting = deque(plan.bands[first:])
         self._fetching: deque[tuple[Band, Sequence[Task[Piece]]]] = deque()
         self._link = Link()
         self._turns = Semaphore(plan.lookahead.under_way)
@@ -61,12 +64,17 @@ class Bands:
             yield pixels
         self._feeder.get()
 
-    def close(self) -> None:
-        """Begin nothing more, neither here nor in native threads; calls that have begun there go on to their end."""
-        if self._closed:
-            return
+    def stop(self) -> None:
+        """Decode nothing more; `close` has to follow."""
         self._closed = True
         self._waiting.clear()
+
+    def close(self) -> None:
+        """Begin nothing more, neither here nor in native threads; calls that have begun there go on to their end.
+
+        Called once.
+        """
+        self.stop()
         self._feeder.stop()
         # Those that wait for others first: the others' end must not be their turn.
         for _, pieces in reversed(self._fetching):

@@ -36,13 +36,13 @@ class DecoderChoice:
         Raises as Decoder.open; if every candidate raises Unsupported, the error of the first.
         """
         refused: list[Unsupported] = []
-        for decoder in self.candidates(blob):
-            try:
-                with span("open"), plugin_call(decoder.name, blob.name):
-                    return decoder, decoder.open(blob)
-            except Unsupported as error:
-                refused.append(error)
         try:
+            for decoder in self.candidates(blob):
+                try:
+                    with span("open"), plugin_call(decoder.name, blob.name):
+                        return decoder, decoder.open(blob)
+                except Unsupported as error:
+                    refused.append(error)
             raise refused[0]
         finally:
             # The frames of these errors lead here, and hold what was read of the file.

@@ -48,6 +48,8 @@ class Plan:
     lookahead: Lookahead
     peak_bytes: int
     """What fetching, decoding, the steps and encoding hold at once, at most."""
+    rest_bytes: int
+    """What is held of that between two strips once the bands are dropped."""
 
     @property
     def large(self) -> bool:
@@ -135,6 +137,8 @@ def make_plan(
         max_error=demands.tolerance,
         lookahead=lookahead,
         peak_bytes=peak,
+        # Of black and white, all pixels are held before the first byte is made.
+        rest_bytes=peak if output.binarize else output.encoder_bytes,
     )
 
 

@@ -1,7 +1,7 @@
 """From a plan to the chunks of a response: bands are decoded ahead while strips are scaled, encoded and sent.
 
 Pulled by the socket: it asks `Body` for a chunk, which asks the encoder, which asks for a strip, which asks for a band.
-Nothing is queued, so a slow client costs the bands in memory and nothing else: its place goes to another meanwhile.
+Nothing is queued, so a slow client costs the bands in memory, and if others wait for that, nothing but the encoder.
 """
 
 from __future__ import annotations
@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from contextlib import ExitStack, closing
 from dataclasses import dataclass, field
+from functools import partial
 
 from sidecar.limits.admission import Admission
 from sidecar.limits.cpu_share import CpuShare
@@ -21,7 +22,7 @@ from sidecar.render.fetch import Fetcher
 from sidecar.render.plan import Plan
 from sidecar.render.plugin_calls import plugin_call
 from sidecar.render.reader_cache import ReaderCache
-from sidecar.render.strips import encode, strips
+from sidecar.render.strips import Strips, encode
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,12 +69,26 @@ class Renderer:
             image = owned.enter_context(self.readers.lease(blob))
             reading = owned.enter_context(closing(Calls(self.bulk if plan.large else self.pool, blob.etag)))
             writing = owned.enter_context(closing(Calls(self.pool, blob.etag)))
-            bands = owned.enter_context(closing(Bands(plan, blob, image, reading, self.fetcher)))
+            parts = owned.enter_context(
+                closing(
+                    Strips(plan, lambda first: Bands(plan, blob, image, reading, self.fetcher, first=first)),
+                )
+            )
+            if plan.rest_bytes < plan.peak_bytes:
+                place.pausable(plan.rest_bytes, partial(_pause, parts, reading))
             owned.callback(computing.close)
             with plugin_call(factory.format, blob.name):
                 encoder = factory.start(plan.frame)
-            chunks = encode(plan, strips(plan, bands), encoder, writing, blob.name, factory.format)
+            chunks = encode(plan, parts, encoder, writing, blob.name, factory.format)
             return Body(next(chunks), chunks, owned, place, client.check_alive)
         except BaseException as error:
             owned.__exit__(type(error), error, error.__traceback__)
             raise
+
+
+def _pause(parts: Strips, reading: Calls) -> bool:
+    """Pause a response unless a native call is under way for it; return whether it is."""
+    if not reading.idle:
+        return False
+    parts.pause()
+    return True

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+from bisect import bisect_right
 from collections import deque
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
+from itertools import accumulate
+from typing import Protocol, Self
 
 import numpy as np
 
@@ -18,6 +21,7 @@ from sidecar.render.plugin_calls import plugin_call
 from sidecar.render.steps.orient import orient
 from sidecar.render.steps.step import Rows
 from sidecar.render.steps.tone import Binarize
+from sidecar.render.task import Task
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,20 +33,86 @@ class Strip:
     wanted: Rows
 
 
-def strips(plan: Plan, bands: Iterable[Pixels]) -> Iterator[Strip]:
-    """Regroup bands (views, no copies) into what each strip of the response needs."""
-    held: deque[tuple[int, Pixels]] = deque()
-    source = iter(bands)
-    end = 0
-    for wanted in strip_rows(plan.frame.size.height, plan.rows):
-        need = source_rows(plan.steps, wanted)
-        while end < need.stop:
-            band = orient(next(source), plan.orientation)
-            held.append((end, band))
-            end += len(band)
-        while held[0][0] + len(held[0][1]) <= need.start:
-            held.popleft()
-        yield Strip([_cut(at, band, need) for at, band in held if at < need.stop], need, wanted)
+class Source(Protocol):
+    """Bands of pixels in the source's orientation; `sidecar.render.bands.Bands`."""
+
+    def __iter__(self) -> Iterator[Pixels]: ...
+
+    def stop(self) -> None:
+        """Decode nothing more."""
+        ...
+
+    def close(self) -> None:
+        """Wait until nothing more is begun."""
+        ...
+
+
+class Strips:
+    """Iterates over what each strip of a response is made from: bands, regrouped (views, no copies).
+
+    A response whose client does not read can be paused between two strips: its bands are dropped, and those that the
+    rest needs are decoded again when it goes on.
+    """
+
+    def __init__(self, plan: Plan, begin: Callable[[int], Source]) -> None:
+        """`begin` returns the plan's bands from a number on; they are decoded ahead from then on."""
+        self._plan, self._begin = plan, begin
+        self._left = deque(strip_rows(plan.frame.size.height, plan.rows))
+        across = plan.orientation.quarter_turns % 2 == 1
+        sizes = (band.region.width if across else band.region.height for band in plan.bands)
+        self._starts = [*accumulate(sizes, initial=0)]
+        """The first row of each band."""
+        self._held: deque[tuple[int, Pixels]] = deque()
+        """Bands, and the row at which each begins."""
+        self._bands = begin(0)
+        self._source: Iterator[tuple[int, Pixels]] | None = self._from(0)
+        self._closing: list[Task[None]] = []
+
+    def __iter__(self) -> Self:
+        """Return the strips, once."""
+        return self
+
+    def __next__(self) -> Strip:
+        """Return the next one. Raises what fetching and decoding raise."""
+        if not self._left:
+            raise StopIteration
+        wanted = self._left.popleft()
+        need = source_rows(self._plan.steps, wanted)
+        source = self._source or self._resumed(need.start)
+        while not self._held or self._end < need.stop:
+            self._held.append(next(source))
+        while self._held[0][0] + len(self._held[0][1]) <= need.start:
+            self._held.popleft()
+        return Strip([_cut(at, band, need) for at, band in self._held if at < need.stop], need, wanted)
+
+    def pause(self) -> None:
+        """Let go of all bands; call it while no native call is under way for them. Does not wait."""
+        self._held.clear()
+        self._source = None
+        self._bands.stop()
+        self._closing.append(Task(self._bands.close))
+
+    def close(self) -> None:
+        """Begin nothing more; see `Source.close`."""
+        if self._source is not None:
+            self._bands.close()
+        for closing in self._closing:
+            closing.get()
+
+    @property
+    def _end(self) -> int:
+        at, band = self._held[-1]
+        return at + len(band)
+
+    def _resumed(self, row: int) -> Iterator[tuple[int, Pixels]]:
+        first = bisect_right(self._starts, row) - 1
+        self._bands = self._begin(first)
+        self._source = self._from(first)
+        return self._source
+
+    def _from(self, first: int) -> Iterator[tuple[int, Pixels]]:
+        orientation = self._plan.orientation
+        return zip(self._starts[first:], (orient(band, orientation) for band in self._bands), strict=False)
 
 
 def _cut(at: int, band: Pixels, need: Rows) -> Pixels:
@@ -91,10 +161,11 @@ def encode(
         with span("encode"), plugin_call(plugin, image):
             return encoder.finish()
 
+    written: Iterator[bytes]
     if plan.binarize:
         written = (pool(write, strip) for strip in _binarized(plan, plan.binarize, parts, pool))
     else:
-        written = (pool(write_strip, strip) for strip in parts)
+        written = map(lambda strip: pool(write_strip, strip), parts)  # noqa: C417  # a generator would hold a strip while paused
     yield from filter(None, written)
     yield from filter(None, [pool(end)])
 

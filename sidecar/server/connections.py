@@ -57,11 +57,6 @@ class Connections:
         self._open: OrderedDict[Connection, None] = OrderedDict()
         """By the time at which each began to wait for a request, the longest ago first."""
 
-    @property
-    def few_left(self) -> bool:
-        """Whether more than half of the places are taken."""
-        return 2 * len(self._open) > self._most
-
     def make_room(self) -> bool:
         """Report whether there is room for one more; if there was none, the one that has waited longest is ended."""
         return len(self._open) < self._most or self._evict()

@@ -21,8 +21,8 @@ REFUSALS: Final = 4
 """Connections of a worker that are being refused."""
 _FEWEST: Final = 4
 """Connections, and kept images, without which a worker is of no use."""
-_OWN: Final = 26
-"""Of the interpreter, the event loop, metrics, journals and logs: 22 are open in a worker that does nothing."""
+_OWN: Final = 30
+"""Of the interpreter, the event loop, metrics, journals and logs: 26 are open in a worker that does nothing."""
 _OF_CONNECTION: Final = 2
 """The connection and the image that it asks for, or a connection to Cantaloupe."""
 _OF_THREAD: Final = 2

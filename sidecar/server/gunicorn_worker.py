@@ -102,8 +102,7 @@ class Worker(GeventWorker):  # type: ignore[misc]  # as above
     def handle_request(self, listener_name: Any, req: Any, sock: Connection, addr: Any) -> Any:
         """Answer one request. Raises what gunicorn's own does: StopIteration if the connection is to be closed."""
         joined = Joined(sock)
-        # Idle connections keep their places, so there are none while places are few.
-        if self.wsgi.crowded or self.connections.few_left:
+        if self.wsgi.crowded:
             req.force_close()
         try:
             return super().handle_request(listener_name, req, joined, addr)

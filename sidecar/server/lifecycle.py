@@ -25,6 +25,7 @@ from sidecar.render.renderer import Renderer
 from sidecar.server import replacement, shared_dir
 from sidecar.server.crash_journal import CrashJournal
 from sidecar.server.event_loop import Lateness, tune_interpreter
+from sidecar.server.heap import Heap
 
 _CHECK_EVERY: Final = 1.0
 """Seconds between two self-checks."""
@@ -94,12 +95,15 @@ class WorkerLifecycle:
         parts.renderer.bulk.close()
 
     def _check_for_ever(self) -> None:
+        renderer = self._parts.renderer
+        heap = Heap(lambda: renderer.admission.held, lambda: bool(renderer.pool.busy or renderer.bulk.busy))
         while True:
             gevent.sleep(_CHECK_EVERY)
             self._parts.gauges.update()
             LONGEST.set(self._lateness.longest)
             metric_files.report()
             self.check_stuck_calls()
+            heap.check()
 
     def check_stuck_calls(self) -> None:
         """Quarantine the images of stuck native calls; with enough of these, have the worker replaced."""

@@ -21,7 +21,7 @@ from sidecar.render.fetch import Fetcher
 from sidecar.render.plan import Plan
 from sidecar.render.reader_cache import OpenImage
 from sidecar.render.service import ImageService
-from sidecar.render.strips import encode, strips
+from sidecar.render.strips import Strips, encode
 from sidecar.testing.fakes import MemoryBlob, MemorySource, on_disk
 from tests.benchmarks import files
 from tests.benchmarks.figures import Chart, Must, Report
@@ -37,6 +37,16 @@ ROUNDS = 3
 LONGER = 1.2
 ALL, FETCH, DECODE, ENCODE = STAGES = "all at once", "fetch", "decode", "encode"
 _drain = partial(deque[object], maxlen=0)
+
+
+class Decoded(list[Pixels]):
+    """Bands that have been decoded before."""
+
+    def stop(self) -> None:
+        """Nothing is under way."""
+
+    def close(self) -> None:
+        """Nor has anything to be waited for."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,7 +90,7 @@ class Stages:
     """Of those."""
     plan: Plan
     factory: EncoderFactory
-    bands: Sequence[Pixels] = field(repr=False)
+    bands: Decoded = field(repr=False)
 
     def whole(self, _: int) -> None:
         """The pipeline."""
@@ -101,7 +111,11 @@ class Stages:
 
     def encode(self, _: int) -> None:
         """All strips."""
-        _drain(encode(self.plan, strips(self.plan, self.bands), self.factory.start(self.plan.frame), self.own.small))
+        _drain(
+            encode(
+                self.plan, Strips(self.plan, lambda _: self.bands), self.factory.start(self.plan.frame), self.own.small
+            )
+        )
 
     @contextmanager
     def _far(self) -> Iterator[ImageService]:
@@ -164,5 +178,5 @@ def prepare(own: Threads, sources: Iterator[S3Source], local: MemoryBlob) -> Sta
     service = new_service(own, registry, [MemorySource({local.name: local})])
     planned = plan(service, local.name, WORDS)
     with service.renderer.readers.lease(local) as image:
-        bands = [*Bands(planned.plan, local, image, own.bulk, Fetcher())]
+        bands = Decoded(Bands(planned.plan, local, image, own.bulk, Fetcher()))
         return Stages(own, sources, registry, local, image, planned.plan, planned.found.factory, bands)

@@ -15,7 +15,7 @@ from sidecar_filesystem import FilesystemSettings, FilesystemSource
 from sidecar_filesystem.place import locate
 from sidecar_filesystem.source import FileBlob
 
-from sidecar.plugin import ByteRange, SourceChanged, SourceError, run_inline
+from sidecar.plugin import ByteRange, SourceChanged, SourceError, files, run_inline
 
 
 @pytest.fixture
@@ -188,6 +188,27 @@ def test_moved_away_and_back(root: Path) -> None:
     (root / "away").rename(blob.path)
     with pytest.raises(SourceChanged):
         blob.read([ByteRange(0, 7)])
+
+
+def test_written_within_a_tick(root: Path) -> None:
+    """A file that is found while it is written is looked at again: whatever follows shows in its status."""
+    path = root / "volume" / "page.jp2"
+    for turn in range(20):
+        path.write_bytes(b"one" if turn % 2 else b"two")
+        blob = find(root)
+        assert bytes(blob.read([ByteRange(0, 3)])[0]) == (b"one" if turn % 2 else b"two")
+        path.write_bytes(b"TWO" if turn % 2 else b"ONE")
+        with pytest.raises(SourceChanged):
+            blob.read([ByteRange(0, 3)])
+
+
+def test_written_all_the_time(root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A file that is written without end is refused while that lasts."""
+    path = root / "volume" / "page.jp2"
+    monkeypatch.setattr(files, "_sleep", lambda _: path.write_bytes(b"another"))
+    path.write_bytes(b"content")
+    with pytest.raises(SourceChanged, match="is being written"):
+        find(root)
 
 
 def test_file_removed(root: Path) -> None:

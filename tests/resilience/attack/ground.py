@@ -36,7 +36,15 @@ drain_time = 0.1
 [filesystem]
 root = "{root}"
 """
-TABLES: Final = '[openslide]\nsuffixes = ["svs", "vms", "mrxs"]\n'
+TABLES: Final = """[openslide]
+suffixes = ["svs", "vms", "mrxs"]
+cache_bytes = 16_000_000
+[jp2]
+index_memory_bytes = 8_000_000
+[htj2k]
+index_memory_bytes = 4_000_000
+"""
+"""With caches that leave most of little memory to responses."""
 EVERY: Final = 0.1
 AFTERMATH: Final = 1.0
 """Seconds after an attack that count for it."""

@@ -158,11 +158,15 @@ CONSISTENT: Final = frozenset({"all of it", "an empty 200", "other bytes", "a pa
 def lying_origins(ground: Ground) -> Outcome:
     """Let an origin lie in 22 ways about one image; what is answered is 502, 504, 404 or the right picture."""
     faults = []
+    content = (DATA / "tiled_512.jp2").read_bytes()
     with origin(ground) as (store, port):
         truth = ground.ask("/iiif/3/a.jp2/0,0,99,99/max/0/default.png", port).body
-        for name, lie in LIES.items():
+        for number, (name, lie) in enumerate(LIES.items()):
+            # An object for each lie: what one says of an object is remembered for a while.
+            store.put(f"images/{number}.jp2", content)
             store.mischief = lie
-            for target in ("/iiif/3/a.jp2/0,0,99,99/max/0/default.png", "/iiif/3/a.jp2/info.json"):
+            for rest in ("0,0,99,99/max/0/default.png", "info.json"):
+                target = f"/iiif/3/{number}.jp2/{rest}"
                 reply = ground.ask(target, port, patience=15)
                 reason = reply.headers.get("x-sidecar-reason", "")
                 wrong = reply.kind == "image/png" and reply.body != truth

@@ -253,6 +253,103 @@ def test_a_response_that_nobody_wants_the_place_of_keeps_it() -> None:
         second.kill()
 
 
+class Paused:
+    """What a response drops when it is paused."""
+
+    def __init__(self) -> None:
+        self.ready = True
+        self.times = 0
+
+    def __call__(self) -> bool:
+        """Drop it, if that is possible now."""
+        self.times += self.ready
+        return self.ready
+
+
+def slow(
+    admission: Admission, size: int, rest: int, go_on: Event, over: Event
+) -> tuple[gevent.Greenlet[..., None], Paused]:
+    """Start a large response that may be paused, whose client reads nothing until an event."""
+    paused = Paused()
+
+    def work() -> None:
+        with admission.take(size, large=True, client=f"slow {id(paused)}") as place:
+            place.pausable(rest, paused)
+            place.lend()
+            go_on.wait()
+            place.resume()
+            over.wait()
+
+    greenlet = gevent.spawn(work)
+    gevent.sleep(0)
+    return greenlet, paused
+
+
+def test_a_response_whose_client_does_not_read_gives_its_memory_to_others() -> None:
+    """If there is no room for another response, one whose client does not read is paused, and asks for memory again."""
+    admission = Admission(100, queue=5, timeout=30)
+    go_on, over, other, third = Event(), Event(), Event(), Event()
+    blocked, paused = slow(admission, 60, 5, go_on, over)
+    paused.ready = False
+    second = hold(admission, 60, other, large=True)
+    gevent.sleep(0.6)
+    assert (admission.held, admission.waiting) == (60, 1)
+    paused.ready = True
+    gevent.sleep(1.2)
+    assert (admission.held, admission.waiting, paused.times) == (65, 0, 1)
+    go_on.set()
+    gevent.sleep(0)
+    # It has begun, so it goes on before one that has not.
+    last = hold(admission, 10, third, large=True)
+    assert (admission.held, admission.waiting) == (65, 1)
+    other.set()
+    second.join()
+    assert (admission.held, admission.waiting) == (70, 0)
+    third.set()
+    over.set()
+    gevent.joinall([blocked, last], raise_error=True)
+    assert admission.held == 0
+
+
+def test_a_response_without_its_place_is_paused_as_well() -> None:
+    """One whose place has gone to another for want of places gives its bytes to the next for want of bytes."""
+    admission = Admission(100, queue=5, timeout=30, large=1)
+    go_on, over, done = Event(), Event(), Event()
+    over.set()
+    blocked, paused = slow(admission, 30, 5, go_on, over)
+    gevent.sleep(0.6)
+    second = hold(admission, 30, done, large=True)
+    assert (admission.held, paused.times) == (60, 0)
+    third = hold(admission, 60, done, large=True)
+    assert (admission.held, admission.waiting) == (60, 1)
+    done.set()
+    gevent.joinall([second, third], raise_error=True)
+    assert paused.times == 1
+    go_on.set()
+    blocked.get(timeout=30)
+    assert admission.held == 0
+
+
+def test_paused_responses_never_wait_for_each_other() -> None:
+    """None is paused that would leave another paused one no room to go on, whatever the others hold."""
+    admission = Admission(100, queue=9, timeout=30)
+    go_on, over, done = Event(), Event(), Event()
+    over.set()
+    # Of 75 bytes for large responses; the first needs all but 5 of them to go on.
+    large, first = slow(admission, 70, 5, go_on, over)
+    small, second = slow(admission, 30, 10, go_on, over)
+    gevent.sleep(1.7)
+    last = hold(admission, 50, done, large=True)
+    gevent.sleep(1.7)
+    assert (first.times, second.times) == (1, 0)
+    assert (admission.held, admission.waiting) == (35, 1)
+    go_on.set()
+    gevent.joinall([large, small], timeout=30, raise_error=True)
+    done.set()
+    last.join()
+    assert admission.held == 0
+
+
 def test_memory_stays_counted_after_the_place_is_left() -> None:
     """A response that is over while native calls still run for it keeps its bytes, and another has the place."""
     admission = Admission(100, queue=5, timeout=5, large=1)

@@ -71,6 +71,15 @@ def test_a_request_leaves_no_cycle(service: WorkerLifecycle, request_: tuple[str
     assert left(lambda: [ask(service, path, chunks) for _ in range(20)]) == []
 
 
+def test_opening_leaves_no_cycle(monkeypatch: pytest.MonkeyPatch, request: pytest.FixtureRequest) -> None:
+    """Images that are opened anew, which one decoder has refused and the next has taken, leave nothing either."""
+    monkeypatch.setenv("SIDECAR_READER_CACHE_SIZE", "1")
+    service = request.getfixturevalue("installed")
+    paths = [f"/iiif/3/{name}/0,0,64,64/max/0/default.jpg" for name in ("tiled_512.jp2", "gray8.jp2", "slide.svs")]
+    assert {ask(service, path) for path in paths} == {"200"}
+    assert left(lambda: [ask(service, path) for path in paths * 3]) == []
+
+
 @pytest.fixture
 def installed(images: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[WorkerLifecycle]:
     """A worker's application with every plugin there is, over images on the disk."""

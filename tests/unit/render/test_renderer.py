@@ -344,6 +344,32 @@ def tall() -> Iterator[Picture]:
     assert reader.reading == 0
 
 
+@pytest.mark.parametrize("turns", range(4))
+@pytest.mark.parametrize("resample", [False, True])
+def test_a_paused_response_goes_on_as_if_it_had_not_been(tall: Picture, turns: int, *, resample: bool) -> None:
+    """Paused after each chunk, a response drops its bands, and its bytes are those of one that never was."""
+    size = tall.info.size
+    orientation = Orientation(mirror=False, quarter_turns=turns)
+    target = Size(size.width // 3, size.height // 3) if resample else size
+    geometry = Geometry(Rect(0, 0, size.width, size.height), target.turned if turns % 2 else target, orientation)
+    expected = answer(tall, geometry)
+    line = pipeline(tall)
+    made = make_plan(geometry, "default", tall.info, Raw(64), MEANS)
+    assert made.rest_bytes < made.peak_bytes / 4
+    body = line.start(made, Name(), Raw(64), Client())
+    data = b""
+    for chunk in body:
+        data += chunk
+        (permit,) = line.admission._large.lent
+        assert permit.pause is not None
+        while not permit.pause():
+            gevent.sleep(0.001)
+        gevent.sleep(0)
+    body.close()
+    assert data == expected.tobytes()
+    assert (line.admission.held, line.readers.leased, tall.reading) == (0, 0, 0)
+
+
 def test_failure_before_the_first_byte_is_an_error(tall: Picture) -> None:
     """A first band that fails raises from start, and permit and reader are back; the reader is not used again."""
     tall.fail = lambda region: region.y == 0

@@ -22,7 +22,8 @@ class BlockCachedBlob:
 
     def __init__(self, blob: Blob) -> None:
         self._blob = blob
-        self._blocks: dict[int, bytes] = {}
+        self._blocks: dict[int, memoryview] = {}
+        """Views of what was read in one go: copies of a large profile's blocks would leave holes in the heap."""
 
     @property
     def name(self) -> str:
@@ -54,8 +55,9 @@ class BlockCachedBlob:
         wanted = range(start // BLOCK, ceil_div(stop, BLOCK))
         if missing := [index for index in wanted if index not in self._blocks]:
             self._fetch(missing[0], missing[-1] + 1)
-        first = start - wanted.start * BLOCK
-        return b"".join(self._blocks[index] for index in wanted)[first : first + max(stop - start, 0)]
+        return b"".join(
+            self._blocks[index][max(start - index * BLOCK, 0) : max(stop - index * BLOCK, 0)] for index in wanted
+        )
 
     def _fetch(self, first: int, last: int) -> None:
         if (len(self._blocks) + last - first) * BLOCK > MOST_BYTES:
@@ -63,4 +65,4 @@ class BlockCachedBlob:
         (data,) = self._blob.read([ByteRange(first * BLOCK, min(last * BLOCK, self.size))])
         for index in range(first, last):
             at = (index - first) * BLOCK
-            self._blocks[index] = bytes(data[at : at + BLOCK])
+            self._blocks[index] = memoryview(data)[at : at + BLOCK]
