@@ -32,9 +32,10 @@ _IMPOSSIBLE: Final = frozenset({ENAMETOOLONG, ELOOP, EINVAL, EILSEQ})
 _DESCRIPTORS: Final = Path("/proc/self/fd")
 _sleep: Final[Callable[[float], None]] = get_original("time", "sleep")
 """For native threads: gevent's is for greenlets."""
-_TICK: Final = 20_000_000
-"""Nanoseconds; the clock of file times advances in steps of 1 to 10 milliseconds (CONFIG_HZ)."""
-_LOOKS: Final = 5
+_SETTLED: Final = 100_000_000
+"""Nanoseconds after a change until which it may go on without showing. The clock of file times advances in steps of up
+to 10 milliseconds, and one write(2), which sets the time when it begins, may wait for the disk in between."""
+_LOOKS: Final = 3
 """At a file that changes all the time."""
 
 
@@ -218,15 +219,15 @@ def _errors(name: str) -> Iterator[None]:
 def _settled(root: str, parts: Sequence[str]) -> os.stat_result:
     """Return the status of a file whose last change is over. Raises OSError, SourceChanged if it goes on and on.
 
-    What is written within a tick of the clock after the last change does not show in the status (so "racy" entries of
-    Git's index are compared by content): a file that has changed just now is looked at again a moment later.
+    What is written within a moment after the last change does not show in the status (so "racy" entries of Git's index
+    are compared by content): a file that has changed just now is looked at again a moment later.
     """
     for _ in range(_LOOKS):
         status = _status(root, parts)
         young = time.time_ns() - status.st_ctime_ns
-        if not 0 <= young < _TICK:
+        if not 0 <= young < _SETTLED:
             return status
-        _sleep((_TICK - young) / 1e9)
+        _sleep((_SETTLED - young) / 1e9)
     raise SourceChanged(f"{parts[-1]!r} is being written")
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import random
 import struct
 import threading
@@ -210,16 +211,19 @@ def replaced(ground: Ground) -> Outcome:
         truths.add(reply.body if reply.kind == "image/png" else b"")
     if b"" in truths or len(truths) < 2:
         return Outcome(0, ["there are no two pictures to tell apart"])
+    draw = random.Random(1)  # noqa: S311  # the same every time
     over, faults, tries, whole = threading.Event(), [], 0, 0
 
     def overwrite() -> None:
         turn = 0
-        while not over.wait(0.02):
+        while not over.wait(draw.uniform(0.05, 0.25)):
             turn += 1
             content = (one, other)[turn % 2]
             if turn % 3:
-                with path.open("r+b") as file:
-                    file.write(content)
+                # In one go: between two writes the file is a mixture that is at rest.
+                file = os.open(path, os.O_WRONLY)
+                os.pwrite(file, content, 0)
+                os.close(file)
             else:
                 fresh = path.with_suffix(".fresh")
                 fresh.write_bytes(content)
