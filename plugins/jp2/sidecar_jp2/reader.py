@@ -188,7 +188,7 @@ class Jp2Reader:
         elif data:
             yield MemoryInput(data[0])
         elif blob.path:
-            with open_input(blob.path, self._image.codestream, blob.size) as source:
+            with open_input(blob, self._image.codestream) as source:
                 yield source
         else:
             raise DecodeError(f"{blob.name}: no bytes to decode")

@@ -20,10 +20,11 @@ from PIL import Image
 from sidecar_jp2.decoder import Jp2Decoder
 from sidecar_jp2.openjpeg.codec import OpenJpeg
 from sidecar_jp2.openjpeg.library import bind
+from sidecar_jp2.openjpeg.streams import FileInput
 from sidecar_jp2.reader import Jp2Reader
 from sidecar_jp2.testing import Step, picture, read
 
-from sidecar.plugin import DecodeError, Grid, Pixels, Rect, Size, SourceChanged, SourceError, Unsupported
+from sidecar.plugin import DecodeError, Grid, Pixels, Rect, Size, SourceChanged, Unsupported
 from sidecar.testing.descriptors import all_come_back
 from sidecar.testing.fakes import MemoryBlob, on_disk
 
@@ -172,7 +173,7 @@ def test_a_large_remote_codestream_is_not_held_whole(monkeypatch: pytest.MonkeyP
 
 
 def test_a_replaced_file_is_noticed(tmp_path: Path) -> None:
-    """A file whose size has changed raises SourceChanged, and a deleted one SourceError."""
+    """A file that is another one, and one that is gone, raise SourceChanged."""
     path = tmp_path / "a.jp2"
     path.write_bytes((IMAGES / "gray8.jp2").read_bytes())
     found = on_disk(path)
@@ -181,7 +182,24 @@ def test_a_replaced_file_is_noticed(tmp_path: Path) -> None:
     with pytest.raises(SourceChanged):
         read(reader, found)
     path.unlink()
-    with pytest.raises(SourceError, match="No such file"):
+    with pytest.raises(SourceChanged):
+        read(reader, found)
+
+
+def test_a_file_overwritten_while_it_is_decoded_is_noticed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Bytes that are written in place while OpenJPEG reads the file break the window, though their number is the same."""
+    path = tmp_path / "a.jp2"
+    path.write_bytes((IMAGES / "gray8.jp2").read_bytes())
+    found = on_disk(path)
+    reader = DECODER.open(found)
+    fill = FileInput.fill
+
+    def overwrite(self: FileInput, address: int, count: int, offset: int) -> int:
+        path.write_bytes(path.read_bytes())
+        return fill(self, address, count, offset)
+
+    monkeypatch.setattr(FileInput, "fill", overwrite)
+    with pytest.raises(SourceChanged):
         read(reader, found)
 
 

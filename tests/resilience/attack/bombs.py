@@ -216,7 +216,7 @@ def replaced(ground: Ground) -> Outcome:
 
     def overwrite() -> None:
         turn = 0
-        while not over.wait(draw.uniform(0.05, 0.25)):
+        while not over.wait(draw.uniform(0.02, 0.25)):
             turn += 1
             content = (one, other)[turn % 2]
             if turn % 3:

@@ -6,11 +6,10 @@ import ctypes
 import os
 from collections.abc import Iterator
 from contextlib import contextmanager
-from pathlib import Path
 
 import numpy as np
 
-from sidecar.plugin import Buffer, ByteRange, SourceChanged, SourceError
+from sidecar.plugin import Blob, Buffer, ByteRange, SourceChanged, SourceError, local_file
 from sidecar_jp2.openjpeg.memory_view import view
 
 
@@ -49,15 +48,13 @@ class FileInput:
 
 
 @contextmanager
-def open_input(path: Path, span: ByteRange, size: int) -> Iterator[FileInput]:
-    """Open a part of a file. Raises SourceError, and SourceChanged if the file's size is no longer `size`."""
-    try:
-        descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
-    except OSError as error:
-        raise SourceError(str(error)) from error
-    try:
-        if os.fstat(descriptor).st_size != size:
-            raise SourceChanged(f"{path.name}: its size has changed since the request began")
+def open_input(blob: Blob, span: ByteRange) -> Iterator[FileInput]:
+    """Open a part of the file behind a blob, as long as it is the file that was found, before and after its use.
+
+    Raises SourceError, and SourceChanged if it is gone, replaced or written to.
+    """
+    file = local_file(blob)
+    if file is None or file.identity.size != blob.size:
+        raise SourceChanged(f"{blob.name}: it has changed since the request began")
+    with file.opened() as descriptor:
         yield FileInput(descriptor, span)
-    finally:
-        os.close(descriptor)
