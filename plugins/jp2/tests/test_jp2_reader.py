@@ -187,7 +187,7 @@ def test_a_replaced_file_is_noticed(tmp_path: Path) -> None:
 
 
 def test_a_file_overwritten_while_it_is_decoded_is_noticed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Bytes that are written in place while OpenJPEG reads the file break the window, though their number is the same."""
+    """Bytes that are written in place while OpenJPEG reads the file break the window, as many as they are."""
     path = tmp_path / "a.jp2"
     path.write_bytes((IMAGES / "gray8.jp2").read_bytes())
     found = on_disk(path)
