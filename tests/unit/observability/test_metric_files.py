@@ -34,13 +34,13 @@ from sidecar.observability import metric_files
 from sidecar.observability.metrics import LATE, REQUESTS, WORKERS
 if sys.argv[1] == "after":
     fill()
-for number in range(100):
+for number in range(1000):  # more than fit into what was allocated at the start
     REQUESTS.labels("image", str(number)).inc()
     LATE.observe(number)
 WORKERS.set(1)
 metric_files.report()
 metric_files.report()
-print(REQUESTS.labels("image", "99")._value.get())
+print(REQUESTS.labels("image", "999")._value.get())
 """
 
 
