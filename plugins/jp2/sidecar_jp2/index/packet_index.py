@@ -9,7 +9,14 @@ from gevent.lock import BoundedSemaphore
 
 from sidecar.plugin import Blob, Native, run_inline
 from sidecar_jp2.format.main_header import MainHeader
-from sidecar_jp2.index.packet_selection import LevelWindow, PacketSelector, Selection, TooManyPackets
+from sidecar_jp2.index.block_store import BlockStore
+from sidecar_jp2.index.packet_selection import (
+    LevelWindow,
+    PacketSelector,
+    Selection,
+    TilePackets,
+    TooManyPackets,
+)
 from sidecar_jp2.index.tile_part_index import Tile, TilePartIndex, TlmMismatch, TooManyTileParts
 
 MANY_TILES = 16
@@ -36,9 +43,10 @@ class WindowPackets:
 class PacketIndex:
     """The index of one codestream of one blob. It grows as windows are looked up."""
 
-    def __init__(self, header: MainHeader, stop: int, native: Native) -> None:
-        """`stop` is the end of the codestream in the blob; `native` runs what takes long."""
+    def __init__(self, header: MainHeader, stop: int, native: Native, name: str = "") -> None:
+        """`stop` is the end of the codestream in the blob; `native` runs what takes long; `name` is for messages."""
         self.header = header
+        self.blocks = BlockStore(name)
         self.tile_parts = TilePartIndex(header, stop)
         self._native = native
         self._selector = PacketSelector(header)
@@ -47,7 +55,7 @@ class PacketIndex:
     @property
     def nbytes(self) -> int:
         """The approximate memory in bytes."""
-        return self.header.nbytes + self.tile_parts.nbytes + self._selector.nbytes
+        return self.header.nbytes + self.tile_parts.nbytes + self._selector.nbytes + self.blocks.nbytes
 
     @property
     def unambiguous(self) -> bool:
@@ -57,6 +65,10 @@ class PacketIndex:
     def runner(self, window: LevelWindow) -> Native:
         """Return what should run the computations for a window: a native thread, or the caller if they are short."""
         return self._native if window.tiles > MANY_TILES or self._selector.slow else run_inline
+
+    def tile_packets(self, window: LevelWindow) -> TilePackets:
+        """Return the packets of the first tile of a window that `find` has found."""
+        return self._selector.packets(window)
 
     def find(self, window: LevelWindow, blob: Blob) -> WindowPackets | None:
         """Return the packets that a window needs; None if tiles are missing, inconsistent or too large to index.

@@ -99,6 +99,23 @@ class Side:
         return cls(axis, begin, end, [every[tile].tobytes() for tile in range(len(tiles))])
 
 
+@dataclass(frozen=True, slots=True)
+class TilePackets:
+    """The packets of a tile, and its precincts."""
+
+    order: PacketOrder
+    x: Axis
+    y: Axis
+
+    def columns(self, packets: NDArray[np.int64]) -> NDArray[np.int64]:
+        """Return the precinct column of some packets, counted from the origin of their resolution."""
+        return self.order.column[packets] + self.x.first.ravel()[self.order.cell[packets]]
+
+    def rows(self, packets: NDArray[np.int64]) -> NDArray[np.int64]:
+        """Return the precinct row of some packets, counted from the origin of their resolution."""
+        return self.order.row[packets] + self.y.first.ravel()[self.order.cell[packets]]
+
+
 class PacketSelector:
     """Selects packets of an image, and caches the packet orders of its tiles. Any thread may call it."""
 
@@ -109,6 +126,13 @@ class PacketSelector:
         """Whether every decoder agrees on the order of the packets."""
         # Not a cachetools cache: several native threads select at once, and a single operation of this one is atomic.
         self._orders: OrderedDict[tuple[bytes, bytes], PacketOrder] = OrderedDict()
+
+    @property
+    def selectable(self) -> bool:
+        """Whether packets of the first tile can be selected: their order is unambiguous, and they are not too many."""
+        tile = self._header.geometry.tile(0)
+        x, y = self._layout.x.axis([(tile.x, tile.right)]), self._layout.y.axis([(tile.y, tile.bottom)])
+        return self.unambiguous and count_packets(x, y, self._header.layers) <= MAX_PACKETS
 
     @property
     def slow(self) -> bool:
@@ -134,6 +158,11 @@ class PacketSelector:
                     found[beside, below] = self._select(window.level, across, column, down, row)
                 selections[first + column] = found[beside, below]
         return selections
+
+    def packets(self, window: LevelWindow) -> TilePackets:
+        """Return the packets of the first tile of a window. Raises TooManyPackets."""
+        x, y = self._layout.x.axis(window.x.extents[:1]).of(0), self._layout.y.axis(window.y.extents[:1]).of(0)
+        return TilePackets(self._order(x, y), x, y)
 
     def _select(self, level: int, across: Side, column: int, down: Side, row: int) -> Selection:
         order = self._order(across.axis.of(column), down.axis.of(row))
