@@ -15,7 +15,7 @@ from sidecar_jp2.extract.extractor import IndexedExtractor
 from sidecar_jp2.index.index_cache import IndexCache
 from sidecar_jp2.openjpeg.codec import OpenJpeg
 from sidecar_jp2.openjpeg.library import bind
-from sidecar_jp2.reader import Jp2Window
+from sidecar_jp2.windows import Jp2Window
 
 from sidecar.plugin import Blob, Buffer, ImageReader, Pixels, Rect, Window, run_inline
 from sidecar.testing.fakes import on_disk
@@ -136,7 +136,7 @@ def fetched(reader: ImageReader[Any], blob: Blob, level: int, region: Rect) -> t
 def build(window: Window, data: Sequence[Buffer]) -> None:
     """Build the small codestream, as decoding begins."""
     if isinstance(window, Jp2Window) and window.extraction:
-        window.extraction.build(data)
+        window.extraction.extracted(data)
 
 
 def check(plain: Pixels, small: Pixels) -> None:

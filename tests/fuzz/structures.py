@@ -13,7 +13,6 @@ from sidecar_htj2k.openjph import load as load_openjph
 from sidecar_htj2k.testing import encode, photograph
 from sidecar_jp2.decoder import Jp2Decoder
 from sidecar_jp2.extract.extractor import IndexedExtractor
-from sidecar_jp2.extract.small_codestream import SmallCodestream
 from sidecar_jp2.format.boxes import read_container
 from sidecar_jp2.format.header_blocks import BlockCachedBlob
 from sidecar_jp2.format.main_header import parse_main_header, read_main_header
@@ -55,8 +54,8 @@ def open_windows(content: bytes) -> MemoryBlob:
         for region in (corner, Rect(0, 0, size.width, size.height)):
             window = reader.window(level, region)
             assert all(0 <= part.start < part.stop <= len(content) for part in window.ranges)
-            if isinstance(window.extraction, SmallCodestream):
-                window.extraction.build(blob.read(window.ranges))
+            if window.extraction:
+                window.extraction.extracted(blob.read(window.ranges))
     return blob
 
 

@@ -7,7 +7,8 @@ from dataclasses import dataclass
 from sidecar_jp2.format.geometry import PIECE, Resolution
 from sidecar_jp2.format.main_header import MainHeader
 from sidecar_jp2.index.packet_order import MAX_PACKETS
-from sidecar_jp2.openjpeg.estimate import INCOMPRESSIBLE, ORDER_BYTES, UNEVEN
+from sidecar_jp2.openjpeg.cut_estimate import INCOMPRESSIBLE
+from sidecar_jp2.openjpeg.estimate import ORDER_BYTES, UNEVEN
 
 from sidecar.plugin import Grid, Level
 from sidecar_htj2k.cuts import MOST_LEVELS, SMALL_TILE, Cutter, is_cuttable

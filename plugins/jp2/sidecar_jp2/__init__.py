@@ -1,8 +1,8 @@
 """JPEG 2000 for the image sidecar, decoded by OpenJPEG.
 
-`decoder` and `reader` implement the plugin API on top of five folders, with `proven` and `whole_tiles` for what cannot
-be decoded in windows. Imports go down only: these import `color`, `openjpeg` and `format`; `extract` imports `index`
-and `format`; `index`, `color` and `openjpeg` import `format`.
+`decoder` and `reader` implement the plugin API on top of six folders, with `windows`, and with `proven` and
+`whole_tiles` for what cannot be decoded in windows. Imports go down only: these import `color`, `openjpeg` and
+`format`; `extract` imports `blocks`, `index` and `format`; `blocks`, `index`, `color` and `openjpeg` import `format`.
 """
 
 from __future__ import annotations

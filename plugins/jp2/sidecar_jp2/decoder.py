@@ -10,14 +10,16 @@ from sidecar_jp2.color.channels import ColorModel, make_color_model
 from sidecar_jp2.extract.extractor import SMALL_FILE
 from sidecar_jp2.extract.reduced_header import is_reducible
 from sidecar_jp2.extraction import Extractor
+from sidecar_jp2.format.cut_grid import is_cuttable
 from sidecar_jp2.format.main_header import MainHeader
 from sidecar_jp2.format.tile_part_header import tile_part_markers
 from sidecar_jp2.head import take_head
 from sidecar_jp2.index.packet_order import MAX_PACKETS
+from sidecar_jp2.index.packet_selection import PacketSelector
 from sidecar_jp2.openjpeg.codec import OpenJpeg
 from sidecar_jp2.openjpeg.estimate import Estimate
 from sidecar_jp2.openjpeg.structures import Structures
-from sidecar_jp2.proven import decode_unit
+from sidecar_jp2.proven import DecodeUnit, decode_unit
 from sidecar_jp2.reader import Jp2Reader, OpenedImage
 
 ExtractorFactory: TypeAlias = Callable[[Blob, MainHeader, int], Extractor]
@@ -77,8 +79,10 @@ class Jp2Decoder:
         _check_first_samples(header, color)
         extractor = self._extractors(blob, header, span.stop) if self._extractors else None
         ordered = MAX_PACKETS if extractor is not None and is_reducible(header) else 0
-        estimate = Estimate(header, structures, span.length, ordered)
+        indexed = bool(ordered and first.packet_lengths and PacketSelector(header).selectable)
         unit = decode_unit(header, first.markers | self._tile_part_markers(blob, header, span))
+        cuttable = indexed and unit == DecodeUnit.WINDOW and is_large(blob, span, header) and is_cuttable(header)
+        estimate = Estimate(header, structures, span.length, ordered, cut=cuttable)
         image = OpenedImage(
             blob,
             span,
@@ -87,9 +91,10 @@ class Jp2Decoder:
             first.levels,
             color,
             unit,
-            bool(ordered and first.packet_lengths),
+            indexed,
             head.orientation,
             self._alpha_is_optional,
+            cuttable,
         )
         return Jp2Reader(image, self._opj, extractor)
 
@@ -99,6 +104,11 @@ class Jp2Decoder:
             return frozenset()
         (data,) = blob.read([ByteRange(header.stop, span.stop)])
         return self._native(tile_part_markers, data)
+
+
+def is_large(blob: Blob, span: ByteRange, header: MainHeader) -> bool:
+    """Return whether windows of a codestream with one tile are extracted, however small they are."""
+    return header.geometry.columns * header.geometry.rows == 1 and (not blob.path or span.length > SMALL_FILE)
 
 
 def check_declared_sizes(header: MainHeader, span: ByteRange) -> Structures:

@@ -3,10 +3,22 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Protocol
+from typing import NamedTuple, Protocol
 
 from sidecar.plugin import Buffer, ByteRange
 from sidecar_jp2.format.geometry import Area
+
+
+class Extracted(NamedTuple):
+    """A small codestream that is built."""
+
+    codestream: Buffer
+    area: Area
+    """Its area with the same samples as the requested area of the whole one."""
+    cut: bool = False
+    """Whether its tile is a part of the tile in the file."""
+    dropped: int = 0
+    """How many of the finest resolutions it lacks."""
 
 
 class Extraction(Protocol):
@@ -18,20 +30,20 @@ class Extraction(Protocol):
         ...
 
     @property
-    def area(self) -> Area:
-        """Its area with the same samples as the requested area of the whole codestream."""
-        ...
-
-    @property
     def restyled(self) -> bool:
         """Whether tile-part headers change how their tile is coded."""
         ...
 
-    def located(self, area: Area) -> Area:
-        """Return where any area of the whole codestream lies in this one."""
+    @property
+    def cut(self) -> bool:
+        """Whether a part of a tile is cut out: whole tiles are not in it then."""
         ...
 
-    def build(self, data: Sequence[Buffer]) -> Buffer:
+    def located(self, area: Area) -> Area:
+        """Return where any area of the whole codestream lies in this one, unless it is `cut`."""
+        ...
+
+    def extracted(self, data: Sequence[Buffer]) -> Extracted:
         """Build the codestream from the bytes of `ranges`; called in a native thread. Raises DecodeError."""
         ...
 
@@ -39,9 +51,9 @@ class Extraction(Protocol):
 class Extractor(Protocol):
     """Extracts small codestreams from one blob."""
 
-    def extract(self, area: Area) -> Extraction | None:
+    def extract(self, area: Area, *, cut: bool = False) -> Extraction | None:
         """Return what decoding an area takes; None if only the whole codestream will do.
 
-        Called in a greenlet. Raises Malformed, SourceError.
+        Unless `cut`, whole tiles can be decoded of it. Called in a greenlet. Raises Malformed, SourceError.
         """
         ...

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Literal
 
 from sidecar.plugin import (
@@ -19,12 +19,12 @@ from sidecar.plugin import (
     Rect,
     Size,
     Unsupported,
-    Window,
 )
 from sidecar_jp2.color.channels import ColorModel
 from sidecar_jp2.color.convert import Samples, convert
 from sidecar_jp2.description import describe, held_bytes
-from sidecar_jp2.extraction import Extraction, Extractor
+from sidecar_jp2.extraction import Extracted, Extraction, Extractor
+from sidecar_jp2.format.cut_grid import CutGrid
 from sidecar_jp2.format.geometry import Area, Resolution, shape, spread
 from sidecar_jp2.format.main_header import MainHeader
 from sidecar_jp2.openjpeg.codec import Input, OpenJpeg, Plane
@@ -32,6 +32,7 @@ from sidecar_jp2.openjpeg.estimate import Estimate
 from sidecar_jp2.openjpeg.streams import MemoryInput, open_input
 from sidecar_jp2.proven import DecodeUnit
 from sidecar_jp2.whole_tiles import grid_of, largest, peak_bytes, runs
+from sidecar_jp2.windows import Jp2Window, joined, split
 
 IRREVERSIBLE_MARGIN = 16
 """OpenJPEG takes one wavelet coefficient too few around a window of a 9/7 image: one sample in ten thousand is off by
@@ -61,14 +62,15 @@ class OpenedImage:
     """How the image is to be shown, see ImageInfo."""
     alpha_is_optional: bool = False
     """See ImageInfo."""
+    cuttable: bool = False
+    """Whether windows are cut out of an only tile, unless its packet lengths are wrong."""
 
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Jp2Window(Window):
-    """A window and the small codestream that it is decoded from."""
-
-    extraction: Extraction | None = field(default=None, repr=False, compare=False)
-    """None: the whole codestream is decoded."""
+    def cut_sides(self, level: int) -> Size:
+        """Return the longest sides of windows that are cut out in one piece; the whole level if none are cut out."""
+        if not self.cuttable:
+            return self.header.geometry.level(level).size
+        grid = CutGrid.of(self.header, level)
+        return Size(grid.x.longest, grid.y.longest)
 
 
 LARGEST_WHOLE = 64 * 2**20
@@ -98,9 +100,14 @@ class Jp2Reader:
         Windows of a remote codestream that cannot be decoded in parts take all of it; the core reads that once for all
         of them. Raises SourceError, Unsupported.
         """
-        area = self._resolutions[level].area(region)
-        if self._extractor and (extraction := self._extractor.extract(area)):
-            return Jp2Window(level=level, region=region, ranges=extraction.ranges, extraction=extraction)
+        longest = self._image.cut_sides(level)
+        if region.width > longest.width or region.height > longest.height:
+            parts = [self._extracted(level, part) for part in split(region, longest)]
+            cut = [part for part in parts if part and part.extraction and part.extraction.cut]
+            if len(cut) == len(parts):
+                return joined(level, region, cut)
+        if window := self._extracted(level, region):
+            return window
         if self._image.blob.path:
             return Jp2Window(level=level, region=region)
         if self._image.codestream.length > LARGEST_WHOLE:
@@ -110,10 +117,25 @@ class Jp2Reader:
             )
         return Jp2Window(level=level, region=region, ranges=(self._image.codestream,))
 
+    def _extracted(self, level: int, region: Rect) -> Jp2Window | None:
+        """Return a window that is decoded from a small codestream; None if there is none."""
+        area, windows = self._resolutions[level].area(region), self._image.unit == DecodeUnit.WINDOW
+        extraction = self._extractor.extract(area, cut=windows) if self._extractor else None
+        if extraction is None:
+            return None
+        return Jp2Window(level=level, region=region, ranges=extraction.ranges, extraction=extraction)
+
     def read(self, window: Jp2Window, data: Sequence[Buffer], into: Pixels) -> None:
         """Decode a window into (region.height, region.width, info.channels). Raises DecodeError, SourceError."""
+        for part in window.parts:
+            self.read(part.window, part.data(data), _part(into, window.region, part.window.region))
+        if not window.parts:
+            self._read(window, data, into)
+
+    def _read(self, window: Jp2Window, data: Sequence[Buffer], into: Pixels) -> None:
         resolution, extraction, unit = self._resolutions[window.level], window.extraction, self._image.unit
-        with self._input(extraction, data) as source:
+        with self._input(extraction, data) as (source, small):
+            self._check_cut(window, small)
             if unit != DecodeUnit.WINDOW:
                 self._read_runs(source, window, extraction, runs(resolution, unit, window.region), into)
                 return
@@ -123,7 +145,7 @@ class Jp2Reader:
                 return
             area = resolution.area(window.region)
             try:
-                self._decode(source, resolution, window.region, area, extraction.area if extraction else area, into)
+                self._decode(source, resolution, window.region, area, small.area if small else area, into)
             except DecodeError as error:
                 failure = error
             else:
@@ -136,8 +158,21 @@ class Jp2Reader:
     def _read_again(self, window: Jp2Window, data: Sequence[Buffer], into: Pixels) -> None:
         """Read a window that OpenJPEG failed at in whole tiles, out of the whole codestream. Raises DecodeError."""
         self._check_memory(window)
-        with self._input(None, () if window.extraction else data) as source:
+        with self._input(None, () if window.extraction else data) as (source, _):
             self._read_runs(source, window, None, self._tiles(window), into)
+
+    def _check_cut(self, window: Jp2Window, small: Extracted | None) -> None:
+        """Raise DecodeError if a tile is not cut, against what was planned, and takes more memory than that."""
+        image = self._image
+        if not image.cuttable or (small and small.cut):
+            return
+        size = len(small.codestream) if small else image.codestream.length
+        taken = image.estimate.uncut_bytes(window.level, small.dropped if small else 0, size)
+        level = self.info.levels[window.level]
+        if taken > level.fixed_bytes + level.pixel_bytes * window.region.size.area + UNPLANNED:
+            raise DecodeError(
+                f"{image.blob.name}: the packets are not as the packet lengths say, and the tile is large"
+            )
 
     def _tiles(self, window: Jp2Window) -> Iterator[tuple[Rect, Area]]:
         return runs(self._resolutions[window.level], DecodeUnit.TILE, window.region, side=1)
@@ -181,15 +216,17 @@ class Jp2Reader:
         """Do nothing: no resource is held between calls."""
 
     @contextmanager
-    def _input(self, extraction: Extraction | None, data: Sequence[Buffer]) -> Iterator[Input]:
+    def _input(self, extraction: Extraction | None, data: Sequence[Buffer]) -> Iterator[tuple[Input, Extracted | None]]:
+        """Lend a codestream, and what is known of it if it is a small one."""
         blob = self._image.blob
         if extraction:
-            yield MemoryInput(extraction.build(data))
+            made = extraction.extracted(data)
+            yield MemoryInput(made.codestream), made
         elif data:
-            yield MemoryInput(data[0])
+            yield MemoryInput(data[0]), None
         elif blob.path:
             with open_input(blob, self._image.codestream) as source:
-                yield source
+                yield source, None
         else:
             raise DecodeError(f"{blob.name}: no bytes to decode")
 
@@ -228,7 +265,7 @@ def _info(image: OpenedImage, resolutions: Sequence[Resolution]) -> ImageInfo:
             downsample=float(each.scale),
             grid=_grid(image, each),
             fixed_bytes=_fixed_bytes(image, each) + held,
-            pixel_bytes=0.0 if image.unit else image.estimate.pixel_bytes,
+            pixel_bytes=0.0 if image.unit else image.estimate.pixel_bytes(each.reduce),
             coded_bytes=image.estimate.coded_bytes(each.size.area, indexed=image.indexed),
             fixed_seconds=_fixed_seconds(image, each),
             pixel_seconds=image.estimate.pixel_seconds(each.size.area),
@@ -252,4 +289,4 @@ def _fixed_bytes(image: OpenedImage, resolution: Resolution) -> int:
 
 def _fixed_seconds(image: OpenedImage, resolution: Resolution) -> float:
     whole = largest(resolution, image.unit).area if image.unit else 0
-    return image.estimate.fixed_seconds + whole * image.estimate.pixel_seconds(resolution.size.area)
+    return image.estimate.fixed_seconds(resolution.reduce) + whole * image.estimate.pixel_seconds(resolution.size.area)

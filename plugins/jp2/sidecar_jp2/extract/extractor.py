@@ -6,7 +6,11 @@ window does not need can be left out of a codestream without changing the sample
 
 from __future__ import annotations
 
+from functools import partial
+
 from sidecar.plugin import Blob
+from sidecar_jp2.extract.cut_codestream import CutCodestream
+from sidecar_jp2.extract.cutting import choose_cut, cut_codestream
 from sidecar_jp2.extract.reduced_header import can_reduce, is_reducible, reduced_main_header
 from sidecar_jp2.extract.small_codestream import SOP, Pieces, SmallCodestream, join_packets, join_tile_parts
 from sidecar_jp2.format.broken import Broken
@@ -37,17 +41,20 @@ class IndexedExtractor:
         self._header = header
         self._stop = stop
 
-    def extract(self, area: Area) -> SmallCodestream | None:
+    def extract(self, area: Area, *, cut: bool = False) -> SmallCodestream | CutCodestream | None:
         """Return the small codestream for an area; None if only the whole codestream will do.
 
-        Called in a greenlet; may read headers of tile-parts. Raises SourceError.
+        Unless `cut`, whole tiles can be decoded of it. Called in a greenlet; may read headers of tile-parts.
+        Raises SourceError.
         """
-        with self._cache.lease(self._etag, self._header, self._stop) as index:
-            return extract(index, area, self._blob)
+        with self._cache.lease(self._etag, self._header, self._stop, self._blob.name) as index:
+            return extract(index, area, self._blob, cut=cut)
 
 
-def extract(index: PacketIndex, area: Area, blob: Blob) -> SmallCodestream | None:
+def extract(index: PacketIndex, area: Area, blob: Blob, *, cut: bool = False) -> SmallCodestream | CutCodestream | None:
     """Return the small codestream for an area of the image; None if the whole codestream has to be decoded.
+
+    If `cut`, it may be cut out of a large tile.
 
     That is so if it uses POC, PPM or Part 2, if the index finds no packets for the area, if its tile-parts are broken,
     or if nothing can be left out. Called in a greenlet; may read headers of tile-parts. Raises SourceError.
@@ -66,11 +73,11 @@ def extract(index: PacketIndex, area: Area, blob: Blob) -> SmallCodestream | Non
         return None  # OpenJPEG decides what can be made of it
     if packets is None:
         return None
-    small = run(_build, header, area, window, packets)
+    small = run(_make, index, area, window, packets, cut=cut)
     taken = sum(part.stop - part.start for part in small.ranges)
     # That a tile other than the first has a style of its own is known from its header only.
     share = 1 if small.restyled and header.geometry.columns * header.geometry.rows > 1 else MAX_SHARE
-    if taken >= MAX_BYTES or (taken >= share * length and has_end(blob)):
+    if taken >= MAX_BYTES or (not small.cut and taken >= share * length and has_end(blob)):
         return None
     return small
 
@@ -84,6 +91,14 @@ def _is_part(header: MainHeader, window: LevelWindow) -> bool:
     geometry = header.geometry
     everything = ((geometry.x0, geometry.x1), (geometry.y0, geometry.y1))
     return window.level > 0 or (window.across, window.down) != everything
+
+
+def _make(
+    index: PacketIndex, area: Area, window: LevelWindow, packets: WindowPackets, *, cut: bool
+) -> SmallCodestream | CutCodestream:
+    whole = partial(_build, index.header, area, window, packets)
+    part = choose_cut(index.header, window) if cut and packets.located and not index.blocks.unreadable else None
+    return cut_codestream(index, window, packets, part, whole) if part else whole()
 
 
 def _build(header: MainHeader, area: Area, window: LevelWindow, packets: WindowPackets) -> SmallCodestream:

@@ -57,15 +57,22 @@ def _has_samples(header: MainHeader, level: int, x: TileSpan, y: TileSpan) -> bo
     )
 
 
-def reduced_main_header(header: MainHeader, dropped: int, x: TileSpan, y: TileSpan, *, marked: bool) -> bytes:
+def reduced_main_header(
+    header: MainHeader, dropped: int, x: TileSpan, y: TileSpan, *, marked: bool, progression: Progression | None = None
+) -> bytes:
     """Return SOC and the segments for the tiles of two (reduced) spans, without the `dropped` finest resolutions.
 
-    If `marked`, the header allows SOP before packets even if the original does not.
+    If `marked`, the header allows SOP before packets even if the original does not. The progression is the original's
+    unless another is given.
     """
-    return struct.pack(">H", Marker.SOC) + b"".join(_segments(header, dropped, x, y, SOP_USED if marked else 0))
+    style = SOP_USED if marked else 0
+    order = header.progression if progression is None else progression
+    return struct.pack(">H", Marker.SOC) + b"".join(_segments(header, dropped, x, y, style, order))
 
 
-def _segments(header: MainHeader, dropped: int, x: TileSpan, y: TileSpan, style: int) -> Iterator[bytes]:
+def _segments(
+    header: MainHeader, dropped: int, x: TileSpan, y: TileSpan, style: int, progression: Progression
+) -> Iterator[bytes]:
     wide = len(header.coding) > 256  # noqa: PLR2004  # Ccoc and Cqcc have two bytes then (T.800 A.6.2)
     for segment in header.segments:
         if segment.marker == Marker.SIZ:
@@ -73,7 +80,7 @@ def _segments(header: MainHeader, dropped: int, x: TileSpan, y: TileSpan, style:
             yield segment_bytes(Marker.SIZ, segment.data[:2] + struct.pack(">8I", *sizes) + segment.data[34:])
         elif segment.marker == Marker.COD:
             fewer = _fewer_levels(segment, dropped, wide=wide)
-            yield segment_bytes(Marker.COD, bytes([fewer[0] | style]) + fewer[1:])
+            yield segment_bytes(Marker.COD, bytes([fewer[0] | style, progression]) + fewer[2:])
         elif segment.marker == Marker.COC:
             yield segment_bytes(Marker.COC, _fewer_levels(segment, dropped, wide=wide))
         elif segment.marker in (Marker.QCD, Marker.QCC) and dropped:

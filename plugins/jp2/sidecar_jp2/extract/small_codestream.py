@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from sidecar.plugin import Buffer, ByteRange, DecodeError
+from sidecar_jp2.extraction import Extracted
 from sidecar_jp2.format.geometry import Area
 from sidecar_jp2.format.markers import Marker
 from sidecar_jp2.format.rounding import ceil_div
@@ -44,6 +45,12 @@ class SmallCodestream:
     """How many of the finest resolutions it lacks."""
     restyled: bool = False
     """Whether tile-part headers change how their tile is coded: windows of such tiles are not proven."""
+    cut: bool = False
+    """Its tiles are those of the file."""
+
+    def extracted(self, data: Sequence[Buffer]) -> Extracted:
+        """Build the codestream; see `build`."""
+        return Extracted(self.build(data), self.area, dropped=self.dropped)
 
     def located(self, area: Area) -> Area:
         """Return where any area of the whole codestream that holds `self.area` lies in the small one."""
@@ -119,6 +126,13 @@ class Pieces:
         begins[self.first] = True
         return begins
 
+    @property
+    def ranges(self) -> tuple[ByteRange, ...]:
+        """The runs of packets in the blob."""
+        begins = self.begins
+        starts, stops = self.starts[begins].tolist(), self.stops[np.roll(begins, -1)].tolist()
+        return tuple(map(ByteRange, starts, stops))
+
     def bodies(self, empty: int, more: int) -> list[int]:
         """Return the bytes of each tile: `more` beside each packet, and `empty` for each empty packet."""
         taken = np.add.reduceat(self.stops - self.starts + more + empty * self.gaps, self.first)
@@ -149,8 +163,7 @@ def join_packets(
     If `marked`, the packets in the blob begin with SOP. `head` lacks the `dropped` finest resolutions.
     """
     begins = pieces.begins
-    first, last = np.flatnonzero(begins), np.flatnonzero(np.roll(begins, -1))
-    starts, stops = pieces.starts[first].tolist(), pieces.stops[last].tolist()
+    first = np.flatnonzero(begins)
     frames = [empty * gap for gap in pieces.gaps[first].tolist()]
     bodies = pieces.bodies(len(empty), 0 if marked else len(SOP))
     before = head
@@ -160,7 +173,7 @@ def join_packets(
         frames[place] = before + start + frames[place]
         before = empty * trailing
     return SmallCodestream(
-        tuple(map(ByteRange, starts, stops)),
+        pieces.ranges,
         area,
         (*frames, before + END),
         tuple(pieces.numbers[first].tolist()) if marked else (UNNUMBERED,) * len(first),

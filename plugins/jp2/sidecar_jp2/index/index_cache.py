@@ -41,10 +41,13 @@ class IndexCache:
         return int(self._indexes.currsize)
 
     @contextmanager
-    def lease(self, etag: str, header: MainHeader, stop: int) -> Iterator[PacketIndex]:
-        """Lend the index of the codestream that ends at `stop` in a blob; what it learns meanwhile is kept."""
+    def lease(self, etag: str, header: MainHeader, stop: int, name: str = "") -> Iterator[PacketIndex]:
+        """Lend the index of the codestream that ends at `stop` in a blob; what it learns meanwhile is kept.
+
+        `name` is for messages.
+        """
         key = f"{etag}/{header.start}/{stop}"
-        index = self._index(key, header, stop)
+        index = self._index(key, header, stop, name)
         known = index.tile_parts.revision
         try:
             yield index
@@ -53,10 +56,10 @@ class IndexCache:
                 self._save(key, index)
             self._measure(key)
 
-    def _index(self, key: str, header: MainHeader, stop: int) -> PacketIndex:
+    def _index(self, key: str, header: MainHeader, stop: int, name: str) -> PacketIndex:
         index = self._indexes.get(key)
         if index is None:
-            index = PacketIndex(header, stop, self._native)
+            index = PacketIndex(header, stop, self._native, name)
             self._load(key, index)
             # Another greenlet may have been faster while this one waited for the disk.
             index = self._indexes.setdefault(key, index)

@@ -12,6 +12,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from sidecar_jp2.format.cut_grid import REACH
 from sidecar_jp2.format.main_header import MainHeader
 from sidecar_jp2.format.rounding import ceil_div
 
@@ -56,12 +57,7 @@ class Direction:
     exponent: Cells
     """PPx (or PPy)."""
     margin: Cells
-    """How many samples the wavelet reaches beyond a window, in each resolution.
-
-    Synthesis of one level takes 2 (5-3) or 4 (9-7) more interleaved samples on each side (T.800 F.3.3: at most 2 and 4
-    in tables F.2 and F.3). The window of the low band grows by half of that and half of the growth before: at most 2
-    and 4 in any low band, 2 + 2 and 4 + 4 interleaved, and 1 for rounding.
-    """
+    """How many samples the wavelet reaches beyond a window, in each resolution; see `cut_grid.REACH`."""
 
     steps: Cells
     """The width of precincts on the reference grid."""
@@ -111,7 +107,7 @@ class PrecinctLayout:
         halvings = np.array([[max(coding.levels - r, -1) for r in range(resolutions)] for coding in codings], np.int64)
         sizes = [coding.precincts + coding.precincts[-1:] * (resolutions - len(coding.precincts)) for coding in codings]
         exponents = np.array(sizes, np.int64)
-        margin = _column(5 if coding.reversible else 9 for coding in codings)
+        margin = _column(REACH[coding.reversible] for coding in codings)
         parts = header.geometry.components
         return cls(
             Direction.of(_column(part.dx for part in parts), halvings, exponents[:, :, 0], margin),

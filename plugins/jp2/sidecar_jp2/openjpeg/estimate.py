@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import Final
 
 from sidecar_jp2.format.main_header import Coding, MainHeader, Quantization
+from sidecar_jp2.openjpeg.cut_estimate import INCOMPRESSIBLE, CutEstimate, estimate_cut, uncut_structures
 from sidecar_jp2.openjpeg.structures import Structures
 
 ORDER_BYTES: Final = 48
@@ -13,8 +14,6 @@ ORDER_BYTES: Final = 48
 SAMPLE_BYTES: Final = 4
 EDGE_BLOCKS: Final = 12
 """Code blocks of each subband that the smallest window touches, with the margin of the wavelet."""
-INCOMPRESSIBLE: Final = 1.1
-"""Compressed bytes per raw byte of data that cannot be compressed."""
 UNEVEN: Final = 4
 """The largest tile may take this many times the bytes of the average tile."""
 OWN_SEGMENTS: Final = 0x05
@@ -42,13 +41,26 @@ class Estimate:
     """Bytes of the codestream."""
     ordered: int = 0
     """The most packets of a tile whose order is found; 0: none is, since windows are not extracted."""
+    cut: bool = False
+    """Whether windows of an only tile are cut out of it."""
 
     def fixed_bytes(self, reduce: int) -> int:
         """Return the bytes that any window of a level takes."""
         area = self._tile_area
         buffer = 0 if self._tiles == 1 else self._plane_bytes(area >> 2 * reduce)
-        edges = sum(_edge_bytes(coding, area, reduce) for coding in self.header.coding)
-        return int(self._structure_bytes + buffer + edges)
+        structures = self._structure_bytes
+        if cut := self._cut(reduce):
+            structures = self._cut_bytes(cut)
+        return int(structures + buffer + self._edges(reduce))
+
+    def uncut_bytes(self, reduce: int, dropped: int, compressed: int) -> int:
+        """Return the bytes that any window of a level takes of an only tile that is not cut.
+
+        Its codestream has `compressed` bytes and lacks the `dropped` finest resolutions.
+        """
+        structures = uncut_structures(self.header, dropped)
+        segments = self._segment_bytes(structures, compressed)
+        return int(structures.nbytes + compressed + segments + self._edges(reduce))
 
     def whole_tiles_bytes(self, reduce: int, pixels: int) -> int:
         """Return the bytes that decoding whole tiles with `pixels` of a level takes, at most so many at once.
@@ -58,17 +70,18 @@ class Estimate:
         tile = 0 if self._tiles == 1 else self._plane_bytes(self._tile_area >> 2 * reduce)
         return int(self._structure_bytes + tile + self._plane_bytes(pixels))
 
-    @property
-    def pixel_bytes(self) -> float:
-        """The bytes that each pixel of a window adds; in a tiled image, each pixel of the tiles it touches.
+    def pixel_bytes(self, reduce: int) -> float:
+        """Return the bytes that each pixel of a window adds; in a tiled image, each pixel of the tiles it touches.
 
         They hold OpenJPEG's planes. In an untiled image they also hold the decoded code blocks and, for one component
-        at a time, the sparse array of blocks, with the blocks around the window that a piece of some megapixels needs.
+        at a time, the sparse array of blocks, with the blocks around the window that a piece of some megapixels needs;
+        and the packets of what is cut out.
         """
         planes = self._samples * SAMPLE_BYTES
         if self._tiles > 1:
             return planes
-        return 2 * planes + SAMPLE_BYTES * 2.5
+        cut = self._cut(reduce)
+        return 2 * planes + SAMPLE_BYTES * 2.5 + (cut.pixel_bytes if cut else 0)
 
     def coded_bytes(self, area: int, *, indexed: bool) -> float:
         """Return an upper bound for the compressed bytes of each of the `area` pixels of a level.
@@ -82,10 +95,10 @@ class Estimate:
         raw = sum(each.precision / 8 / (each.dx * each.dy) for each in self.header.geometry.components)
         return min(whole, INCOMPRESSIBLE * raw)
 
-    @property
-    def fixed_seconds(self) -> float:
-        """The processor seconds that any window takes."""
-        return self.structures.seconds(self.compressed)
+    def fixed_seconds(self, reduce: int) -> float:
+        """Return the processor seconds that any window of a level takes."""
+        cut = self._cut(reduce)
+        return (cut.structures if cut else self.structures).seconds(self.compressed)
 
     def pixel_seconds(self, area: int) -> float:
         """Return an upper bound for the processor seconds of each of the `area` pixels of a level.
@@ -105,17 +118,32 @@ class Estimate:
         all_bytes = self.compressed * 8 / BLOCK_BITS * dearest
         return samples * SAMPLE_SECONDS + min(passes * PASS_SECONDS, all_bytes / max(1, area))
 
+    def _cut(self, reduce: int) -> CutEstimate | None:
+        """Return what cutting a window out of its tile takes, if that is done and saves memory."""
+        cut = estimate_cut(self.header, reduce) if self.cut else None
+        return cut if cut and self._cut_bytes(cut) < self._structure_bytes else None
+
+    def _cut_bytes(self, cut: CutEstimate) -> float:
+        packets = min(self.compressed, cut.packet_bytes)
+        return cut.structures.nbytes + packets + self._segment_bytes(cut.structures, packets) + self._order_bytes
+
+    @property
+    def _order_bytes(self) -> float:
+        return min(self.structures.packets, self.ordered) * ORDER_BYTES
+
+    def _edges(self, reduce: int) -> float:
+        return sum(_edge_bytes(coding, self._tile_area, reduce) for coding in self.header.coding)
+
     @property
     def _structure_bytes(self) -> float:
         """The bytes of what OpenJPEG makes for a tile before any sample: parameters, packets, code blocks."""
         share = self.compressed if self._tiles == 1 else min(self.compressed, UNEVEN * self.compressed // self._tiles)
-        order = min(self.structures.packets, self.ordered) * ORDER_BYTES
-        return self.structures.nbytes + share + self._segment_bytes(share) + order
+        return self.structures.nbytes + share + self._segment_bytes(self.structures, share) + self._order_bytes
 
-    def _segment_bytes(self, share: int) -> float:
+    def _segment_bytes(self, structures: Structures, share: float) -> float:
         styles = zip(self.header.coding, self.header.quantization, strict=True)
         passes = max((_passes(*each) for each in styles if each[0].block_style & OWN_SEGMENTS), default=0)
-        return SEGMENT_BYTES * min(self.structures.blocks * passes, share * 8 / SEGMENT_BITS)
+        return SEGMENT_BYTES * min(structures.blocks * passes, share * 8 / SEGMENT_BITS)
 
     def _plane_bytes(self, points: int) -> int:
         return int(self._samples * points * SAMPLE_BYTES)

@@ -94,7 +94,8 @@ def small_codestream(name: str, area: Area) -> tuple[bytes, Area] | None:
     small = extract(index_of(name), area, MemoryBlob(name, data))
     if small is None:
         return None
-    return small.build([data[part.start : part.stop] for part in small.ranges]), small.area
+    found = small.extracted([data[part.start : part.stop] for part in small.ranges])
+    return bytes(found.codestream), found.area
 
 
 @st.composite
@@ -212,7 +213,7 @@ def test_packets_from_another_place_are_refused() -> None:
     assert small is not None
     pieces = [data[part.start : part.stop] for part in small.ranges]
     with pytest.raises(DecodeError, match="SOP"):
-        small.build(pieces[::-1])
+        small.extracted(pieces[::-1])
 
 
 def test_a_small_codestream_is_a_value() -> None:

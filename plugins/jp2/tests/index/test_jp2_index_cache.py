@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 from sidecar_jp2.extract.extractor import IndexedExtractor
-from sidecar_jp2.extract.small_codestream import SmallCodestream
+from sidecar_jp2.extraction import Extraction
 from sidecar_jp2.format.geometry import Area
 from sidecar_jp2.format.main_header import parse_main_header
 from sidecar_jp2.index import serialization
@@ -47,7 +47,7 @@ class Remote:
         return [self.content[part.start : part.stop] for part in ranges]
 
 
-def extract(cache: IndexCache, blob: Remote, area: Area = AREA) -> SmallCodestream:
+def extract(cache: IndexCache, blob: Remote, area: Area = AREA) -> Extraction:
     """Extract a small codestream as a reader does."""
     header = parse_main_header(blob.content)
     small = IndexedExtractor(cache, blob, header, blob.size).extract(area)  # type: ignore[arg-type]  # a list is a sequence
