@@ -20,7 +20,7 @@ Synthesis of one level takes 2 (5-3) or 4 (9-7) more interleaved samples on each
 in tables F.2 and F.3). The window of the low band grows by half of that and half of the growth before: at most 2
 and 4 in any low band, 2 + 2 and 4 + 4 interleaved, and 1 for rounding.
 """
-LEAST_SAVED = 1 << 22
+LEAST_SAVED = 1 << 18
 """Pixels that a cut leaves out of its tile at least: with fewer, OpenJPEG saves less time than cutting takes."""
 MOST_BLOCKS = 1 << 15
 """Code blocks of a precinct in all layers, up to which its headers are read: a tenth of a second."""
