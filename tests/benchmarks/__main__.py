@@ -29,6 +29,7 @@ PARTS: Final[Mapping[str, str]] = {
     "e": "estimates",
     "f": "allocator",
     "g": "htj2k",
+    "h": "cuts",
 }
 
 

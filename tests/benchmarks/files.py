@@ -7,10 +7,11 @@ import subprocess
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 
 from sidecar.plugin import Size
-from tests.benchmarks import mosaic, photograph
+from tests.benchmarks import mosaic, photograph, quilt
 
 BENCH = Path(__file__).parents[2] / ".bench"
 FILES = Path(os.environ.get("BENCH_FILES") or BENCH / "files").resolve()
@@ -35,6 +36,24 @@ LOSSY = ("-I", "-r", "8", "-p", "RPCL", "-PLT", "-c", "[256,256],[256,256],[128,
 """24 bits a pixel to 3, as cultural heritage's access copies are made."""
 ONE_TILE = (*LOSSY, "-n", "7", "-SOP", "-EPH", "-TP", "R")
 TILES = (*LOSSY, "-n", "7", "-t", "1024,1024", "-TLM")
+PATCH, PATCH_SIZE = "patch.j2k", Size(4096, 4096)
+IN_PATCHES = (
+    "-I",
+    "-r",
+    "8",
+    "-p",
+    "RPCL",
+    "-PLT",
+    "-SOP",
+    "-EPH",
+    "-n",
+    "6",
+    "-c",
+    "[256,256],[256,256]" + 4 * ",[128,128]",
+)
+"""A single tile that others are laid together from: its sides are multiples of the largest precincts."""
+QUILTS = {"67 MP": 2, "1 GP": 8}
+"""How many patches are laid side by side in each direction."""
 REPEAT = Size(4, 4)
 """9 by 7 whole tiles of 1024, four times each way: 36864 by 28672 pixels."""
 SLIDE_SIZE = Size(8192, 6144)
@@ -56,6 +75,23 @@ def single() -> Path:
 def tiled() -> Path:
     """80 MP in tiles of 1024: RPCL, PLT, TLM, 3 bits a pixel."""
     return _ready(TILED, lambda to: _encode(to, EIGHTY, TILES))
+
+
+def patch() -> Path:
+    """17 MP in one tile, of which larger ones are made."""
+    return _ready(PATCH, lambda to: _encode(to, PATCH_SIZE, IN_PATCHES))
+
+
+def quilts() -> dict[str, Path]:
+    """Single tiles of 67 MP and, with the large ones, 1 GP; by name."""
+    wanted = {name: times for name, times in QUILTS.items() if LARGE or times == min(QUILTS.values())}
+    return {name: _ready(f"single_{times}x.jp2", partial(_lay, times=times)) for name, times in wanted.items()}
+
+
+def _lay(path: Path, times: int) -> None:
+    taken = quilt.take_apart(patch().read_bytes())
+    with path.open("wb") as file:
+        quilt.write(file, taken, Size(times, times))
 
 
 def slide() -> Path:
