@@ -26,9 +26,11 @@ def common(resp: falcon.Response, cache_control: str) -> None:
         resp.set_header("Cache-Control", cache_control)
 
 
-def validators(resp: falcon.Response, tag: str, modified: datetime | None) -> None:
+def validators(resp: falcon.Response, tag: str, modified: datetime | None, *, weak: bool = False) -> None:
     """Set ETag and Last-Modified (RFC 9110 §8.8)."""
-    resp.etag = tag
+    own = falcon.ETag(tag)
+    own.is_weak = weak
+    resp.etag = own.dumps()
     if modified is not None:
         resp.last_modified = modified
 

@@ -35,7 +35,7 @@ class ImageResource:
         opaque = self._site.has_cantaloupe(req)
         found = service.find(self._parse(req, version, identifier, path), opaque=opaque)
         headers.common(resp, self._site.settings.cache_control)
-        headers.validators(resp, found.etag, found.blob.last_modified)
+        headers.validators(resp, found.etag, found.blob.last_modified, weak=found.weak)
         if conditional.matches(req, found.etag):  # nothing is opened
             resp.status = falcon.HTTP_304
             return

@@ -27,6 +27,7 @@ from sidecar.plugin.decoder import (
     ImageInfo,
     ImageReader,
     Level,
+    MayLose,
     SupportsEncodedTiles,
     SupportsThreads,
     SupportsTolerance,
@@ -40,12 +41,14 @@ from sidecar.plugin.hooks import hookimpl
 from sidecar.plugin.settings import Config, FromCantaloupe, Names, RemoteSettings, Section
 from sidecar.plugin.source import Blob, Closing, KeepsBytes, Source, SupportsLocalFile, local_file
 from sidecar.plugin.threads import Native, run_inline, thread_lock
+from sidecar.plugin.tolerance import EXACT, Tolerance
 
 API_VERSION: Final = 1
 """The version of this API. A plugin declares the one it was written for: `SIDECAR_API = 1`."""
 
 __all__ = [
     "API_VERSION",
+    "EXACT",
     "SIGNATURE_BYTES",
     "Blob",
     "Buffer",
@@ -72,6 +75,7 @@ __all__ = [
     "Level",
     "LocalFile",
     "Malformed",
+    "MayLose",
     "Names",
     "Native",
     "Pixels",
@@ -90,6 +94,7 @@ __all__ = [
     "SupportsLocalFile",
     "SupportsThreads",
     "SupportsTolerance",
+    "Tolerance",
     "Unsupported",
     "Window",
     "hookimpl",

@@ -9,6 +9,7 @@ from typing import Any, Final, Literal, Protocol, TypeVar, runtime_checkable
 
 from sidecar.plugin.geometry import Buffer, ByteRange, Pixels, Rect, Size
 from sidecar.plugin.source import Blob
+from sidecar.plugin.tolerance import Tolerance
 
 SIGNATURE_BYTES: Final = 512
 """The number of bytes at the beginning of a blob by which decoders recognize it; smaller blobs have fewer."""
@@ -230,6 +231,20 @@ class SupportsEncodedTiles(Protocol):
 class SupportsTolerance(Protocol[W_co]):
     """An optional power of a reader: it decodes faster if the response hides small errors anyway."""
 
-    def tolerant_window(self, level: int, region: Rect, *, max_error: float) -> W_co:
-        """As `window`; samples may be off by about `max_error` grey levels (root mean square). 0 is exact."""
+    def tolerant_window(self, level: int, region: Rect, *, tolerance: Tolerance) -> W_co:
+        """As `window`; pixels may be off as far as such a file hides it. The window itself if `tolerance.exact`."""
+        ...
+
+
+@runtime_checkable
+class MayLose(Protocol):
+    """An optional power of a decoder: it says whether its readers make use of tolerances."""
+
+    @property
+    def loss(self) -> str:
+        """All that changes the pixels of tolerant windows, as text; empty if they are exact.
+
+        Part of the ETag of lossy files, which is weak then (RFC 9110 §8.8.1): what a window shows may depend on what is
+        decoded together, and on what is known of the image by then.
+        """
         ...

@@ -9,6 +9,7 @@ import numpy as np
 
 from sidecar.errors import EncodeError
 from sidecar.plugin.geometry import Pixels, Size
+from sidecar.plugin.tolerance import Tolerance
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -88,8 +89,9 @@ class EncoderFactory(Protocol):
 class HidesErrors(Protocol):
     """An optional power of a factory: its format is lossy and hides small errors of the pixels it is given."""
 
-    def tolerance(self, frame: Frame) -> float:
-        """Return the error in grey levels (root mean square) that the file does not show; 0: every bit shows."""
+    @property
+    def tolerance(self) -> Tolerance:
+        """The JPEG of colour pictures that hides as much as its files do; EXACT: every bit shows."""
         ...
 
 

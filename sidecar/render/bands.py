@@ -113,8 +113,8 @@ class Bands:
     def _window(self, region: Rect) -> Window:
         reader, plan = self._image.reader, self._plan
         window: Window
-        if plan.max_error and isinstance(reader, SupportsTolerance):
-            window = reader.tolerant_window(plan.level, region, max_error=plan.max_error)
+        if isinstance(reader, SupportsTolerance) and not plan.tolerance.exact:
+            window = reader.tolerant_window(plan.level, region, tolerance=plan.tolerance)
         else:
             window = reader.window(plan.level, region)
         return window

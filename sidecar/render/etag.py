@@ -1,4 +1,4 @@
-"""Strong validators of responses."""
+"""Validators of responses."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ PIXELS: Final = "3"
 
 
 def etag(blob: Blob, *rest: object) -> str:
-    """Return a strong validator (RFC 9110 §8.8.1): of the source's version, the request, and every setting that shows.
+    """Return a validator (RFC 9110 §8.8.1): of the source's version, the request, and every setting that shows.
 
     The same on every machine that is set up alike.
     """

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Final, NamedTuple
 
 from sidecar.errors import BeyondFormat, TooLarge
 from sidecar.iiif.geometry import Geometry, Orientation
 from sidecar.iiif.orientation import as_stored, orientation_of
-from sidecar.plugin import EncoderFactory, Frame, HidesErrors, ImageInfo, Rect, Size
+from sidecar.plugin import EXACT, EncoderFactory, Frame, HidesErrors, ImageInfo, Rect, Size, Tolerance
 from sidecar.render.level import choose_level, project
 from sidecar.render.lookahead import Lookahead
 from sidecar.render.memory_estimate import Output, Work, peak_bytes
@@ -24,6 +24,8 @@ from sidecar.render.time_estimate import TimeLimits
 
 # A window of more pixels is large even if it cannot be split.
 _LARGE: Final = 4 * SMALL
+COLORS: Final = 3
+"""Channels of a picture that is not grey."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -43,8 +45,8 @@ class Plan:
     frame: Frame
     rows: int
     """The encoder's strip height."""
-    max_error: float
-    """Grey levels by which samples may be off, since the encoder hides that; 0: exact."""
+    tolerance: Tolerance
+    """What hides errors of the pixels that are decoded."""
     lookahead: Lookahead
     peak_bytes: int
     """What fetching, decoding, the steps and encoding hold at once, at most."""
@@ -134,7 +136,7 @@ def make_plan(
         binarize=output.binarize,
         frame=frame_sent,
         rows=demands.rows,
-        max_error=demands.tolerance,
+        tolerance=_tolerance(factory, frame_sent, output.steps, crop.size, target),
         lookahead=lookahead,
         peak_bytes=peak,
         # Of black and white, all pixels are held before the first byte is made.
@@ -147,7 +149,6 @@ class _Demands(NamedTuple):
 
     rows: int
     memory: int
-    tolerance: float
 
 
 def _ask(factory: EncoderFactory, frame: Frame) -> _Demands:
@@ -155,8 +156,24 @@ def _ask(factory: EncoderFactory, frame: Frame) -> _Demands:
         return _Demands(
             min(factory.rows(frame), frame.size.height),
             factory.memory(frame),
-            factory.tolerance(frame) if isinstance(factory, HidesErrors) else 0.0,
         )
+
+
+def _tolerance(factory: EncoderFactory, frame: Frame, steps: Sequence[Step], source: Size, target: Size) -> Tolerance:
+    """Return what the file hides of the pixels that are decoded.
+
+    It is known of pixels that come to the encoder as they are, or scaled down from less than twice their size. Others
+    are exact: enlarged ones, converted colours, grey ones of colours, black and white.
+    """
+    larger = target.area > source.area
+    if not isinstance(factory, HidesErrors) or frame.bitonal or larger or any(_changes(step) for step in steps):
+        return EXACT
+    tolerance = factory.tolerance
+    return tolerance if frame.channels >= COLORS else replace(tolerance, subsampling="gray")
+
+
+def _changes(step: Step) -> bool:
+    return isinstance(step, (ToSrgb, ToGray, FirstChannel))
 
 
 def _check_sides(target: Size, factory: EncoderFactory) -> None:
@@ -168,7 +185,7 @@ def _check_sides(target: Size, factory: EncoderFactory) -> None:
 
 
 def _frame(target: Size, quality: str, info: ImageInfo, factory: EncoderFactory, *, opaque: bool) -> Frame:
-    color = 3 if info.channels >= 3 else 1  # noqa: PLR2004
+    color = COLORS if info.channels >= COLORS else 1
     alpha = info.channels in (2, 4) and factory.alpha and quality != "bitonal" and not opaque
     grayed = quality in ("gray", "bitonal")
     channels = (1 if grayed else color) + alpha

@@ -15,7 +15,7 @@ from sidecar.iiif.info import Profile
 from sidecar.iiif.orientation import HEEDED, orientation_of
 from sidecar.iiif.request import ImageRequest
 from sidecar.limits.access_policy import AccessPolicy
-from sidecar.plugin import Blob, EncoderFactory, ImageInfo, Size, Source
+from sidecar.plugin import Blob, EncoderFactory, HidesErrors, ImageInfo, Size, Source
 from sidecar.render.body import Body
 from sidecar.render.etag import etag
 from sidecar.render.plan import Plan, PlanLimits, make_plan
@@ -31,6 +31,8 @@ class Found:
     blob: Blob
     factory: EncoderFactory
     etag: str
+    weak: bool
+    """Whether the ETag is a weak one (RFC 9110 §8.8.1): responses look alike, and need not have the same bytes."""
     opaque: bool
     """Whether opacity that is optional is left out."""
 
@@ -55,6 +57,8 @@ class ImageService:
     renderer: Renderer
     limits: PlanLimits
     policy: AccessPolicy
+    loss: str = ""
+    """All that changes what decoders lose, see MayLose; empty: nothing is lost."""
 
     def profile(self, shown: Size) -> Profile:
         """Return the limits that an image of a size has."""
@@ -66,8 +70,10 @@ class ImageService:
         blob = self.blob(request.identifier.name)
         parameters = request.parameters
         factory = self.encoders[parameters.format]
-        tag = etag(blob, parameters, request.identifier.scale, factory.settings, self._shown, opaque)
-        return Found(request, blob, factory, tag, opaque)
+        weak = bool(self.loss) and parameters.quality != "bitonal" and _hides(factory)
+        loss = self.loss if weak else ""
+        tag = etag(blob, parameters, request.identifier.scale, factory.settings, self._shown, opaque, loss)
+        return Found(request, blob, factory, tag, weak, opaque)
 
     def plan(self, found: Found) -> Planned:
         """Measure the request against the image and plan the response. Called in a greenlet; reads the header once.
@@ -169,3 +175,7 @@ class ImageService:
             sizes=info_json.sizes(shown, self.profile(shown), constraint) if settings.restrict_to_sizes else None,
             constraint=constraint,
         )
+
+
+def _hides(factory: EncoderFactory) -> bool:
+    return isinstance(factory, HidesErrors) and not factory.tolerance.exact

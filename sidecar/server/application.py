@@ -19,7 +19,7 @@ from sidecar.limits.quarantine import Quarantine
 from sidecar.limits.threads import NativePool
 from sidecar.observability import logging, metrics
 from sidecar.observability.logging import log
-from sidecar.plugin import Config, Folder, KeepsBytes
+from sidecar.plugin import Config, Folder, KeepsBytes, MayLose
 from sidecar.registry import Registry
 from sidecar.render.decoder_choice import DecoderChoice
 from sidecar.render.plan import PlanLimits
@@ -72,7 +72,12 @@ def make_service(settings: Settings, registry: Registry, small: NativePool, quar
         time=TimeLimits(settings.first_byte_timeout, settings.total_timeout),
     )
     policy = AccessPolicy.of(settings)
-    return ImageService(settings, registry.sources, registry.encoders, renderer, limits, policy)
+    return ImageService(settings, registry.sources, registry.encoders, renderer, limits, policy, _loss(registry))
+
+
+def _loss(registry: Registry) -> str:
+    """Return all that changes what decoders lose; empty if they lose nothing."""
+    return " ".join(f"{each.name}={each.loss}" for each in registry.decoders if isinstance(each, MayLose) and each.loss)
 
 
 def _kept_bytes(registry: Registry) -> int:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import turbojpeg
 
-from sidecar.plugin import EncodeError, Frame, Pixels, RowGuard
+from sidecar.plugin import EncodeError, Frame, Pixels, RowGuard, Tolerance
 from sidecar_turbojpeg.library import Compressor, Options
 from sidecar_turbojpeg.segments import EOI, RST7, profile_segments, split, with_height, with_profile
 from sidecar_turbojpeg.settings import JpegSettings
@@ -31,7 +31,7 @@ _PIXEL_FORMATS = {1: turbojpeg.TJPF_GRAY, 3: turbojpeg.TJPF_RGB}
 
 
 class JpegFactory:
-    """Makes JPEG encoders; an EncoderFactory."""
+    """Makes JPEG encoders; an EncoderFactory that hides errors."""
 
     format = "jpg"
     media_type = "image/jpeg"
@@ -42,6 +42,7 @@ class JpegFactory:
         self._quality = settings.quality
         self._subsampling = settings.subsampling
         self._compress = compress
+        self.tolerance = Tolerance(settings.quality, settings.subsampling)
         self.settings = f"quality={settings.quality} subsampling={settings.subsampling} turbojpeg={compress.major}"
 
     def rows(self, frame: Frame) -> int:

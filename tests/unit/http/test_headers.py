@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 
 from sidecar.config import Settings
 from sidecar.limits.threads import NativePool
-from sidecar.plugin import Config
+from sidecar.plugin import Config, Tolerance
 from sidecar.registry import Registry
 from sidecar.render.etag import etag
 from sidecar.server.application import create_app
@@ -134,6 +134,40 @@ def test_etags_are_strong_and_tell_answers_apart(ask: Ask) -> None:
     assert len(set(tags)) == 3
     assert tags[:3] == tags[3:]
     assert all(tag.startswith('"') for tag in tags)
+
+
+class LossyDecoder(GradientDecoder):
+    """Leaves bits out of what becomes a lossy file."""
+
+    loss = "some"
+
+
+class LossyFactory(RawEncoderFactory):
+    """Hides errors."""
+
+    tolerance = Tolerance(80, "4:2:0")
+
+
+@pytest.mark.parametrize("decoder", [GradientDecoder, LossyDecoder])
+@pytest.mark.parametrize("factory", [RawEncoderFactory, LossyFactory])
+@pytest.mark.parametrize("quality", ["default", "bitonal"])
+def test_etags_are_weak_where_bits_may_be_lost(
+    decoder: type[GradientDecoder], factory: type[RawEncoderFactory], quality: str
+) -> None:
+    """The ETag of a lossy file is weak if a decoder loses bits (RFC 9110 §8.8.1), others are strong; 304 goes by it."""
+    source = MemorySource({"x.gradient": MemoryBlob("x.gradient", gradient(200, 100), MODIFIED)})
+    app = create_app(
+        Config.of(Settings()), Registry([source], [decoder()], {"raw": factory()}), native := NativePool(1)
+    )
+    path = TILE.replace("default", quality)
+    answer = falcon.testing.simulate_get(app, "/", extras={"RAW_URI": path})
+    tag = answer.headers["etag"]
+    weak = decoder is LossyDecoder and factory is LossyFactory and quality == "default"
+    assert tag.startswith('W/"' if weak else '"')
+    again = falcon.testing.simulate_get(app, "/", headers={"If-None-Match": tag}, extras={"RAW_URI": path})
+    assert (answer.status_code, again.status_code) == (200, 304)
+    assert again.headers["etag"] == tag
+    native.close()
 
 
 parts = st.lists(st.text(max_size=5), min_size=1, max_size=4)

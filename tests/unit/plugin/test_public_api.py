@@ -13,12 +13,12 @@ from sidecar.plugin import color, remote
 
 EXPORTED: Final = {
     plugin: (
-        "API_VERSION Blob Buffer ByteRange Closing Config DecodeError Decoder EncodeError EncodedTile Encoder "
+        "API_VERSION Blob Buffer ByteRange Closing Config DecodeError Decoder EXACT EncodeError EncodedTile Encoder "
         "EncoderFactory FileIdentity Folder Frame FromCantaloupe Grid HeldFolder HidesErrors HoldsBytes ImageInfo "
-        "ImageReader KeepsBytes Level LocalFile Malformed Names Native Pixels Rect RemoteSettings RowGuard "
+        "ImageReader KeepsBytes Level LocalFile Malformed MayLose Names Native Pixels Rect RemoteSettings RowGuard "
         "SIGNATURE_BYTES Section SidecarError Size Source SourceChanged SourceError SourceTimeout StartError "
-        "SupportsEncodedTiles SupportsLocalFile SupportsThreads SupportsTolerance Unsupported Window hookimpl "
-        "local_file run_inline thread_lock"
+        "SupportsEncodedTiles SupportsLocalFile SupportsThreads SupportsTolerance Tolerance Unsupported Window "
+        "hookimpl local_file run_inline thread_lock"
     ),
     color: "shared_profile to_srgb",
     remote: (

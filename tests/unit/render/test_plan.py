@@ -16,7 +16,7 @@ from sidecar.errors import TooLarge
 from sidecar.iiif.geometry import Geometry, Orientation
 from sidecar.limits.admission import Admission
 from sidecar.limits.threads import NativePool
-from sidecar.plugin import ByteRange, Frame, Grid, ImageInfo, Level, Pixels, Rect, Size, Window
+from sidecar.plugin import EXACT, ByteRange, Frame, Grid, ImageInfo, Level, Pixels, Rect, Size, Tolerance, Window
 from sidecar.render.decoder_choice import DecoderChoice
 from sidecar.render.level import choose_level, project
 from sidecar.render.plan import Plan, PlanLimits, make_plan
@@ -339,3 +339,33 @@ def test_what_is_enlarged_into_many_pixels_is_large(side: int, *, large: bool) -
     info = ImageInfo(size=size, channels=3, levels=(Level(size=size, downsample=1.0, grid=None),))
     geometry = Geometry(Rect(0, 0, 100, 100), Size(side, side), UPRIGHT)
     assert make_plan(geometry, "default", info, RawEncoderFactory(), MEANS).large is large
+
+
+class Hiding(RawEncoderFactory):
+    """Hides errors."""
+
+    tolerance = Tolerance(70, "4:2:0")
+
+
+@pytest.mark.parametrize(
+    "channels, size, quality, srgb, expected",
+    [
+        (3, Size(64, 64), "default", False, Hiding.tolerance),
+        (3, Size(50, 50), "color", False, Hiding.tolerance),
+        (4, Size(64, 64), "default", False, Hiding.tolerance),
+        (1, Size(64, 64), "default", False, Tolerance(70, "gray")),
+        (3, Size(64, 64), "gray", False, EXACT),
+        (3, Size(64, 64), "bitonal", False, EXACT),
+        (3, Size(90, 64), "default", False, EXACT),
+        (3, Size(64, 64), "default", True, EXACT),
+    ],
+)
+def test_what_hides_errors(*, channels: int, size: Size, quality: str, srgb: bool, expected: Tolerance) -> None:
+    """Pixels that come to a lossy encoder as they are or scaled down need not be exact; all others are."""
+    whole = Size(128, 128)
+    level = Level(size=whole, downsample=1.0, grid=None)
+    info = ImageInfo(size=whole, channels=channels, levels=(level,), icc=b"profile" if srgb else None)
+    asked = Geometry(Rect(0, 0, 64, 64), size)
+    made = make_plan(asked, quality, info, Hiding(), replace(MEANS, srgb=srgb))
+    assert made.tolerance == expected
+    assert make_plan(asked, quality, info, RawEncoderFactory(), MEANS).tolerance == EXACT

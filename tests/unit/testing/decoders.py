@@ -23,6 +23,7 @@ from sidecar.plugin import (
     Native,
     Pixels,
     Rect,
+    Tolerance,
     Window,
     run_inline,
 )
@@ -223,9 +224,9 @@ class PassesTiles(Reader):
         Image.fromarray(shade(shown, own, self.info.size, self.info.channels)).save(file, "PNG")
         return EncodedTile(region=region, media_type="image/png", ranges=(), prefix=file.getvalue())
 
-    def tolerant_window(self, level: int, region: Rect, *, max_error: float) -> Window:
+    def tolerant_window(self, level: int, region: Rect, *, tolerance: Tolerance) -> Window:
         """Return the window as it is, or moved."""
-        return self.window(level, replace(region, x=region.x + self.error * (max_error == 0)))
+        return self.window(level, replace(region, x=region.x + self.error * tolerance.exact))
 
 
 class PassesOthers(PassesTiles):

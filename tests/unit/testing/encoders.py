@@ -9,7 +9,7 @@ from typing import Final
 import numpy as np
 from PIL import Image, features
 
-from sidecar.plugin import EncodeError, Encoder, Frame, Pixels, RowGuard
+from sidecar.plugin import EncodeError, Encoder, Frame, Pixels, RowGuard, Tolerance
 
 MODES: Final[Mapping[int, str]] = {1: "L", 2: "LA", 3: "RGB", 4: "RGBA"}
 LARGEST_WEBP: Final = 16383
@@ -100,10 +100,7 @@ class Webp:
             raise EncodeError("WebP has up to 16383 rows and columns")
         return PillowEncoder(frame, "WEBP", quality=90, method=0, exact=True, icc_profile=frame.icc)
 
-    def tolerance(self, frame: Frame) -> float:
-        """Return the error that the file does not show."""
-        del frame
-        return 1.0
+    tolerance = Tolerance(80, "4:2:0")
 
 
 class WebpInOneStrip(Webp):
