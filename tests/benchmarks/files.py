@@ -19,12 +19,15 @@ LARGE = os.environ.get("BENCH_LARGE", "") not in ("", "0")
 """Whether pictures of 1 GP in tiles and of 400 MP in one are measured too."""
 
 SINGLE, TILED = "single_lossy.jp2", "tiled1024_lossy.jp2"
+SINGLE_LOSSLESS, TILED_LOSSLESS = "single_lossless.jp2", "tiled1024_lossless.jp2"
 SINGLE_LARGE, TILED_LARGE = "single_400mp.jp2", "tiled1024_1gp.jp2"
 SLIDE = "slide.svs"
 IN_TILES = frozenset({TILED, TILED_LARGE})
 LABELS = {
     SINGLE: "80 MP, one tile",
     TILED: "80 MP, tiles",
+    SINGLE_LOSSLESS: "80 MP, one tile, lossless",
+    TILED_LOSSLESS: "80 MP, tiles, lossless",
     SINGLE_LARGE: "400 MP, one tile",
     TILED_LARGE: "1 GP, tiles",
     SLIDE: "50 MP, slide",
@@ -36,6 +39,10 @@ LOSSY = ("-I", "-r", "8", "-p", "RPCL", "-PLT", "-c", "[256,256],[256,256],[128,
 """24 bits a pixel to 3, as cultural heritage's access copies are made."""
 ONE_TILE = (*LOSSY, "-n", "7", "-SOP", "-EPH", "-TP", "R")
 TILES = (*LOSSY, "-n", "7", "-t", "1024,1024", "-TLM")
+LOSSLESS = ("-p", "RPCL", "-PLT", "-n", "7")
+"""Reversible, as masters are."""
+LOSSLESS_ONE_TILE = (*LOSSLESS, "-c", "[256,256],[256,256]" + 5 * ",[128,128]")
+LOSSLESS_TILES = (*LOSSLESS, "-t", "1024,1024", "-TLM")
 PATCH, PATCH_SIZE = "patch.j2k", Size(4096, 4096)
 IN_PATCHES = (
     "-I",
@@ -75,6 +82,14 @@ def single() -> Path:
 def tiled() -> Path:
     """80 MP in tiles of 1024: RPCL, PLT, TLM, 3 bits a pixel."""
     return _ready(TILED, lambda to: _encode(to, EIGHTY, TILES))
+
+
+def lossless() -> list[Path]:
+    """80 MP without loss, in one tile and in tiles of 1024."""
+    return [
+        _ready(SINGLE_LOSSLESS, lambda to: _encode(to, EIGHTY, LOSSLESS_ONE_TILE)),
+        _ready(TILED_LOSSLESS, lambda to: _encode(to, EIGHTY, LOSSLESS_TILES)),
+    ]
 
 
 def patch() -> Path:

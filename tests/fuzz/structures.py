@@ -11,8 +11,13 @@ from sidecar_htj2k.decoder import Htj2kDecoder
 from sidecar_htj2k.openjph import OpenJph
 from sidecar_htj2k.openjph import load as load_openjph
 from sidecar_htj2k.testing import encode, photograph
+from sidecar_jp2.blocks.header_bits import BadPacketHeader
+from sidecar_jp2.blocks.packet_reader import EPH, read_precinct
+from sidecar_jp2.blocks.packet_writer import write_precinct
+from sidecar_jp2.blocks.precinct_blocks import PrecinctBlocks, part_of
 from sidecar_jp2.decoder import Jp2Decoder
 from sidecar_jp2.extract.extractor import IndexedExtractor
+from sidecar_jp2.format.block_grid import BlockGrid
 from sidecar_jp2.format.boxes import read_container
 from sidecar_jp2.format.header_blocks import BlockCachedBlob
 from sidecar_jp2.format.main_header import parse_main_header, read_main_header
@@ -24,7 +29,7 @@ from sidecar_jp2.openjpeg.library import bind
 from sidecar_jp2.testing import box, cdef, cmap, colr, exif, ihdr, jp2, pclr, picture, profile, xmp
 from sidecar_openslide import tiff
 
-from sidecar.plugin import Rect, run_inline
+from sidecar.plugin import Malformed, Rect, run_inline
 from sidecar.testing.fakes import MemoryBlob
 from tests.fuzz.target import Target
 
@@ -32,6 +37,8 @@ EXIF: Final = b"JpgTiffExif->JP2"
 XMP: Final = bytes.fromhex("be7acfcb97a942e89c71999491e3afac")
 """ITU-T T.800 I.7.2: what uuid boxes are of."""
 SIDE: Final = 24
+SHAPE_BYTES: Final = 6
+"""What describes a precinct before its packets: its blocks across and down, subbands, layers, style, and a cut."""
 MOST_TILES: Final = 64
 """Of which the tile-parts are looked for in one input."""
 INDEX_BYTES: Final = 1 << 24
@@ -107,6 +114,48 @@ def read_packet_lengths(content: bytes) -> None:
         assert found.header <= length
         if found.lengths is not None:
             assert int(found.lengths.sum()) == length - found.header
+
+
+def read_packet_headers(content: bytes) -> None:
+    """Read the packet headers of a precinct, which a few bytes describe, and write them anew: they read the same."""
+    shape, content = content[:SHAPE_BYTES].ljust(SHAPE_BYTES, b"\0"), content[SHAPE_BYTES:]
+    width, height, bands, layers, style, first = shape
+    grids = (BlockGrid(0, 0, width % 9 + 1, height % 9 + 1),) * (1 if bands % 2 else 3)
+    where = first * len(content) // 256
+    packets = [content] if layers % 2 else [content[:where], content[where:]]
+    try:
+        found = read_precinct(grids, packets, style & 0x3F, eph=bool(style & 0x40))
+    except BadPacketHeader as error:
+        raise Malformed(str(error)) from error
+    numbers = range(len(found.zero_planes))
+    part = part_of(found, numbers, style & 0x3F)
+    written = [
+        header + (EPH if style & 0x40 else b"") + b"".join(packet[start:stop] for start, stop in spans)
+        for header, packet, spans in zip(
+            write_precinct(grids, part.blocks, style & 0x3F), packets, part.spans, strict=True
+        )
+    ]
+    again = read_precinct(grids, written, style & 0x3F, eph=bool(style & 0x40))
+    assert [layer.passes for layer in again.layers] == [layer.passes for layer in found.layers]
+    assert [layer.lengths for layer in again.layers] == [layer.lengths for layer in found.layers]
+    assert PrecinctBlocks.from_bytes(found.to_bytes(), len(found.zero_planes), len(packets)) == found
+
+
+def _packets() -> list[bytes]:
+    """Return packets of an encoder, and what describes their precincts."""
+    found = []
+    for style, options in ((0, ()), (5, ("-M", "5")), (0x40, ("-EPH",)), (1, ("-M", "1", "-r", "20,2"))):
+        content = picture((32, 32), "-n", "1", "-b", "8,8", "-PLT", *options, steps=((1, 1),))
+        header = parse_main_header(content)
+        index = TilePartIndex(header, len(content))
+        for tile in index.find(MemoryBlob("a.j2k", content), {0: header.layers}) or ():
+            if tile.lengths is None:
+                continue
+            start = int(tile.parts[2][0])
+            first = int(tile.lengths[0]) * 256 // int(tile.lengths.sum())
+            shape = bytes([3, 3, 1, header.layers % 2, style, min(first + 1, 255)])
+            found.append(shape + content[start : start + int(tile.lengths.sum())])
+    return found
 
 
 def read_directories(content: bytes) -> None:
@@ -197,5 +246,6 @@ TARGETS: Final = (
     Target("main-header", read_header, _headers, structured=True),
     Target("tile-parts", read_tile_parts, _codestreams, structured=True),
     Target("packet-lengths", read_packet_lengths, _tile_parts),
+    Target("packet-headers", read_packet_headers, _packets),
     Target("tiff", read_directories, _directories),
 )

@@ -15,6 +15,8 @@ from sidecar_jp2.decoder import Jp2Decoder
 from sidecar_jp2.extract.extractor import IndexedExtractor
 from sidecar_jp2.index.index_cache import IndexCache
 from sidecar_jp2.index.sqlite_cache import SqliteCache
+from sidecar_jp2.loss.idle_work import IdleWork
+from sidecar_jp2.lossy import LossRule
 from sidecar_jp2.openjpeg.codec import OpenJpeg
 from sidecar_jp2.openjpeg.library import bind
 from sidecar_jp2.settings import Jp2Settings
@@ -36,6 +38,7 @@ def register_decoders(config: Config, native: Native) -> Iterable[Decoder]:
     disk = SqliteCache(settings.index_folder, settings.index_disk_bytes) if settings.index_folder else None
     indexes = IndexCache(native, settings.index_memory_bytes, disk)
     codec = OpenJpeg(bind(settings.library))
+    rule = LossRule(settings.loss_db, native, IdleWork()) if settings.loss_db else None
     return [
         Jp2Decoder(
             codec,
@@ -44,6 +47,7 @@ def register_decoders(config: Config, native: Native) -> Iterable[Decoder]:
             alpha_is_optional=settings.alpha == "auto",
             extractors=partial(IndexedExtractor, indexes),
             kept_bytes=indexes.limit,
+            rule=rule,
         )
     ]
 

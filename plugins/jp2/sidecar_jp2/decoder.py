@@ -16,6 +16,7 @@ from sidecar_jp2.format.tile_part_header import tile_part_markers
 from sidecar_jp2.head import take_head
 from sidecar_jp2.index.packet_order import MAX_PACKETS
 from sidecar_jp2.index.packet_selection import PacketSelector
+from sidecar_jp2.lossy import LossRule, can_lose
 from sidecar_jp2.openjpeg.codec import OpenJpeg
 from sidecar_jp2.openjpeg.estimate import Estimate
 from sidecar_jp2.openjpeg.structures import Structures
@@ -50,6 +51,7 @@ class Jp2Decoder:
         alpha_is_optional: bool = False,
         extractors: ExtractorFactory | None = None,
         kept_bytes: int = 0,
+        rule: LossRule | None = None,
     ) -> None:
         self._opj = opj
         self._native = native
@@ -57,6 +59,12 @@ class Jp2Decoder:
         self._alpha_is_optional = alpha_is_optional
         self._extractors = extractors
         self._kept_bytes = kept_bytes
+        self._rule = rule
+
+    @property
+    def loss(self) -> str:
+        """All that changes what tolerant windows lose, see MayLose."""
+        return self._rule.text if self._rule else ""
 
     @property
     def kept_bytes(self) -> int:
@@ -94,9 +102,10 @@ class Jp2Decoder:
             indexed,
             head.orientation,
             self._alpha_is_optional,
-            cuttable,
+            may_lose=indexed and unit == DecodeUnit.WINDOW and can_lose(header, color),
+            cuttable=cuttable,
         )
-        return Jp2Reader(image, self._opj, extractor)
+        return Jp2Reader(image, self._opj, extractor, self._rule)
 
     def _tile_part_markers(self, blob: Blob, header: MainHeader, span: ByteRange) -> frozenset[int]:
         """Return the markers in all tile-part headers of a small local file, which nobody makes an index of."""

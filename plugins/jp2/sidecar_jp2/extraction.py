@@ -7,6 +7,8 @@ from typing import NamedTuple, Protocol
 
 from sidecar.plugin import Buffer, ByteRange
 from sidecar_jp2.format.geometry import Area
+from sidecar_jp2.loss.dropped_planes import Loss
+from sidecar_jp2.loss.loss_table import LossKey
 
 
 class Extracted(NamedTuple):
@@ -51,9 +53,18 @@ class Extraction(Protocol):
 class Extractor(Protocol):
     """Extracts small codestreams from one blob."""
 
-    def extract(self, area: Area, *, cut: bool = False) -> Extraction | None:
+    def loss(self, key: LossKey) -> tuple[bool, Loss | None]:
+        """Return whether it is known what may be lost, and what may; None: nothing."""
+        ...
+
+    def keep(self, key: LossKey, loss: Loss | None) -> None:
+        """Keep what may be lost with the index."""
+        ...
+
+    def extract(self, area: Area, *, cut: bool = False, loss: Loss | None = None) -> Extraction | None:
         """Return what decoding an area takes; None if only the whole codestream will do.
 
-        Unless `cut`, whole tiles can be decoded of it. Called in a greenlet. Raises Malformed, SourceError.
+        `loss` may be lost of it. Unless `cut`, whole tiles can be decoded of it. Called in a greenlet.
+        Raises Malformed, SourceError.
         """
         ...

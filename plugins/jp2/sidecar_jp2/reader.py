@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Literal
 
 from sidecar.plugin import (
@@ -18,6 +18,7 @@ from sidecar.plugin import (
     Pixels,
     Rect,
     Size,
+    Tolerance,
     Unsupported,
 )
 from sidecar_jp2.color.channels import ColorModel
@@ -27,6 +28,8 @@ from sidecar_jp2.extraction import Extracted, Extraction, Extractor
 from sidecar_jp2.format.cut_grid import CutGrid
 from sidecar_jp2.format.geometry import Area, Resolution, shape, spread
 from sidecar_jp2.format.main_header import MainHeader
+from sidecar_jp2.loss.dropped_planes import Loss
+from sidecar_jp2.lossy import LossRule
 from sidecar_jp2.openjpeg.codec import Input, OpenJpeg, Plane
 from sidecar_jp2.openjpeg.estimate import Estimate
 from sidecar_jp2.openjpeg.streams import MemoryInput, open_input
@@ -62,6 +65,8 @@ class OpenedImage:
     """How the image is to be shown, see ImageInfo."""
     alpha_is_optional: bool = False
     """See ImageInfo."""
+    may_lose: bool = False
+    """Whether bits may be left out of its windows."""
     cuttable: bool = False
     """Whether windows are cut out of an only tile, unless its packet lengths are wrong."""
 
@@ -82,10 +87,14 @@ class Jp2Reader:
 
     thread_safe: Literal[True] = True
 
-    def __init__(self, image: OpenedImage, opj: OpenJpeg, extractor: Extractor | None = None) -> None:
+    def __init__(
+        self, image: OpenedImage, opj: OpenJpeg, extractor: Extractor | None = None, rule: LossRule | None = None
+    ) -> None:
+        """If there is a `rule`, tolerant windows may lose bits, else none."""
         self._image = image
         self._opj = opj
         self._extractor = extractor
+        self._rule = rule
         self._resolutions = _resolutions(image)
         self.info = _info(image, self._resolutions)
 
@@ -100,13 +109,36 @@ class Jp2Reader:
         Windows of a remote codestream that cannot be decoded in parts take all of it; the core reads that once for all
         of them. Raises SourceError, Unsupported.
         """
+        return self.lossy_window(level, region, None)
+
+    def tolerant_window(self, level: int, region: Rect, *, tolerance: Tolerance) -> Jp2Window:
+        """As `window`, with what may be lost left out as soon as that is known."""
+        loss = None
+        if self._rule and not tolerance.exact and self._image.may_lose:
+            loss = self._rule.loss(self, level, tolerance)
+        return self.lossy_window(level, region, loss)
+
+    @property
+    def extractor(self) -> Extractor:
+        """What keeps the index; there is one if anything may be lost."""
+        if self._extractor is None:
+            raise AssertionError("nothing is extracted")
+        return self._extractor
+
+    @property
+    def blob(self) -> Blob:
+        """The file."""
+        return self._image.blob
+
+    def lossy_window(self, level: int, region: Rect, loss: Loss | None) -> Jp2Window:
+        """As `window`, without what may be lost."""
         longest = self._image.cut_sides(level)
         if region.width > longest.width or region.height > longest.height:
-            parts = [self._extracted(level, part) for part in split(region, longest)]
+            parts = [self._extracted(level, part, loss) for part in split(region, longest)]
             cut = [part for part in parts if part and part.extraction and part.extraction.cut]
             if len(cut) == len(parts):
                 return joined(level, region, cut)
-        if window := self._extracted(level, region):
+        if window := self._extracted(level, region, loss):
             return window
         if self._image.blob.path:
             return Jp2Window(level=level, region=region)
@@ -117,13 +149,23 @@ class Jp2Reader:
             )
         return Jp2Window(level=level, region=region, ranges=(self._image.codestream,))
 
-    def _extracted(self, level: int, region: Rect) -> Jp2Window | None:
+    def _extracted(self, level: int, region: Rect, loss: Loss | None) -> Jp2Window | None:
         """Return a window that is decoded from a small codestream; None if there is none."""
-        area, windows = self._resolutions[level].area(region), self._image.unit == DecodeUnit.WINDOW
-        extraction = self._extractor.extract(area, cut=windows) if self._extractor else None
+        area, windows = self._resolution(level, lossy=loss is not None).area(region), self._windows
+        extraction = self._extractor.extract(area, cut=windows, loss=loss) if self._extractor else None
         if extraction is None:
             return None
-        return Jp2Window(level=level, region=region, ranges=extraction.ranges, extraction=extraction)
+        lossy = loss is not None
+        return Jp2Window(level=level, region=region, ranges=extraction.ranges, extraction=extraction, lossy=lossy)
+
+    @property
+    def _windows(self) -> bool:
+        return self._image.unit == DecodeUnit.WINDOW
+
+    def _resolution(self, level: int, *, lossy: bool) -> Resolution:
+        """Return a level; the pixels beside a window that make it exact are not needed where it is not."""
+        own = self._resolutions[level]
+        return replace(own, margin=0) if lossy and own.margin else own
 
     def read(self, window: Jp2Window, data: Sequence[Buffer], into: Pixels) -> None:
         """Decode a window into (region.height, region.width, info.channels). Raises DecodeError, SourceError."""
@@ -133,7 +175,8 @@ class Jp2Reader:
             self._read(window, data, into)
 
     def _read(self, window: Jp2Window, data: Sequence[Buffer], into: Pixels) -> None:
-        resolution, extraction, unit = self._resolutions[window.level], window.extraction, self._image.unit
+        resolution, extraction = self._resolution(window.level, lossy=window.lossy), window.extraction
+        unit = self._image.unit
         with self._input(extraction, data) as (source, small):
             self._check_cut(window, small)
             if unit != DecodeUnit.WINDOW:

@@ -18,8 +18,15 @@ class Jp2Window(Window):
 
     extraction: Extraction | None = field(default=None, repr=False, compare=False)
     """None: the whole codestream is decoded, unless there are parts."""
+    lossy: bool = field(default=False, repr=False)
+    """Whether bits are left out of it."""
     parts: tuple[Part, ...] = field(default=(), repr=False, compare=False)
     """What is decoded one after the other."""
+
+    @property
+    def cut(self) -> bool:
+        """Whether it is cut out of a tile."""
+        return self.extraction is not None and self.extraction.cut
 
 
 @dataclass(frozen=True, slots=True)

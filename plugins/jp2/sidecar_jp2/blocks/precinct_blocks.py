@@ -6,7 +6,7 @@ from array import array
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 
-from sidecar_jp2.blocks.codewords import segment_passes
+from sidecar_jp2.blocks.codewords import MOST_PASSES, segment_passes
 from sidecar_jp2.format.block_grid import Grids
 
 NEVER_INCLUDED = 255
@@ -70,12 +70,19 @@ class PrecinctPart:
     """For each layer: begin and end of each run of bytes in the packet."""
 
 
-def part_of(blocks: PrecinctBlocks, kept: Sequence[int], style: int) -> PrecinctPart:
-    """Return the code blocks with the given numbers, in that order; `style` is their code-block style."""
+def part_of(
+    blocks: PrecinctBlocks, kept: Sequence[int], style: int, most_passes: Sequence[int] | None = None
+) -> PrecinctPart:
+    """Return the code blocks with the given numbers, in that order; `style` is their code-block style.
+
+    `most_passes`, one for each of them, are coding passes in all layers: later ones are left out. The bytes of a
+    codeword segment stay as they are if any of its passes is left, since decoders stop after the last one.
+    """
     before = [0] * len(blocks.zero_planes)
     found = PrecinctPart(PrecinctBlocks([blocks.zero_planes[number] for number in kept], []), [])
+    most = [MOST_PASSES] * len(kept) if most_passes is None else most_passes
     for layer in blocks.layers:
-        own, spans = _layer_part(layer, kept, before, style)
+        own, spans = _layer_part(layer, [*zip(kept, most, strict=True)], before, style)
         found.blocks.layers.append(own)
         found.spans.append(spans)
         before = [count + more for count, more in zip(before, layer.passes, strict=True)]
@@ -83,18 +90,16 @@ def part_of(blocks: PrecinctBlocks, kept: Sequence[int], style: int) -> Precinct
 
 
 def _layer_part(
-    layer: LayerBlocks, kept: Sequence[int], before: Sequence[int], style: int
+    layer: LayerBlocks, kept: Sequence[tuple[int, int]], before: Sequence[int], style: int
 ) -> tuple[LayerBlocks, list[tuple[int, int]]]:
-    segments, starts, first, start = [0] * len(before), [0] * len(before), 0, layer.body
-    for number, passes in enumerate(layer.passes):
-        segments[number], starts[number] = first, start
+    own, spans = LayerBlocks(0, []), list[tuple[int, int]]()
+    segments, starts = _places(layer, before, style)
+    for number, most in kept:
+        passes = layer.passes[number]
+        if passes > (left := most - before[number]):
+            passes = max(0, left)
+        own.passes.append(passes)
         if passes:
-            stop = first + len(segment_passes(style, before[number], passes))
-            start += sum(layer.lengths[first:stop])
-            first = stop
-    own, spans = LayerBlocks(0, [layer.passes[number] for number in kept]), list[tuple[int, int]]()
-    for number in kept:
-        if passes := layer.passes[number]:
             begin = segments[number]
             lengths = layer.lengths[begin : begin + len(segment_passes(style, before[number], passes))]
             own.lengths += lengths
@@ -104,6 +109,18 @@ def _layer_part(
             else:
                 spans.append((start, stop))
     return own, spans
+
+
+def _places(layer: LayerBlocks, before: Sequence[int], style: int) -> tuple[list[int], list[int]]:
+    """Return the number of the first codeword segment of each code block, and where its bytes begin in the packet."""
+    segments, starts, first, start = [0] * len(before), [0] * len(before), 0, layer.body
+    for number, passes in enumerate(layer.passes):
+        segments[number], starts[number] = first, start
+        if passes:
+            stop = first + len(segment_passes(style, before[number], passes))
+            start += sum(layer.lengths[first:stop])
+            first = stop
+    return segments, starts
 
 
 def numbers_within(whole: Grids, part: Grids) -> Iterator[int]:

@@ -39,7 +39,7 @@ class TagTrees(NamedTuple):
 
 def tag_trees(grids: Grids) -> TagTrees:
     """Return the trees over the code blocks of a precinct."""
-    return _tag_trees(tuple([(grid.width, grid.height) for grid in grids]))
+    return _tag_trees(tuple([(right - left, bottom - top) for left, top, right, bottom in grids]))
 
 
 @lru_cache(maxsize=128)

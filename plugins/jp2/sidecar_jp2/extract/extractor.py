@@ -6,12 +6,14 @@ window does not need can be left out of a codestream without changing the sample
 
 from __future__ import annotations
 
+from contextlib import AbstractContextManager
 from functools import partial
 
 from sidecar.plugin import Blob
-from sidecar_jp2.extract.cut_codestream import CutCodestream
-from sidecar_jp2.extract.cutting import choose_cut, cut_codestream
+from sidecar_jp2.extract.cutting import choose_cut
 from sidecar_jp2.extract.reduced_header import can_reduce, is_reducible, reduced_main_header
+from sidecar_jp2.extract.rewriting import cut_codestream, shortened_codestream
+from sidecar_jp2.extract.rewritten_codestream import RewrittenCodestream
 from sidecar_jp2.extract.small_codestream import SOP, Pieces, SmallCodestream, join_packets, join_tile_parts
 from sidecar_jp2.format.broken import Broken
 from sidecar_jp2.format.geometry import Area
@@ -19,6 +21,8 @@ from sidecar_jp2.format.main_header import MainHeader
 from sidecar_jp2.index.index_cache import IndexCache
 from sidecar_jp2.index.packet_index import PacketIndex, WindowPackets
 from sidecar_jp2.index.packet_selection import LevelWindow
+from sidecar_jp2.loss.dropped_planes import Loss, dropped_planes
+from sidecar_jp2.loss.loss_table import LossKey
 
 EMPTY, EMPTY_EPH = SOP + b"\x00", SOP + b"\x00\xff\x92"
 """An empty packet (T.800 B.10.3), and one in a codestream with EPH (A.8.2)."""
@@ -41,20 +45,37 @@ class IndexedExtractor:
         self._header = header
         self._stop = stop
 
-    def extract(self, area: Area, *, cut: bool = False) -> SmallCodestream | CutCodestream | None:
+    def loss(self, key: LossKey) -> tuple[bool, Loss | None]:
+        """Return whether it is known what may be lost, and what may; None: nothing."""
+        with self._lease() as index:
+            return key in index.losses, index.losses.get(key)
+
+    def keep(self, key: LossKey, loss: Loss | None) -> None:
+        """Keep what may be lost with the index."""
+        with self._lease() as index:
+            index.losses.put(key, loss)
+
+    def _lease(self) -> AbstractContextManager[PacketIndex]:
+        return self._cache.lease(self._etag, self._header, self._stop, self._blob.name)
+
+    def extract(
+        self, area: Area, *, cut: bool = False, loss: Loss | None = None
+    ) -> SmallCodestream | RewrittenCodestream | None:
         """Return the small codestream for an area; None if only the whole codestream will do.
 
         Unless `cut`, whole tiles can be decoded of it. Called in a greenlet; may read headers of tile-parts.
         Raises SourceError.
         """
-        with self._cache.lease(self._etag, self._header, self._stop, self._blob.name) as index:
-            return extract(index, area, self._blob, cut=cut)
+        with self._lease() as index:
+            return extract(index, area, self._blob, cut=cut, loss=loss)
 
 
-def extract(index: PacketIndex, area: Area, blob: Blob, *, cut: bool = False) -> SmallCodestream | CutCodestream | None:
+def extract(
+    index: PacketIndex, area: Area, blob: Blob, *, cut: bool = False, loss: Loss | None = None
+) -> SmallCodestream | RewrittenCodestream | None:
     """Return the small codestream for an area of the image; None if the whole codestream has to be decoded.
 
-    If `cut`, it may be cut out of a large tile.
+    If `cut`, it may be cut out of a large tile; `loss` may be lost of it.
 
     That is so if it uses POC, PPM or Part 2, if the index finds no packets for the area, if its tile-parts are broken,
     or if nothing can be left out. Called in a greenlet; may read headers of tile-parts. Raises SourceError.
@@ -64,7 +85,8 @@ def extract(index: PacketIndex, area: Area, blob: Blob, *, cut: bool = False) ->
     length, has_end = index.tile_parts.stop - header.stop, index.tile_parts.has_end
     if not (is_reducible(header) and index.unambiguous and _has_pixels(header, window)):
         return None
-    if (not _is_part(header, window) or (blob.path and length < SMALL_FILE)) and has_end(blob):
+    everything = loss is None and not _is_part(header, window)
+    if (everything or (blob.path and length < SMALL_FILE)) and has_end(blob):
         return None
     run = index.runner(window)
     try:
@@ -73,11 +95,11 @@ def extract(index: PacketIndex, area: Area, blob: Blob, *, cut: bool = False) ->
         return None  # OpenJPEG decides what can be made of it
     if packets is None:
         return None
-    small = run(_make, index, area, window, packets, cut=cut)
+    small = run(_make, index, area, window, packets, cut=cut, loss=loss)
     taken = sum(part.stop - part.start for part in small.ranges)
     # That a tile other than the first has a style of its own is known from its header only.
     share = 1 if small.restyled and header.geometry.columns * header.geometry.rows > 1 else MAX_SHARE
-    if taken >= MAX_BYTES or (not small.cut and taken >= share * length and has_end(blob)):
+    if taken >= MAX_BYTES or (loss is None and not small.cut and taken >= share * length and has_end(blob)):
         return None
     return small
 
@@ -94,14 +116,24 @@ def _is_part(header: MainHeader, window: LevelWindow) -> bool:
 
 
 def _make(
-    index: PacketIndex, area: Area, window: LevelWindow, packets: WindowPackets, *, cut: bool
-) -> SmallCodestream | CutCodestream:
-    whole = partial(_build, index.header, area, window, packets)
-    part = choose_cut(index.header, window) if cut and packets.located and not index.blocks.unreadable else None
-    return cut_codestream(index, window, packets, part, whole) if part else whole()
+    index: PacketIndex, area: Area, window: LevelWindow, packets: WindowPackets, *, cut: bool, loss: Loss | None
+) -> SmallCodestream | RewrittenCodestream:
+    header = index.header
+    unchanged = partial(_build, header, area, window, packets)
+    if not packets.located or index.blocks.unreadable:
+        return unchanged()
+    if part := choose_cut(header, window) if cut else None:
+        return cut_codestream(index, window, packets, part, unchanged, loss)
+    if loss is None:
+        return unchanged()
+    if header.coding[0].reversible:
+        return shortened_codestream(index, window, packets, unchanged, loss) or unchanged()
+    return _build(header, area, window, packets, loss)
 
 
-def _build(header: MainHeader, area: Area, window: LevelWindow, packets: WindowPackets) -> SmallCodestream:
+def _build(
+    header: MainHeader, area: Area, window: LevelWindow, packets: WindowPackets, loss: Loss | None = None
+) -> SmallCodestream:
     edges = area.left, area.top, area.right, area.bottom
     tiles, selections = packets.tiles, packets.selections
     if not packets.located:
@@ -111,7 +143,8 @@ def _build(header: MainHeader, area: Area, window: LevelWindow, packets: WindowP
     x, y = window.x.reduced(window.level), window.y.reduced(window.level)
     if x and y and can_reduce(header, window.level, window.x, window.y):
         left, right, top, bottom = *window.across, *window.down
-        head = reduced_main_header(header, window.level, x, y, marked=True)
+        planes = dropped_planes(header, window.level, loss) if loss else None
+        head = reduced_main_header(header, window.level, x, y, marked=True, planes=planes)
         reduced = Area(left, top, right, bottom, 0, window.tiles, marked=True)
         return join_packets(head, Pieces.of(tiles, selections), empty, reduced, marked=header.sop, dropped=window.level)
     # All resolutions stay, the finest ones with empty packets, and OpenJPEG skips them.

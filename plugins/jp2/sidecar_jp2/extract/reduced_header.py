@@ -9,6 +9,8 @@ from sidecar_jp2.format.main_header import MainHeader, Progression
 from sidecar_jp2.format.markers import Marker, Segment, segment_bytes
 from sidecar_jp2.format.rounding import ceil_div
 from sidecar_jp2.format.tile_span import TileSpan
+from sidecar_jp2.loss.coarser_steps import coarser_steps
+from sidecar_jp2.loss.dropped_planes import Planes
 
 _KEPT = frozenset({Marker.SIZ, Marker.CAP, Marker.COD, Marker.COC, Marker.QCD, Marker.QCC, Marker.RGN})
 _LEFT_OUT = frozenset({Marker.TLM, Marker.PLM, Marker.PRF, Marker.CPF, Marker.CRG, Marker.COM})
@@ -58,20 +60,39 @@ def _has_samples(header: MainHeader, level: int, x: TileSpan, y: TileSpan) -> bo
 
 
 def reduced_main_header(
-    header: MainHeader, dropped: int, x: TileSpan, y: TileSpan, *, marked: bool, progression: Progression | None = None
+    header: MainHeader,
+    dropped: int,
+    x: TileSpan,
+    y: TileSpan,
+    *,
+    marked: bool,
+    progression: Progression | None = None,
+    planes: Planes | None = None,
 ) -> bytes:
     """Return SOC and the segments for the tiles of two (reduced) spans, without the `dropped` finest resolutions.
 
     If `marked`, the header allows SOP before packets even if the original does not. The progression is the original's
-    unless another is given.
+    unless another is given. The quantization of irreversible components leaves out `planes`.
     """
     style = SOP_USED if marked else 0
     order = header.progression if progression is None else progression
-    return struct.pack(">H", Marker.SOC) + b"".join(_segments(header, dropped, x, y, style, order))
+    segments = b"".join(_segments(header, dropped, x, y, style, order))
+    if planes and not any(coding.reversible for coding in header.coding):
+        segments = b"".join(_segments(header, dropped, x, y, style, order, lowered=True)) + coarser_steps(
+            header, planes
+        )
+    return struct.pack(">H", Marker.SOC) + segments
 
 
 def _segments(
-    header: MainHeader, dropped: int, x: TileSpan, y: TileSpan, style: int, progression: Progression
+    header: MainHeader,
+    dropped: int,
+    x: TileSpan,
+    y: TileSpan,
+    style: int,
+    progression: Progression,
+    *,
+    lowered: bool = False,
 ) -> Iterator[bytes]:
     wide = len(header.coding) > 256  # noqa: PLR2004  # Ccoc and Cqcc have two bytes then (T.800 A.6.2)
     for segment in header.segments:
@@ -83,6 +104,8 @@ def _segments(
             yield segment_bytes(Marker.COD, bytes([fewer[0] | style, progression]) + fewer[2:])
         elif segment.marker == Marker.COC:
             yield segment_bytes(Marker.COC, _fewer_levels(segment, dropped, wide=wide))
+        elif segment.marker in (Marker.QCD, Marker.QCC) and lowered:
+            continue
         elif segment.marker in (Marker.QCD, Marker.QCC) and dropped:
             yield segment_bytes(segment.marker, _fewer_steps(segment, dropped, wide=wide))
         elif segment.marker in _KEPT:

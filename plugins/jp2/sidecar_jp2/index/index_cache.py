@@ -48,11 +48,11 @@ class IndexCache:
         """
         key = f"{etag}/{header.start}/{stop}"
         index = self._index(key, header, stop, name)
-        known = index.tile_parts.revision
+        known = index.tile_parts.revision, index.losses.revision
         try:
             yield index
         finally:
-            if index.tile_parts.revision != known:
+            if (index.tile_parts.revision, index.losses.revision) != known:
                 self._save(key, index)
             self._measure(key)
 
@@ -75,14 +75,18 @@ class IndexCache:
         if data is None or self._disk is None:
             return
         try:
-            serialization.restore(index.tile_parts, data)
+            index.losses.fill(serialization.restore(index.tile_parts, data))
         except serialization.Corrupt as error:
             log.warning("dropping the packet index of %s from the disk: %s", key, error)
             self._native(self._disk.drop, key)
 
     def _save(self, key: str, index: PacketIndex) -> None:
         if self._disk is not None:
-            self._native(_write, self._disk, key, serialization.to_arrays(index.tile_parts))
+            self._native(_write, self._disk, key, _arrays(index))
+
+
+def _arrays(index: PacketIndex) -> serialization.Arrays:
+    return {**serialization.to_arrays(index.tile_parts), "losses": index.losses.to_array()}
 
 
 def _write(disk: SqliteCache, key: str, arrays: serialization.Arrays) -> None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 from gevent.lock import BoundedSemaphore
@@ -18,6 +18,7 @@ from sidecar_jp2.index.packet_selection import (
     TooManyPackets,
 )
 from sidecar_jp2.index.tile_part_index import Tile, TilePartIndex, TlmMismatch, TooManyTileParts
+from sidecar_jp2.loss.loss_table import LossTable
 
 MANY_TILES = 16
 """Windows of more tiles are handled in a native thread, so that other greenlets go on; so are tiles with many
@@ -47,6 +48,7 @@ class PacketIndex:
         """`stop` is the end of the codestream in the blob; `native` runs what takes long; `name` is for messages."""
         self.header = header
         self.blocks = BlockStore(name)
+        self.losses = LossTable()
         self.tile_parts = TilePartIndex(header, stop)
         self._native = native
         self._selector = PacketSelector(header)
@@ -55,7 +57,8 @@ class PacketIndex:
     @property
     def nbytes(self) -> int:
         """The approximate memory in bytes."""
-        return self.header.nbytes + self.tile_parts.nbytes + self._selector.nbytes + self.blocks.nbytes
+        learnt = self.blocks.nbytes + self.losses.nbytes
+        return self.header.nbytes + self.tile_parts.nbytes + self._selector.nbytes + learnt
 
     @property
     def unambiguous(self) -> bool:
@@ -66,8 +69,8 @@ class PacketIndex:
         """Return what should run the computations for a window: a native thread, or the caller if they are short."""
         return self._native if window.tiles > MANY_TILES or self._selector.slow else run_inline
 
-    def tile_packets(self, window: LevelWindow) -> TilePackets:
-        """Return the packets of the first tile of a window that `find` has found."""
+    def tile_packets(self, window: LevelWindow) -> Iterator[TilePackets]:
+        """Yield the packets of each tile of a window that `find` has found, row by row."""
         return self._selector.packets(window)
 
     def find(self, window: LevelWindow, blob: Blob) -> WindowPackets | None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import OrderedDict
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -159,10 +159,13 @@ class PacketSelector:
                 selections[first + column] = found[beside, below]
         return selections
 
-    def packets(self, window: LevelWindow) -> TilePackets:
-        """Return the packets of the first tile of a window. Raises TooManyPackets."""
-        x, y = self._layout.x.axis(window.x.extents[:1]).of(0), self._layout.y.axis(window.y.extents[:1]).of(0)
-        return TilePackets(self._order(x, y), x, y)
+    def packets(self, window: LevelWindow) -> Iterator[TilePackets]:
+        """Yield the packets of each tile of a window, row by row. Raises TooManyPackets."""
+        across, down = self._layout.x.axis(window.x.extents), self._layout.y.axis(window.y.extents)
+        columns = [across.of(column) for column in range(len(window.x.extents))]
+        for row in range(len(window.y.extents)):
+            y = down.of(row)
+            yield from (TilePackets(self._order(x, y), x, y) for x in columns)
 
     def _select(self, level: int, across: Side, column: int, down: Side, row: int) -> Selection:
         order = self._order(across.axis.of(column), down.axis.of(row))

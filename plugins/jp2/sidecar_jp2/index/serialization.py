@@ -62,8 +62,8 @@ def _digest(archive: bytes) -> bytes:
     return blake2b(archive, digest_size=DIGEST_BYTES).digest()
 
 
-def restore(index: TilePartIndex, data: bytes) -> None:
-    """Fill an index from bytes. Raises Corrupt, after which the index is empty."""
+def restore(index: TilePartIndex, data: bytes) -> Arrays:
+    """Fill an index from bytes, and return all that they hold. Raises Corrupt, after which the index is empty."""
     digest, content = data[:DIGEST_BYTES], data[DIGEST_BYTES:]
     if digest != _digest(content):
         raise Corrupt("the digest does not match")
@@ -83,6 +83,7 @@ def restore(index: TilePartIndex, data: bytes) -> None:
     ) as error:
         index.forget()
         raise Corrupt(str(error)) from error
+    return arrays
 
 
 def _fill(index: TilePartIndex, arrays: Arrays) -> None:

@@ -171,7 +171,7 @@ def test_the_headers_of_an_encoder(name: str) -> None:
     window = LevelWindow.of(header.geometry, Area(0, 0, *SIZE, 0, 1))
     found = index.find(window, MemoryBlob("a.j2k", content))
     assert found is not None
-    tile = index.tile_packets(window)
+    tile = next(index.tile_packets(window))
     pieces = Pieces.of(found.tiles, found.selections)
     places: dict[tuple[int, int, int], list[bytes]] = {}
     columns, rows = tile.columns(pieces.numbers).tolist(), tile.rows(pieces.numbers).tolist()

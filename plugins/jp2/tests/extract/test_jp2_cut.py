@@ -17,8 +17,8 @@ from hypothesis import strategies as st
 from numpy.typing import NDArray
 from sidecar_jp2.blocks.packet_reader import SOP_BYTES
 from sidecar_jp2.decoder import Jp2Decoder
-from sidecar_jp2.extract.cut_codestream import CutCodestream
 from sidecar_jp2.extract.extractor import IndexedExtractor, extract
+from sidecar_jp2.extract.rewritten_codestream import RewrittenCodestream
 from sidecar_jp2.extract.small_codestream import SOP
 from sidecar_jp2.format import cut_grid
 from sidecar_jp2.format.cut_grid import CutGrid
@@ -106,13 +106,13 @@ def areas(draw: st.DrawFn, header: MainHeader) -> Area:
     return Area(x[0], y[0], x[1], y[1], level, 1)
 
 
-def cut_of(index: PacketIndex, data: bytes, area: Area) -> CutCodestream | None:
+def cut_of(index: PacketIndex, data: bytes, area: Area) -> RewrittenCodestream | None:
     """Return what is cut out for an area, if anything is."""
     small = extract(index, area, MemoryBlob("a.j2k", data), cut=True)
-    return small if isinstance(small, CutCodestream) else None
+    return small if isinstance(small, RewrittenCodestream) else None
 
 
-def pieces_of(small: CutCodestream, data: bytes) -> list[bytes]:
+def pieces_of(small: RewrittenCodestream, data: bytes) -> list[bytes]:
     """Return the bytes of its ranges."""
     return [data[part.start : part.stop] for part in small.ranges]
 
@@ -132,7 +132,7 @@ def test_a_cut_equals_the_plain_decode(
             continue
         found = small.extracted(pieces_of(small, content))
         assert found.cut
-        assert small.uncut().ranges == small.ranges
+        assert small.unchanged().ranges == small.ranges
         try:
             expected = decode(content, area)
         except DecodeError:  # an area without samples of a subsampled component
@@ -152,7 +152,7 @@ def test_opj_decompress_reads_a_cut_without_a_warning() -> None:
     content, area = usual(), Area(120, 90, 150, 130, 0, 1)
     small = cut_of(PacketIndex(parse_main_header(content), len(content), run_inline), content, area)
     assert small is not None
-    assert small.parted
+    assert small.tiles[0].precincts
     with tempfile.TemporaryDirectory() as folder:
         source, raw = Path(folder, "a.j2k"), Path(folder, "a.raw")
         source.write_bytes(small.extracted(pieces_of(small, content)).codestream)
@@ -181,7 +181,7 @@ def test_headers_are_read_once() -> None:
     assert index.blocks.nbytes > 0
     assert index.nbytes == before + index.blocks.nbytes
     with pytest.MonkeyPatch.context() as patched:
-        patched.setattr("sidecar_jp2.extract.cut_codestream.read_precinct", None)
+        patched.setattr("sidecar_jp2.extract.rewritten_codestream.read_precinct", None)
         again = cut_of(index, content, area)
         assert again == small
         assert again.extracted(pieces_of(again, content)) == first
@@ -260,3 +260,19 @@ def test_what_is_cut_out_is_bounded() -> None:
             assert begin <= start - axis.reach
             assert start + axis.longest + axis.reach <= end
             assert end - begin <= axis.most
+
+
+def test_a_tile_that_is_not_cut_against_the_plan_is_refused() -> None:
+    """If headers cannot be read, and the whole tile takes more memory than was planned, nothing is decoded."""
+    content = picture((4096, 512), "-n", "2", "-b", "8,8", "-c", "[64,64],[64,64]", "-PLT", steps=((1, 1),))
+    blob, reader = MemoryBlob("a.j2k", content), reader_of(content, indexed=True)
+    region = Rect(0, 0, 16, 16)
+    window = reader.window(0, region)
+    assert window.cut
+    pixels = np.empty((16, 16, 1), np.uint8)
+    with pytest.MonkeyPatch.context() as patched:
+        patched.setattr("sidecar_jp2.blocks.packet_reader.MOST_ZERO_PLANES", -1)
+        patched.setattr("sidecar_jp2.reader.UNPLANNED", 0)
+        with pytest.raises(DecodeError, match="the tile is large"):
+            reader.read(window, blob.read(window.ranges), pixels)
+    assert reader.window(0, region).cut is False

@@ -1,0 +1,74 @@
+"""What may be lost of windows of an image: measured once, by level and by what hides it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from typing import Any, Final, NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from sidecar.plugin import Tolerance
+from sidecar_jp2.loss.dropped_planes import Loss
+
+SUBSAMPLINGS: Final = ("4:4:4", "4:2:2", "4:2:0", "gray")
+"""In this order they are numbered on disk."""
+RULE: Final = 1
+"""Counts the changes of the rule; what was measured for another one is measured again."""
+COLUMNS: Final = 8
+MOST_ROWS: Final = 256
+
+
+class LossKey(NamedTuple):
+    """What a measurement is for."""
+
+    level: int
+    tolerance: Tolerance
+    decibels: float
+    """The loss that is allowed."""
+
+
+class LossTable:
+    """The measurements of one image. A row is replaced at once, so any greenlet may read."""
+
+    def __init__(self) -> None:
+        self._rows: dict[LossKey, Loss | None] = {}
+        self.revision = 0
+        """Grows with every measurement."""
+
+    def __contains__(self, key: LossKey) -> bool:
+        return key in self._rows
+
+    def get(self, key: LossKey) -> Loss | None:
+        """Return what may be lost; None if nothing may, or if that is not known yet."""
+        return self._rows.get(key)
+
+    def put(self, key: LossKey, loss: Loss | None) -> None:
+        """Keep a measurement; None: nothing may be lost."""
+        if len(self._rows) < MOST_ROWS:
+            self._rows[key] = loss
+            self.revision += 1
+
+    @property
+    def nbytes(self) -> int:
+        """The approximate memory in bytes."""
+        return 500 * len(self._rows)
+
+    def to_array(self) -> NDArray[np.float64]:
+        """Return the measurements as numbers."""
+        return np.array([*self._numbers()], np.float64).reshape(-1, COLUMNS)
+
+    def _numbers(self) -> Iterator[tuple[float, ...]]:
+        for (level, tolerance, decibels), loss in [*self._rows.items()]:
+            kept = (loss.threshold, loss.halved_chroma, loss.margin) if loss else (0.0, 0, 0)
+            sampling = SUBSAMPLINGS.index(tolerance.subsampling)
+            yield RULE, level, tolerance.quality, sampling, decibels, *kept
+
+    def fill(self, arrays: Mapping[str, NDArray[Any]]) -> None:
+        """Take over the measurements of `to_array` under the name `losses`, if there are any of this rule."""
+        for rule, level, quality, sampling, decibels, threshold, halved, margin in arrays.get(
+            "losses", np.zeros((0, 8))
+        ):
+            if rule == RULE:
+                key = LossKey(int(level), Tolerance(int(quality), SUBSAMPLINGS[int(sampling)]), float(decibels))
+                self._rows[key] = Loss(float(threshold), bool(halved), int(margin)) if threshold else None

@@ -1,0 +1,202 @@
+"""What may be lost of an image: within the bound by JPEGs we did not make, measured when idle, and kept."""
+
+from __future__ import annotations
+
+import functools
+import io
+import math
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import gevent
+import numpy as np
+import pytest
+from PIL import Image
+from sidecar_jp2.decoder import Jp2Decoder
+from sidecar_jp2.extract.extractor import IndexedExtractor
+from sidecar_jp2.index.index_cache import IndexCache
+from sidecar_jp2.index.sqlite_cache import SqliteCache
+from sidecar_jp2.loss.dropped_planes import Loss
+from sidecar_jp2.loss.idle_work import IdleWork
+from sidecar_jp2.loss.loss_table import LossKey
+from sidecar_jp2.lossy import LossRule
+from sidecar_jp2.openjpeg.codec import OpenJpeg
+from sidecar_jp2.openjpeg.library import bind
+from sidecar_jp2.reader import Jp2Reader
+from sidecar_jp2.testing import colr, compress, ihdr, jp2, picture
+
+from sidecar.plugin import EXACT, Pixels, Rect, Tolerance, run_inline
+from sidecar.testing.fakes import MemoryBlob
+from sidecar.testing.reading import pixels_of
+
+ALLOWED = 0.1
+SUBSAMPLING = {"4:2:0": 2, "4:4:4": 0, "gray": 0}
+ONE_TILE = ("-n", "4", "-PLT", "-c", "[256,256],[256,256],[128,128],[128,128]")
+TILES = ("-n", "4", "-PLT", "-t", "512,512")
+
+
+def scene(kind: str, width: int = 1024, height: int = 768) -> list[np.ndarray[tuple[int, int], np.dtype[np.uint16]]]:
+    """Return red, green and blue of a picture: a photograph with noise, a smooth page, saturated colours, a scan."""
+    random = np.random.default_rng(7)
+    y, x = np.mgrid[:height, :width]
+    made = []
+    for channel in range(3):
+        swell = 128 + 60 * np.sin(x / (90 + 7 * channel)) * np.cos(y / 70) + 25 * np.sin((x + 2 * y) / 23)
+        blocks = ((x // 160 + y // 120) * (channel + 3) % 7) * 12
+        values = {
+            "photograph": swell + blocks - 36 + random.normal(0, 2.5, x.shape),
+            "page": np.full(x.shape, 246.0) - 200 * ((x // 3 + y // 9) % 41 == 0),
+            "saturated": 255.0 * ((x // 40 + y // 30) % 3 == channel) + random.normal(0, 1, x.shape),
+            "scan": swell + random.normal(0, 9, x.shape),
+        }
+        made.append(np.clip(values[kind], 0, 255).astype(np.uint16))
+    return made
+
+
+@functools.cache
+def file(kind: str, *options: str) -> bytes:
+    """Return a JP2 of a scene."""
+    planes = scene(kind)
+    size = planes[0].shape[1], planes[0].shape[0]
+    return jp2(compress(planes, size, ((1, 1),) * 3, *options), ihdr(3, size), colr(16))
+
+
+def reader_of(content: bytes, disk: SqliteCache | None = None, decibels: float = ALLOWED) -> Jp2Reader:
+    """Return a reader that measures at once."""
+    extractors = functools.partial(IndexedExtractor, IndexCache(run_inline, 1 << 24, disk))
+    rule = LossRule(decibels, run_inline, IdleWork(0, 0)) if decibels else None
+    return Jp2Decoder(OpenJpeg(bind()), extractors=extractors, rule=rule).open(MemoryBlob("a.jp2", content))
+
+
+def wait() -> None:
+    """Let what waits until the worker is idle be done."""
+    gevent.sleep(0)
+    gevent.wait(timeout=60)
+
+
+def window(reader: Jp2Reader, level: int, region: Rect, tolerance: Tolerance) -> Pixels:
+    """Read a tolerant window."""
+    own = reader.tolerant_window(level, region, tolerance=tolerance)
+    return pixels_of(reader, own, reader.blob.read(own.ranges))
+
+
+def psnr(pixels: Pixels, exact: Pixels, tolerance: Tolerance) -> float:
+    """Return the PSNR of a JPEG of pixels against the exact ones."""
+    written = io.BytesIO()
+    picture_ = Image.fromarray(pixels[..., 0] if pixels.shape[2] == 1 else pixels)
+    picture_.save(written, "JPEG", quality=tolerance.quality, subsampling=SUBSAMPLING[tolerance.subsampling])
+    shown = np.asarray(Image.open(written), float).reshape(exact.shape)
+    return 10 * math.log10(65025 / max(1e-6, float(np.mean((shown - exact) ** 2))))
+
+
+def losses(reader: Jp2Reader, level: int, tolerance: Tolerance) -> Iterator[float]:
+    """Yield what each window of 512 pixels loses, in decibels."""
+    size = reader.info.levels[level].size
+    for y in range(0, max(size.height - 300, 1), 512):
+        for x in range(0, max(size.width - 300, 1), 512):
+            region = Rect(x, y, min(512, size.width - x), min(512, size.height - y))
+            exact, lossy = (window(reader, level, region, each) for each in (EXACT, tolerance))
+            yield psnr(exact, exact, tolerance) - psnr(lossy, exact, tolerance)
+
+
+@pytest.mark.parametrize(
+    "kind, options, tolerance",
+    [
+        ("photograph", ONE_TILE, Tolerance(80, "4:2:0")),
+        ("photograph", TILES, Tolerance(50, "4:2:0")),
+        ("photograph", (*ONE_TILE, "-I", "-r", "8"), Tolerance(80, "4:2:0")),
+        ("photograph", (*TILES, "-I", "-r", "6"), Tolerance(94, "4:4:4")),
+        ("photograph", (*ONE_TILE, "-r", "12,6,2"), Tolerance(85, "4:2:0")),
+        ("page", ONE_TILE, Tolerance(80, "4:2:0")),
+        ("saturated", TILES, Tolerance(80, "4:2:0")),
+        ("scan", (*TILES, "-I", "-r", "8"), Tolerance(75, "4:2:0")),
+    ],
+)
+def test_a_jpeg_loses_no_more_than_is_allowed(kind: str, options: tuple[str, ...], tolerance: Tolerance) -> None:
+    """Of every level, windows lose the allowed decibels in the mean, and 2.5 times as much at most."""
+    reader = reader_of(file(kind, *options))
+    for level in (0, 1):
+        window(reader, level, Rect(0, 0, 64, 64), tolerance)
+        wait()
+        found = [*losses(reader, level, tolerance)]
+        assert np.mean(found) <= ALLOWED
+        assert max(found) <= 2.5 * ALLOWED
+
+
+def test_what_is_not_known_yet_is_exact() -> None:
+    """Until the worker was idle, a tolerant window is the window; afterwards fewer bits are decoded."""
+    reader = reader_of(file("photograph", *TILES))
+    region, tolerance = Rect(100, 100, 300, 300), Tolerance(80, "4:2:0")
+    exact = window(reader, 0, region, EXACT)
+    np.testing.assert_array_equal(window(reader, 0, region, tolerance), exact)
+    wait()
+    assert (window(reader, 0, region, tolerance) != exact).any()
+    np.testing.assert_array_equal(window(reader, 0, region, EXACT), exact)
+
+
+@pytest.mark.parametrize(
+    "make",
+    [
+        lambda: picture((300, 200), "-PLT", "-n", "3", steps=((1, 1),), depth=4),
+        lambda: picture((300, 200), "-PLT", "-n", "3", "-ROI", "c=0,U=3"),
+        lambda: picture((300, 200), "-PLT", "-n", "3", "-mct", "0", steps=((1, 1), (2, 2), (2, 2))),
+        lambda: picture((300, 200), "-n", "3"),
+    ],
+    ids=["four bits", "a region of interest", "subsampled", "no packet lengths"],
+)
+def test_images_that_lose_nothing(make: Callable[[], bytes]) -> None:
+    """Images of few bits and of unusual coding are exact."""
+    reader = reader_of(make())
+    region = Rect(0, 0, 100, 100)
+    window(reader, 0, region, Tolerance(60, "4:2:0"))
+    wait()
+    lossy = reader.tolerant_window(0, region, tolerance=Tolerance(60, "4:2:0"))
+    assert lossy == reader.window(0, region)
+
+
+def test_nothing_is_lost_without_a_rule_and_above_quality_94() -> None:
+    """With a loss of 0, and for JPEGs of the highest qualities, windows are exact and nothing is measured."""
+    for decibels, quality in ((0.0, 50), (0.1, 95)):
+        reader = reader_of(file("photograph", *TILES), decibels=decibels)
+        tolerance = Tolerance(quality, "4:2:0")
+        assert reader.tolerant_window(0, Rect(0, 0, 99, 99), tolerance=tolerance) == reader.window(
+            0, Rect(0, 0, 99, 99)
+        )
+        wait()
+        assert reader.extractor.loss(LossKey(0, tolerance, decibels)) == (False, None)
+
+
+def test_measurements_are_kept_with_the_index(tmp_path: Path) -> None:
+    """Another worker finds on disk what one has measured, also that nothing may be lost."""
+    disk = SqliteCache(tmp_path, 1 << 20)
+    keys = {
+        LossKey(1, Tolerance(80, "4:2:0"), 0.1): Loss(2.0, halved_chroma=True, margin=1),
+        LossKey(0, Tolerance(90, "gray"), 0.1): None,
+    }
+    first = reader_of(file("photograph", *TILES), disk)
+    for key, loss in keys.items():
+        first.extractor.keep(key, loss)
+    other = reader_of(file("photograph", *TILES), disk)
+    assert [other.extractor.loss(key) for key in keys] == [(True, loss) for loss in keys.values()]
+
+
+def test_work_waits_for_an_idle_worker(caplog: pytest.LogCaptureFixture) -> None:
+    """Jobs are done one after the other once nothing is asked for, one of each key; one that fails stops no other."""
+    idle, done = IdleWork(0.05, 10), list[int]()
+    idle.add("broken", lambda: done.append(1 // 0))
+    idle.add("good", lambda: done.append(1))
+    idle.add("good", lambda: done.append(2))
+    gevent.sleep(0.01)
+    assert not done
+    wait()
+    assert done == [1]
+    assert "a measurement failed" in caplog.text
+
+
+def test_a_worker_that_is_never_idle_does_its_work_in_the_end() -> None:
+    """After the longest wait a job is done though something else is asked for all the time."""
+    idle, done = IdleWork(10, 0.05), list[int]()
+    idle.note()
+    idle.add("job", lambda: done.append(1))
+    wait()
+    assert done == [1]
