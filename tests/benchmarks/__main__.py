@@ -30,6 +30,7 @@ PARTS: Final[Mapping[str, str]] = {
     "f": "allocator",
     "g": "htj2k",
     "h": "cuts",
+    "i": "bits",
 }
 
 

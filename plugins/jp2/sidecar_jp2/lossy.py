@@ -102,7 +102,7 @@ class _Samples:
         chosen = typical([sum(part.length for part in window.ranges) for window in windows], WINDOWS)
         # Windows that take no ranges are decoded out of the whole file: nothing is left out of it.
         self.regions = [candidates[number] for number in chosen if windows[number].extraction]
-        self.edged = all(windows[number].cut for number in chosen)
+        self.edged = reader.info.tile is None
         self._data: dict[tuple[ByteRange, ...], Sequence[Buffer]] = {}
 
     def decode(self, number: int, loss: Loss | None) -> Pixels:

@@ -69,7 +69,7 @@ class ComponentChoice:
         less time to decode than to write anew.
         """
         fine = 0 < resolution > self.coding.levels - DEPTHS
-        return self.edge is not None and fine and sum(self.coding.precincts[resolution]) >= EDGED_SIZE
+        return self.edge is not None and fine and EDGED_SIZE <= sum(self.coding.precincts[resolution]) <= EDGED_MOST
 
     def most_passes(self, resolution: int, part: Grids, zero_planes: Sequence[int]) -> Sequence[int] | None:
         """Return the coding passes left of each code block of a precinct: 3 for each bit plane, 1 for the first.
@@ -112,8 +112,8 @@ class ComponentChoice:
             yield from (max(row, column) for column in columns)
 
 
-EDGED_SIZE = 14
-"""The samples of a precinct, as a power of 2, from which on its margin is worth the time."""
+EDGED_SIZE, EDGED_MOST = 14, 18
+"""The samples of a precinct, as powers of 2, for whose margin it is worth to be written anew for each window."""
 BEYOND = 2
 """Of a code block: no sample of the window depends on it."""
 

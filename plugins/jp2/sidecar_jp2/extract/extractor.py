@@ -126,7 +126,7 @@ def _make(
         return cut_codestream(index, window, packets, part, unchanged, loss)
     if loss is None:
         return unchanged()
-    if header.coding[0].reversible:
+    if header.coding[0].reversible or (loss.margin and window.tiles == 1):
         return shortened_codestream(index, window, packets, unchanged, loss) or unchanged()
     return _build(header, area, window, packets, loss)
 

@@ -70,13 +70,14 @@ def shortened_codestream(
     if not (x and y and can_reduce(header, level, window.x, window.y)):
         return None
     planes = dropped_planes(header, level, loss)
+    edge = Edge(_bounds(window), loss.margin) if loss.margin else None
     pieces = Pieces.of(packets.tiles, packets.selections)
     tiles, made, at = list[RewrittenTile](), dict[int, tuple[RewrittenPrecinct, ...]](), 0
     for own, selection, number in zip(
         index.tile_packets(window), packets.selections, _numbers(header, window), strict=True
     ):
         bounds = _tile_bounds(header, number, level)
-        choice = choose_blocks(header, level, (bounds, bounds), own, planes)
+        choice = choose_blocks(header, level, (bounds, bounds), own, planes, edge)
         # Tiles whose packets are in the same order share their selections.
         if id(selection) not in made:
             count = np.arange(len(selection.wanted))
@@ -89,7 +90,7 @@ def shortened_codestream(
     return RewrittenCodestream(
         ranges=pieces.ranges,
         area=Area(*_bounds(window), 0, window.tiles, marked=True),
-        head=reduced_main_header(header, level, x, y, marked=True),
+        head=reduced_main_header(header, level, x, y, marked=True, planes=planes),
         tiles=tuple(tiles),
         sop=header.sop,
         eph=header.eph,

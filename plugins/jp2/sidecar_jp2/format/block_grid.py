@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import lru_cache
 from typing import NamedTuple, TypeAlias
 
 from sidecar_jp2.format.main_header import Coding
@@ -79,6 +80,7 @@ def block_grids(coding: Coding, tile: Bounds, place: PrecinctPlace) -> Grids:
     return tuple(_grid(xs[right], ys[below]) for right, below in HIGH_BANDS)
 
 
+@lru_cache(maxsize=4096)
 def _blocks(start: int, stop: int, halvings: int, part: int, precinct: int, size: int, block: int) -> tuple[int, int]:
     """Return the code blocks of a precinct in one direction; part 1 is the high-pass one (T.800 B-15)."""
     shift = part << halvings - 1 if part else 0

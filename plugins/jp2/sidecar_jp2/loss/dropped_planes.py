@@ -25,7 +25,7 @@ synthesis filters (T.800 F.3.8), divided by 2 for each halving."""
 REVERSIBLE_COLORS: Final = 0.48
 IRREVERSIBLE_COLORS: Final = 0.98
 """The error of red, green and blue for one of 1 in a colour difference (T.800 G.2.2, G.3.2), the mean of both."""
-LUMA: Final[ByDepth] = ((1.0, 1.0, 2.9), (0.36, 0.36, 0.3))
+LUMA: Final[ByDepth] = ((1.0, 1.0, 2.9), (0.36, 0.36, 0.2))
 CHROMA: Final[ByDepth] = ((1.5, 1.5, 3.0), (0.6, 0.6, 0.6))
 HALVED: Final[ByDepth] = ((8.0, 8.0, 8.0), (1.4, 1.4, 1.1))
 """What a JPEG hides of each subband, as measured with photographs: the errors, as multiples of the one of the first

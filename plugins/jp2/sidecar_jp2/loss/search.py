@@ -9,10 +9,10 @@ from sidecar.plugin import Native, Pixels, Tolerance
 from sidecar_jp2.loss.bound import Measured, Shown, show
 from sidecar_jp2.loss.dropped_planes import Loss
 
-THRESHOLDS: Final = (0.06, 0.125, 0.18, 0.25, 0.35, 0.5, 0.71, 1.0, 1.42, 2.0, 2.84, 4.0, 5.7, 8.0)
-"""Grey levels. Each doubles the number of grey levels after two steps, which is one bit plane of every subband."""
-MARGINS: Final = (2, 1, 0)
-FIRST: Final = THRESHOLDS.index(0.71)
+THRESHOLDS: Final = tuple(round(2.0 ** (step / 3), 2) for step in range(-12, 10))
+"""Grey levels. Three steps are one bit plane of every subband."""
+MARGINS: Final = (3, 2, 1, 0)
+FIRST: Final = THRESHOLDS.index(0.79)
 """Where the search begins."""
 HALVED: Final = "4:2:0"
 
