@@ -21,6 +21,9 @@ _LEAST = 3
 _IMAGE = re.compile(r"/iiif/(?P<version>[0-9])/[^/]+/(?P<region>[^/]+)/(?P<size>[^/]+)/(?P<rotation>[^/]+)/[^/?]+")
 _REGION = re.compile(r"[0-9]+,[0-9]+,(?P<width>[0-9]+),(?P<height>[0-9]+)")
 
+_HIDDEN = 35.0
+"""The PSNR in dB from which on two JPEGs may differ by bits that are not decoded only."""
+
 
 @dataclass(frozen=True, slots=True)
 class Case:
@@ -97,6 +100,12 @@ def _limited(case: Case) -> bool:
 
 def _dummy(case: Case) -> bool:
     return case.field in ("size", "pixels") and case.pair is not None and min(case.pair.sizes[1]) < _LEAST
+
+
+def _hidden_bits(case: Case) -> bool:
+    weak = case.sidecar.headers.get("etag", "").startswith("W/")
+    distance = case.pair.distance if case.field == "pixels" and case.pair else None
+    return weak and distance is not None and distance.psnr >= _HIDDEN
 
 
 def _small_part(case: Case) -> bool:
@@ -178,6 +187,7 @@ DOCUMENTED: Sequence[Documented] = (
     Documented("max", "max and ^max keep to the region and to both limits", _limited),
     Documented("dummy", "very small responses are real images; Cantaloupe sends a dummy", _dummy),
     Documented("opacity", "opacity is kept (SIDECAR_JP2_ALPHA=keep); Cantaloupe drops it", _opacity),
+    Documented("hidden-bits", "bits that the JPEG hides are not decoded (SIDECAR_JP2_LOSS_DB)", _hidden_bits),
     Documented("small-part", "a small part of an image is read from a finer level", _small_part),
     Documented("canonical-link", "canonical sizes keep the region's ratio, and say if they enlarge", _canonical),
     Documented("icc", "ICC profiles are embedded (SIDECAR_COLOR=keep); Cantaloupe's pixels are sRGB", _profile),

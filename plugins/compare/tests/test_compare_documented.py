@@ -69,6 +69,11 @@ KNOWN = {
         (200, DARK, {}),
         (200, picture((90, 60), 10, "RGBA"), {}),
     ),
+    "hidden-bits": (
+        "/iiif/3/a/full/max/0/default.jpg",
+        (200, picture((90, 60), 10), {}),
+        (200, picture((90, 60), 11), {"etag": 'W/"a"'}),
+    ),
     "small-part": (
         IMAGE.format("7,7,90,90", "20,20"),
         (200, picture((20, 20), 10), {}),

@@ -44,6 +44,11 @@ class Measurable(Protocol):
         """The file."""
         ...
 
+    @property
+    def layers(self) -> int:
+        """Its quality layers."""
+        ...
+
     def lossy_window(self, level: int, region: Rect, loss: Loss | None) -> Jp2Window:
         """Return the window of a region with a loss."""
         ...
@@ -86,7 +91,7 @@ class LossRule:
         if not samples.regions:
             return None
         search = Search(samples.decode, self._native, len(samples.regions), key.tolerance, self._decibels)
-        return search.find(edged=samples.edged)
+        return search.find(edged=samples.edged, layers=reader.layers)
 
 
 class _Samples:

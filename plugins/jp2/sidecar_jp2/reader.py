@@ -130,6 +130,11 @@ class Jp2Reader:
         """The file."""
         return self._image.blob
 
+    @property
+    def layers(self) -> int:
+        """Its quality layers."""
+        return self._image.header.layers
+
     def lossy_window(self, level: int, region: Rect, loss: Loss | None) -> Jp2Window:
         """As `window`, without what may be lost."""
         longest = self._image.cut_sides(level)

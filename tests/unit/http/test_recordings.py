@@ -7,20 +7,24 @@ from __future__ import annotations
 
 import io
 import json
+import math
 import re
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from shutil import copyfile
 from typing import Any, Final
 
 import falcon.testing
+import gevent
 import glymur
 import numpy as np
 import pytest
 from numpy.typing import NDArray
 from PIL import Image
+from sidecar_jp2.loss.idle_work import IdleWork
 
 from sidecar import startup
 from sidecar.http.client import BEHIND
@@ -85,23 +89,47 @@ TALLY: Final = Tally()
 
 
 @pytest.fixture(scope="module")
-def app(tmp_path_factory: pytest.TempPathFactory, request: pytest.FixtureRequest) -> Iterator[Wsgi]:
-    """Yield the sidecar over the recorded Cantaloupe's images, set up as that was."""
+def root(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Return a folder with the recorded Cantaloupe's images."""
     root = tmp_path_factory.mktemp("images")
     for image in (DATA / "images").iterdir():
         copyfile(image, root / image.name)
     copyfile(glymur.data.nemo(), root / "nemo.jp2")
+    return root
+
+
+@contextmanager
+def sidecar(root: Path, loss: str) -> Iterator[Wsgi]:
+    """Yield the sidecar over a folder, set up as that Cantaloupe was."""
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("SIDECAR_FILESYSTEM_ROOT", str(root))
         patch.setenv("SIDECAR_MAX_PIXELS", "10000000")
+        patch.setenv("SIDECAR_JP2_LOSS_DB", loss)
         found = startup.setup()
     pool = NativePool(2)
     registry = found.plugins.load(found.config, pool)
     yield create_app(found.config, registry, pool)
     registry.close()
+
+
+@pytest.fixture(scope="module")
+def app(root: Path, request: pytest.FixtureRequest) -> Iterator[Wsgi]:
+    """Yield the sidecar with every bit decoded."""
+    with sidecar(root, "0") as exact:
+        yield exact
     tell(request.config, f"{dict(TALLY.counts)}")
     for kind, (difference, path) in sorted(TALLY.worst.items()):
         tell(request.config, f"largest mean difference of {kind}: {difference} (limit {LIMITS[kind]}), {path}")
+
+
+@pytest.fixture(scope="module")
+def lossy(root: Path) -> Iterator[Wsgi]:
+    """Yield the sidecar by default, but that small files lose bits too, and that it is idle at once."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("sidecar_jp2.IdleWork", lambda: IdleWork(0, 0))
+        patch.setattr("sidecar_jp2.extract.extractor.SMALL_FILE", 0)
+        with sidecar(root, "0.1") as default:
+            yield default
 
 
 def tell(config: pytest.Config, line: str) -> None:
@@ -154,6 +182,31 @@ def test_handed_over_or_alike(app: Wsgi, recorded: dict[str, Any]) -> None:
     if recorded.get("body_file"):
         compare_pictures(answer, recorded)
     TALLY.counts["alike"] += 1
+
+
+LOSSY: Final = [
+    each
+    for each in RECORDED
+    if re.search(r"/(default|color)\.jpg$", each["path"])
+    and (each["method"], each["status"]) == ("GET", 200)
+    and re.search(r"/iiif/3/(tiled_256|untiled_pre|progression_rpcl)[^/]*/[^/]*/(max|200,)/", each["path"])
+]
+
+
+@pytest.mark.parametrize("recorded", LOSSY, ids=name)
+def test_pictures_of_fewer_bits_look_alike(app: Wsgi, lossy: Wsgi, recorded: dict[str, Any]) -> None:
+    """By default a JPEG is as near to the pixels as one of all bits, but for 0.25 dB, and its ETag is weak."""
+    png = {**recorded, "path": recorded["path"].removesuffix("jpg") + "png"}
+    exact = pixels(Image.open(io.BytesIO(ask(app, png).body)))
+    ask(lossy, recorded)
+    gevent.wait(timeout=60)
+    fewer, whole = (pixels(Image.open(io.BytesIO(ask(each, recorded).body))) for each in (lossy, app))
+    errors = [float(np.mean((shown - exact) ** 2)) for shown in (fewer, whole)]
+    assert 10 * math.log10(errors[0] / errors[1]) <= 0.25
+    assert (fewer != whole).any()
+    assert ask(lossy, recorded).headers["etag"].startswith('W/"')
+    assert ask(lossy, png).headers["etag"].startswith('"')
+    assert ask(app, recorded).headers["etag"].startswith('"')
 
 
 def must_take(recorded: Mapping[str, Any]) -> bool:

@@ -92,9 +92,6 @@ class Places:
         counts = x.count * y.count
         ends = np.cumsum(counts.T).reshape(counts.T.shape).T
         precinct = (ends - counts)[cell] + row * x.count[cell] + column
-        sorted_ = np.argsort(precinct, kind="stable")
-        # The layers of a precinct come in order in any progression.
-        layer = np.empty_like(sorted_)
-        layer[sorted_] = np.arange(len(numbers)) % cut.layers
+        layer = tile.order.layer[numbers].astype(np.int64)
         places = layer * int(counts.sum()) + precinct
         return cls(places, np.argsort(places), int(counts.sum()) * cut.layers, x, y)

@@ -90,7 +90,7 @@ def extract(
         return None
     run = index.runner(window)
     try:
-        packets = index.find(window, blob)
+        packets = index.find(window, blob, loss.layers if loss else None)
     except Broken:
         return None  # OpenJPEG decides what can be made of it
     if packets is None:

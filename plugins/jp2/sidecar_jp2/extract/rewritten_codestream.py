@@ -150,7 +150,7 @@ class RewrittenCodestream:
     ) -> tuple[Rewritten, ...]:
         """Return the packets of a precinct with the code blocks and passes that stay."""
         choice, resolution = tile.choices[precinct.place.component], precinct.place.resolution
-        key = PrecinctKey(tile.number, tile.packets.numbers[precinct.packets[0]])
+        key = PrecinctKey(tile.number, tile.packets.numbers[precinct.packets[0]], len(packets))
         written = key._replace(dropped=choice.dropped(resolution))
         if precinct.lasting and (kept := self.store.packets(written)):
             return kept

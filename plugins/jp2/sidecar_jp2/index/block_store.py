@@ -24,6 +24,8 @@ class PrecinctKey(NamedTuple):
     tile: int
     packet: int
     """The number of the precinct's first packet in the tile."""
+    layers: int
+    """How many of its packets are known."""
     dropped: tuple[int, ...] = ()
     """Bit planes left out of each subband."""
 

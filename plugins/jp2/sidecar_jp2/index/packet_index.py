@@ -73,14 +73,14 @@ class PacketIndex:
         """Yield the packets of each tile of a window that `find` has found, row by row."""
         return self._selector.packets(window)
 
-    def find(self, window: LevelWindow, blob: Blob) -> WindowPackets | None:
+    def find(self, window: LevelWindow, blob: Blob, layers: int | None = None) -> WindowPackets | None:
         """Return the packets that a window needs; None if tiles are missing, inconsistent or too large to index.
 
-        Called in a greenlet; it may read tile-part headers, several at once. Raises Broken if tile-parts break the
-        standard, and SourceError.
+        They are those of the first `layers`, if these are given. Called in a greenlet; it may read tile-part headers,
+        several at once. Raises Broken if tile-parts break the standard, and SourceError.
         """
         try:
-            selections = self.runner(window)(self._selector.select, window)
+            selections = self.runner(window)(self._selector.select, window, layers)
             tiles = self._find_tiles(blob, {tile: selection.total for tile, selection in selections.items()})
         except (TooManyPackets, TooManyTileParts):
             return None

@@ -32,10 +32,11 @@ class PacketOrder:
     column: NDArray[np.int32]
     row: NDArray[np.int32]
     """The column and row of the precinct within its tile."""
+    layer: NDArray[np.uint16]
 
     @property
     def nbytes(self) -> int:
-        return self.cell.nbytes + self.column.nbytes + self.row.nbytes
+        return self.cell.nbytes + self.column.nbytes + self.row.nbytes + self.layer.nbytes
 
 
 def count_packets(x: Axis, y: Axis, layers: int) -> int:
@@ -58,8 +59,9 @@ def order_packets(progression: Progression, layers: int, x: Axis, y: Axis) -> Pa
         "y": _positions(y, cell, row),
     }
     order = np.lexsort([keys[name] for name in reversed(_KEYS[progression])])
-    order = _with_layers(progression, layers, order, resolution)
-    return PacketOrder(*(values[order].astype(np.int32) for values in (cell, column, row)))
+    order, layer = _with_layers(progression, layers, order, resolution)
+    cells, columns, rows = (values[order].astype(np.int32) for values in (cell, column, row))
+    return PacketOrder(cells, columns, rows, layer.astype(np.uint16))
 
 
 def _positions(axis: Axis, cell: Cells, number: Cells) -> Cells:
@@ -68,10 +70,12 @@ def _positions(axis: Axis, cell: Cells, number: Cells) -> Cells:
     return np.where(number > 0, later, axis.origin.ravel()[cell])
 
 
-def _with_layers(progression: Progression, layers: int, order: Cells, resolution: Cells) -> Cells:
+def _with_layers(progression: Progression, layers: int, order: Cells, resolution: Cells) -> tuple[Cells, Cells]:
+    """Return the precinct of each packet, and its layer."""
+    if progression not in (Progression.LRCP, Progression.RLCP):
+        return np.repeat(order, layers), np.tile(np.arange(layers), len(order))
+    every, layer = np.tile(order, layers), np.repeat(np.arange(layers), len(order))
     if progression == Progression.LRCP:
-        return np.tile(order, layers)
-    if progression == Progression.RLCP:
-        every = np.tile(order, layers)
-        return every[np.argsort(resolution[every], kind="stable")]
-    return np.repeat(order, layers)
+        return every, layer
+    by_resolution = np.argsort(resolution[every], kind="stable")
+    return every[by_resolution], layer[by_resolution]

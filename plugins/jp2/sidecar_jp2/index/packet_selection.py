@@ -144,8 +144,11 @@ class PacketSelector:
         """The memory of the cached packet orders."""
         return sum(order.nbytes for order in [*self._orders.values()])
 
-    def select(self, window: LevelWindow) -> Mapping[int, Selection]:
-        """Return the selection of every tile of a window, by tile number, row by row. Raises TooManyPackets."""
+    def select(self, window: LevelWindow, layers: int | None = None) -> Mapping[int, Selection]:
+        """Return the selection of every tile of a window, by tile number, row by row. Raises TooManyPackets.
+
+        `layers` are the first ones that are needed; None: all.
+        """
         columns = self._header.geometry.columns
         across = Side.of(self._layout.x, window.x.extents, window.level, window.across)
         down = Side.of(self._layout.y, window.y.extents, window.level, window.down)
@@ -155,7 +158,7 @@ class PacketSelector:
             first = (window.y.begin + row) * columns + window.x.begin
             for column, beside in enumerate(across.keys):
                 if (beside, below) not in found:
-                    found[beside, below] = self._select(window.level, across, column, down, row)
+                    found[beside, below] = self._select(window.level, across, column, down, row, layers)
                 selections[first + column] = found[beside, below]
         return selections
 
@@ -167,10 +170,14 @@ class PacketSelector:
             y = down.of(row)
             yield from (TilePackets(self._order(x, y), x, y) for x in columns)
 
-    def _select(self, level: int, across: Side, column: int, down: Side, row: int) -> Selection:
+    def _select(  # two directions with a place in each
+        self, level: int, across: Side, column: int, down: Side, row: int, layers: int | None
+    ) -> Selection:
         order = self._order(across.axis.of(column), down.axis.of(row))
         needed = _between(order.column, across.begin[column], across.end[column], order.cell)
         needed &= _between(order.row, down.begin[row], down.end[row], order.cell)
+        if layers is not None:
+            needed &= order.layer < layers
         return Selection.of(needed, (self._layout.x.halvings >= level).ravel()[order.cell])
 
     def _order(self, x: Axis, y: Axis) -> PacketOrder:

@@ -50,6 +50,8 @@ class Loss:
     """Whether chroma is averaged over two by two pixels."""
     margin: int = 0
     """Bit planes that code blocks lose besides if they lie in the margin of the window alone."""
+    layers: int | None = None
+    """The first quality layers that are read; None: all."""
 
 
 def dropped_planes(header: MainHeader, level: int, loss: Loss) -> Planes:

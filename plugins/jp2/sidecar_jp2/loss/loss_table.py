@@ -15,7 +15,7 @@ SUBSAMPLINGS: Final = ("4:4:4", "4:2:2", "4:2:0", "gray")
 """In this order they are numbered on disk."""
 RULE: Final = 1
 """Counts the changes of the rule; what was measured for another one is measured again."""
-COLUMNS: Final = 8
+COLUMNS: Final = 9
 MOST_ROWS: Final = 256
 
 
@@ -60,15 +60,17 @@ class LossTable:
 
     def _numbers(self) -> Iterator[tuple[float, ...]]:
         for (level, tolerance, decibels), loss in [*self._rows.items()]:
-            kept = (loss.threshold, loss.halved_chroma, loss.margin) if loss else (0.0, 0, 0)
+            kept = (loss.threshold, loss.halved_chroma, loss.margin, loss.layers or 0) if loss else (0.0, 0, 0, 0)
             sampling = SUBSAMPLINGS.index(tolerance.subsampling)
             yield RULE, level, tolerance.quality, sampling, decibels, *kept
 
     def fill(self, arrays: Mapping[str, NDArray[Any]]) -> None:
         """Take over the measurements of `to_array` under the name `losses`, if there are any of this rule."""
-        for rule, level, quality, sampling, decibels, threshold, halved, margin in arrays.get(
-            "losses", np.zeros((0, 8))
+        for rule, level, quality, sampling, decibels, threshold, halved, margin, layers in arrays.get(
+            "losses", np.zeros((0, COLUMNS))
         ):
             if rule == RULE:
                 key = LossKey(int(level), Tolerance(int(quality), SUBSAMPLINGS[int(sampling)]), float(decibels))
-                self._rows[key] = Loss(float(threshold), bool(halved), int(margin)) if threshold else None
+                self._rows[key] = (
+                    Loss(float(threshold), bool(halved), int(margin), int(layers) or None) if threshold else None
+                )

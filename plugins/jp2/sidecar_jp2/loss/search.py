@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from typing import Final, TypeAlias
 
 from sidecar.plugin import Native, Pixels, Tolerance
@@ -32,8 +33,28 @@ class Search:
         self._pixels = [decode(number, None) for number in range(windows)]
         self._exact = [self._show(number, pixels) for number, pixels in enumerate(self._pixels)]
 
-    def find(self, *, edged: bool) -> Loss | None:
-        """Return what may be lost; None if nothing may. If `edged`, windows have margins that may lose more."""
+    def find(self, *, edged: bool, layers: int = 1) -> Loss | None:
+        """Return what may be lost; None if nothing may.
+
+        If `edged`, windows have margins that may lose more. Of several `layers` the last ones are left out, too.
+        """
+        loss = self._planes(edged=edged)
+        return self._fewer_layers(loss, layers) if loss and layers > 1 else loss
+
+    def _fewer_layers(self, loss: Loss, layers: int) -> Loss:
+        """Return the loss with as few layers as are within the bound."""
+        enough, few = layers, 0
+        while enough - few > 1:
+            middle = (enough + few) // 2
+            choice = replace(loss, layers=middle)
+            measured = self._measured(choice)
+            if measured.within(self._allowed) and measured.sharp(self._allowed):
+                enough = middle
+            else:
+                few = middle
+        return replace(loss, layers=enough) if enough < layers else loss
+
+    def _planes(self, *, edged: bool) -> Loss | None:
         for planes in MARGINS if edged else MARGINS[-1:]:
             place, measured = self._highest(planes)
             if measured is None:

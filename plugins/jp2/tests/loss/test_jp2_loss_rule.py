@@ -170,7 +170,7 @@ def test_measurements_are_kept_with_the_index(tmp_path: Path) -> None:
     """Another worker finds on disk what one has measured, also that nothing may be lost."""
     disk = SqliteCache(tmp_path, 1 << 20)
     keys = {
-        LossKey(1, Tolerance(80, "4:2:0"), 0.1): Loss(2.0, halved_chroma=True, margin=1),
+        LossKey(1, Tolerance(80, "4:2:0"), 0.1): Loss(2.0, halved_chroma=True, margin=1, layers=3),
         LossKey(0, Tolerance(90, "gray"), 0.1): None,
     }
     first = reader_of(file("photograph", *TILES), disk)
