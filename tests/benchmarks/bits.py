@@ -23,6 +23,7 @@ from sidecar_jp2.decoder import Jp2Decoder
 from sidecar_jp2.extract.extractor import IndexedExtractor
 from sidecar_jp2.format.geometry import Area
 from sidecar_jp2.index.index_cache import IndexCache
+from sidecar_jp2.loss.bound import PILLOW
 from sidecar_jp2.loss.dropped_planes import Loss
 from sidecar_jp2.loss.idle_work import IdleWork
 from sidecar_jp2.loss.loss_table import LossKey
@@ -154,10 +155,11 @@ def uncut(path: Path) -> Jp2Reader:
         return Jp2Decoder(OpenJpeg(bind()), extractors=extractors).open(on_disk(path))
 
 
-def found_loss(reader: Jp2Reader, level: int, tolerance: Tolerance = JPEG) -> Loss | None:
+def found_loss(reader: Jp2Reader, level: int, tolerance: Tolerance | None = None) -> Loss | None:
     """Return what may be lost, measured in this call."""
     import gevent  # noqa: PLC0415  # only here
 
+    tolerance = tolerance or JPEG
     reader.tolerant_window(level, Rect(0, 0, 1, 1), tolerance=tolerance)
     gevent.wait(timeout=300)
     return reader.extractor.loss(LossKey(level, tolerance, ALLOWED))[1]
@@ -243,7 +245,7 @@ def show(path: Path, to: Path) -> None:
     for each in (None, loss):
         window, file = reader.lossy_window(1, region, each), io.BytesIO()
         pixels = pixels_of(reader, window, reader.blob.read(window.ranges))
-        Image.fromarray(pixels).save(file, "JPEG", quality=JPEG.quality, subsampling=2)
+        Image.fromarray(pixels).save(file, "JPEG", quality=JPEG.quality, subsampling=PILLOW[JPEG.subsampling])
         sent.append(np.asarray(Image.open(file), int)[:SHOWN, :SHOWN])
     difference = np.clip(128 + 10 * (sent[1] - sent[0]), 0, 255)
     Image.fromarray(np.hstack([*sent, difference]).astype(np.uint8)).save(to)
@@ -252,7 +254,7 @@ def show(path: Path, to: Path) -> None:
 def jpeg(pixels: Pixels, exact: Pixels) -> tuple[Any, int]:
     """Return the squared errors of a JPEG of pixels, and its size."""
     file = io.BytesIO()
-    Image.fromarray(pixels).save(file, "JPEG", quality=JPEG.quality, subsampling=2)
+    Image.fromarray(pixels).save(file, "JPEG", quality=JPEG.quality, subsampling=PILLOW[JPEG.subsampling])
     with Image.open(file) as image:
         return (np.asarray(image, float) - exact) ** 2, file.tell()
 

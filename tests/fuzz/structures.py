@@ -21,9 +21,11 @@ from sidecar_jp2.format.block_grid import BlockGrid
 from sidecar_jp2.format.boxes import read_container
 from sidecar_jp2.format.header_blocks import BlockCachedBlob
 from sidecar_jp2.format.main_header import parse_main_header, read_main_header
+from sidecar_jp2.format.subbands import exponent_and_mantissa
 from sidecar_jp2.format.tile_part_header import SOT_BYTES, parse_contents, parse_start
 from sidecar_jp2.index.index_cache import IndexCache
 from sidecar_jp2.index.tile_part_index import TilePartIndex, TlmMismatch, TooManyTileParts
+from sidecar_jp2.loss.dropped_planes import Loss, dropped_planes
 from sidecar_jp2.openjpeg.codec import OpenJpeg
 from sidecar_jp2.openjpeg.library import bind
 from sidecar_jp2.testing import box, cdef, cmap, colr, exif, ihdr, jp2, pclr, picture, profile, xmp
@@ -87,6 +89,12 @@ def read_header(content: bytes) -> None:
     whole = parse_main_header(content)
     assert whole == read_main_header(MemoryBlob("a.j2k", content), 0, content[:3])
     assert len(whole.coding) == len(whole.quantization) == len(whole.geometry.components)
+    if whole.regular:
+        for level in range(whole.levels + 1):
+            for planes, quantization in zip(dropped_planes(whole, level, Loss(8.0)), whole.quantization, strict=True):
+                for resolution, bands in enumerate(planes):
+                    exponents = [exponent_and_mantissa(quantization, resolution, band)[0] for band in range(len(bands))]
+                    assert all(0 <= dropped <= exponent for dropped, exponent in zip(bands, exponents, strict=True))
 
 
 def read_tile_parts(content: bytes) -> None:

@@ -1,8 +1,9 @@
 """JPEG 2000 for the image sidecar, decoded by OpenJPEG.
 
-`decoder` and `reader` implement the plugin API on top of six folders, with `windows`, and with `proven` and
-`whole_tiles` for what cannot be decoded in windows. Imports go down only: these import `color`, `openjpeg` and
-`format`; `extract` imports `blocks`, `index` and `format`; `blocks`, `index`, `color` and `openjpeg` import `format`.
+`decoder` and `reader` implement the plugin API on top of seven folders, with `windows` and `lossy`, and with `proven`
+and `whole_tiles` for what cannot be decoded in windows. Imports go down only: these import `color`, `openjpeg`, `loss`
+and `format`; `extract` imports `blocks`, `index`, `loss` and `format`; `index` imports `loss` and `format`; `blocks`,
+`loss`, `color` and `openjpeg` import `format`.
 """
 
 from __future__ import annotations

@@ -19,7 +19,7 @@ from sidecar_jp2.loss.search import Search, typical
 from sidecar_jp2.windows import Jp2Window
 
 SIDE, GRID, WINDOWS = 256, 4, 6
-"""Pixels of the windows that are measured; they are chosen out of GRID x GRID of them."""
+"""Pixels of the windows that are measured. The search is among WINDOWS of them, and GRID x GRID have a say."""
 ALIGNED: Final = 16
 """The sides of an MCU of 4:2:0 (ITU-T T.81 A.2.4)."""
 LEAST_PRECISION: Final = 8
@@ -90,7 +90,7 @@ class LossRule:
         samples = _Samples(reader, key.level, self._idle, self._native)
         if not samples.regions:
             return None
-        search = Search(samples.decode, self._native, len(samples.regions), key.tolerance, self._decibels)
+        search = Search(samples.decode, self._native, len(samples.regions), WINDOWS, key.tolerance, self._decibels)
         return search.find(edged=samples.edged, layers=reader.layers)
 
 
@@ -106,7 +106,8 @@ class _Samples:
         windows = [reader.lossy_window(level, each, None) for each in candidates]
         chosen = typical([sum(part.length for part in window.ranges) for window in windows], WINDOWS)
         # Windows that take no ranges are decoded out of the whole file: nothing is left out of it.
-        self.regions = [candidates[number] for number in chosen if windows[number].extraction]
+        order = [*chosen, *(number for number in range(len(windows)) if number not in chosen)]
+        self.regions = [candidates[number] for number in order if windows[number].extraction]
         self.edged = reader.info.tile is None
         self._data: dict[tuple[ByteRange, ...], Sequence[Buffer]] = {}
 

@@ -25,8 +25,8 @@ class Jp2Settings(Section):
     loss_db: float = Setting(0.1, ge=0, le=1)
     """Decibels by which a JPEG may show an image worse than one of all bits would (PSNR against a full decode, mean of
     the windows that are measured; 2.5 times as much in a single one): bits that the JPEG hides are not decoded, which
-    is 1.5 to 3 times as fast. 0: every bit is decoded. PNG, JPEG of a quality from 95, bitonal, palettes, grey pictures
-    of coloured images and enlarged ones are always exact."""
+    is 1.4 to 2.6 times as fast. 0: every bit is decoded. PNG, JPEG of a quality from 95, bitonal, palettes, enlarged
+    pictures and grey ones of coloured images are always exact."""
     index_memory_bytes: int = Setting(32 * 2**20, ge=0)
     """Bytes of packet indexes that a worker keeps in memory; an image of 80 MP takes some 50 to 100 KB."""
     index_folder: Path | None = None

@@ -17,7 +17,7 @@ def exponent_and_mantissa(quantization: Quantization, resolution: int, band: int
     """Return how a subband is quantized; `band` counts LL, or HL, LH and HH (T.800 E.1.1)."""
     if quantization.style == DERIVED:
         exponent, mantissa = quantization.steps[0]
-        return exponent - max(0, resolution - 1), mantissa
+        return max(0, exponent - max(0, resolution - 1)), mantissa
     return quantization.steps[3 * resolution - 2 + band if resolution else 0]
 
 

@@ -16,7 +16,7 @@ from sidecar.plugin import Pixels, Tolerance
 
 EDGE: Final = 3
 """Columns and rows at an edge whose loss is bounded by itself."""
-MEAN, WORST, EDGES, LARGER = 0.85, 1.5, 3.5, 1.02
+MEAN, WORST, EDGES, LARGER = 0.85, 1.5, 3.0, 1.02
 """How many times the loss that is allowed the windows that are measured may have: their mean, the worst of them, and
 the mean of their edges; and how much larger the JPEGs may be. They leave room for windows that are not measured: 1, 2.5
 and 5 times, and 1.03."""

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Final, TypeAlias
 
 from sidecar_jp2.format.main_header import MainHeader
-from sidecar_jp2.format.subbands import bit_planes, step
+from sidecar_jp2.format.subbands import bit_planes, exponent_and_mantissa, step
 
 Planes: TypeAlias = tuple[tuple[tuple[int, ...], ...], ...]
 """By component, resolution (the smallest first) and subband (LL; HL, LH, HH)."""
@@ -77,7 +77,9 @@ def _bands(header: MainHeader, number: int, resolution: int, depth: int, loss: L
     allowed, planes = _allowed(header, number, loss)[depth], list[int]()
     for band, norm in enumerate(norms):
         grey = step(quantization, coding, resolution, band, precision) * math.ldexp(1, 8 - precision)
-        most = bit_planes(quantization, resolution, band) - LEAST_PLANES
+        # An exponent that is lowered stays one.
+        exponent, _ = exponent_and_mantissa(quantization, resolution, band)
+        most = min(bit_planes(quantization, resolution, band) - LEAST_PLANES, exponent)
         planes.append(max(0, min(math.floor(math.log2(loss.threshold * allowed[band] / (norm * grey))), most)))
     return tuple(planes)
 

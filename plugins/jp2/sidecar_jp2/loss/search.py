@@ -24,14 +24,20 @@ Decode: TypeAlias = Callable[[int, Loss | None], Pixels]
 class Search:
     """Decodes some windows again and again."""
 
-    def __init__(self, decode: Decode, native: Native, windows: int, tolerance: Tolerance, allowed: float) -> None:
-        """`native` runs what takes long; `allowed` is in decibels."""
+    def __init__(  # what is measured, and how
+        self, decode: Decode, native: Native, windows: int, few: int, tolerance: Tolerance, allowed: float
+    ) -> None:
+        """The search is among the first `few` windows, and all of them have a say in the end.
+
+        `native` runs what takes long; `allowed` is in decibels.
+        """
         self._decode = decode
         self._native = native
         self._tolerance = tolerance
         self._allowed = allowed
-        self._pixels = [decode(number, None) for number in range(windows)]
-        self._exact = [self._show(number, pixels) for number, pixels in enumerate(self._pixels)]
+        self._all, self._few = range(windows), range(min(few, windows))
+        self._pixels: dict[int, Pixels] = {}
+        self._exact: dict[int, Shown] = {}
 
     def find(self, *, edged: bool, layers: int = 1) -> Loss | None:
         """Return what may be lost; None if nothing may.
@@ -39,7 +45,17 @@ class Search:
         If `edged`, windows have margins that may lose more. Of several `layers` the last ones are left out, too.
         """
         loss = self._planes(edged=edged)
-        return self._fewer_layers(loss, layers) if loss and layers > 1 else loss
+        if loss and layers > 1:
+            loss = self._fewer_layers(loss, layers)
+        return self._held(loss) if loss else None
+
+    def _held(self, loss: Loss) -> Loss | None:
+        """Return the loss, lowered until all windows are within the bound."""
+        for threshold in reversed(THRESHOLDS[: THRESHOLDS.index(loss.threshold) + 1]):
+            choice = replace(loss, threshold=threshold)
+            if self._measured(choice, self._all).within(self._allowed):
+                return choice
+        return None
 
     def _fewer_layers(self, loss: Loss, layers: int) -> Loss:
         """Return the loss with as few layers as are within the bound."""
@@ -47,7 +63,7 @@ class Search:
         while enough - few > 1:
             middle = (enough + few) // 2
             choice = replace(loss, layers=middle)
-            measured = self._measured(choice)
+            measured = self._measured(choice, self._few)
             if measured.within(self._allowed) and measured.sharp(self._allowed):
                 enough = middle
             else:
@@ -81,15 +97,19 @@ class Search:
         return place, found
 
     def _within(self, place: int, planes: int) -> Measured | None:
-        measured = self._measured(self._loss(place, planes))
+        measured = self._measured(self._loss(place, planes), self._few)
         return measured if measured.within(self._allowed) else None
 
     def _loss(self, place: int, planes: int) -> Loss:
         return Loss(THRESHOLDS[place], self._tolerance.subsampling == HALVED, planes)
 
-    def _measured(self, loss: Loss) -> Measured:
-        shown = [self._show(number, self._decode(number, loss)) for number in range(len(self._pixels))]
-        return Measured.of(self._exact, shown)
+    def _measured(self, loss: Loss, numbers: Sequence[int]) -> Measured:
+        for number in numbers:
+            if number not in self._pixels:
+                self._pixels[number] = self._decode(number, None)
+                self._exact[number] = self._show(number, self._pixels[number])
+        shown = [self._show(number, self._decode(number, loss)) for number in numbers]
+        return Measured.of([self._exact[number] for number in numbers], shown)
 
     def _show(self, number: int, pixels: Pixels) -> Shown:
         return self._native(show, pixels, self._pixels[number], self._tolerance)
