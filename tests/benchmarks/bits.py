@@ -17,6 +17,7 @@ from time import process_time
 from typing import Any, Final
 from unittest.mock import patch
 
+import gevent
 import numpy as np
 from PIL import Image
 from sidecar_jp2.decoder import Jp2Decoder
@@ -43,6 +44,7 @@ SIDE, SCALES, ROUNDS, EDGE, SHOWN = 512, (1, 2, 4, 8), 7, 3, 288
 ALLOWED, WORST, EDGES, LARGER, COLD = 0.1, 0.25, 0.5, 1.03, 1.3
 """Decibels in the mean, of the worst tile, of the outermost columns; the size of a JPEG; a first tile against now."""
 JPEG = Tolerance(80, "4:2:0")
+IDLE: Final = IdleWork(0, 0)
 FASTER: Final[Mapping[str, tuple[float, ...]]] = {
     files.TILED_LOSSLESS: (1.45, 1.8, 1.8, 1.8),
     files.SINGLE_LOSSLESS: (1.6, 2.2, 2.2, 2.2),
@@ -134,7 +136,7 @@ def musts(case: Case) -> Sequence[Must]:
 
 def opened(path: Path, decibels: float = ALLOWED) -> Jp2Reader:
     """Return a reader with an index of its own, which measures at once."""
-    rule = LossRule(decibels, run_inline, IdleWork(0, 0))
+    rule = LossRule(decibels, run_inline, IDLE)
     extractors = partial(IndexedExtractor, IndexCache(run_inline, 1 << 28))
     return Jp2Decoder(OpenJpeg(bind()), extractors=extractors, rule=rule).open(on_disk(path))
 
@@ -157,11 +159,10 @@ def uncut(path: Path) -> Jp2Reader:
 
 def found_loss(reader: Jp2Reader, level: int, tolerance: Tolerance | None = None) -> Loss | None:
     """Return what may be lost, measured in this call."""
-    import gevent  # noqa: PLC0415  # only here
-
     tolerance = tolerance or JPEG
     reader.tolerant_window(level, Rect(0, 0, 1, 1), tolerance=tolerance)
-    gevent.wait(timeout=300)
+    while IDLE.busy:
+        gevent.sleep(0.01)
     return reader.extractor.loss(LossKey(level, tolerance, ALLOWED))[1]
 
 

@@ -28,6 +28,11 @@ class IdleWork:
         self._asked = time.monotonic()
         self._running = False
 
+    @property
+    def busy(self) -> bool:
+        """Whether a job waits or is done."""
+        return self._running
+
     def note(self) -> None:
         """Remember that something else was asked for just now."""
         self._asked = time.monotonic()

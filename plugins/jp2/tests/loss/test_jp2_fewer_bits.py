@@ -34,7 +34,7 @@ from sidecar.testing.fakes import MemoryBlob
 
 SIZE = (301, 223)
 CHEAP = settings(
-    max_examples=14,
+    max_examples=9,
     phases=[Phase.explicit, Phase.generate],
     deadline=None,
     derandomize=True,
