@@ -145,6 +145,10 @@ class NativePool:
         """Run a call and wait for it in this greenlet."""
         return self.spawn(call, *args, **kwargs).get()
 
+    def for_image(self, image: str) -> Calls:
+        """Return what runs calls that work on an image, named by its etag; see sidecar.plugin.NotesImages."""
+        return Calls(self, image)
+
     @property
     def busy(self) -> int:
         """Threads that are in a call, lost ones included."""

@@ -40,7 +40,7 @@ from sidecar.plugin.geometry import Buffer, ByteRange, Pixels, Rect, Size
 from sidecar.plugin.hooks import hookimpl
 from sidecar.plugin.settings import Config, FromCantaloupe, Names, RemoteSettings, Section
 from sidecar.plugin.source import Blob, Closing, KeepsBytes, Source, SupportsLocalFile, local_file
-from sidecar.plugin.threads import Native, run_inline, thread_lock
+from sidecar.plugin.threads import Native, NotesImages, run_inline, thread_lock, working_on
 from sidecar.plugin.tolerance import EXACT, Tolerance
 
 API_VERSION: Final = 1
@@ -78,6 +78,7 @@ __all__ = [
     "MayLose",
     "Names",
     "Native",
+    "NotesImages",
     "Pixels",
     "Rect",
     "RemoteSettings",
@@ -101,4 +102,5 @@ __all__ = [
     "local_file",
     "run_inline",
     "thread_lock",
+    "working_on",
 ]

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from contextlib import AbstractContextManager
-from typing import Any, ParamSpec, Protocol, TypeVar, cast
+from typing import Any, ParamSpec, Protocol, TypeVar, cast, runtime_checkable
 
 from gevent.monkey import get_original
 
@@ -23,6 +23,24 @@ class Native(Protocol):
     def __call__(self, call: Callable[P, T], /, *args: P.args, **kwargs: P.kwargs) -> T:
         """Run the call, wait for it and return its value. Raises what the call raises."""
         ...
+
+
+@runtime_checkable
+class NotesImages(Protocol):
+    """An optional power of a Native: it records which image a call works on, since native code may crash."""
+
+    def for_image(self, image: str) -> Native:
+        """Return the same for calls that work on an image, named by its etag."""
+        ...
+
+
+def working_on(native: Native, image: str) -> Native:
+    """Return what runs calls for an image beside its requests, as `native` does.
+
+    If such a call ends the worker, the image is quarantined. The core does this by itself for all that a reader's
+    `read` does for a request.
+    """
+    return native.for_image(image) if isinstance(native, NotesImages) else native
 
 
 def thread_lock() -> AbstractContextManager[bool]:

@@ -17,7 +17,7 @@ from sidecar_jp2.extract.extractor import IndexedExtractor
 from sidecar_jp2.index.index_cache import IndexCache
 from sidecar_jp2.index.sqlite_cache import SqliteCache
 from sidecar_jp2.loss.idle_work import IdleWork
-from sidecar_jp2.lossy import LossRule
+from sidecar_jp2.lossy import MEASURING_BYTES, LossRule
 from sidecar_jp2.openjpeg.codec import OpenJpeg
 from sidecar_jp2.openjpeg.library import bind
 from sidecar_jp2.settings import Jp2Settings
@@ -47,7 +47,7 @@ def register_decoders(config: Config, native: Native) -> Iterable[Decoder]:
             alpha=settings.alpha != "drop",
             alpha_is_optional=settings.alpha == "auto",
             extractors=partial(IndexedExtractor, indexes),
-            kept_bytes=indexes.limit,
+            kept_bytes=indexes.limit + (MEASURING_BYTES if rule else 0),
             rule=rule,
         )
     ]

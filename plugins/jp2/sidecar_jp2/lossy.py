@@ -7,7 +7,7 @@ from typing import Final, Protocol
 
 import numpy as np
 
-from sidecar.plugin import Blob, Buffer, ByteRange, ImageInfo, Native, Pixels, Rect, Tolerance
+from sidecar.plugin import Blob, Buffer, ByteRange, ImageInfo, Native, Pixels, Rect, Tolerance, working_on
 from sidecar_jp2.color.channels import ColorModel, Space
 from sidecar_jp2.extraction import Extractor
 from sidecar_jp2.format.main_header import MainHeader
@@ -20,6 +20,8 @@ from sidecar_jp2.windows import Jp2Window
 
 SIDE, GRID, WINDOWS = 256, 4, 6
 """Pixels of the windows that are measured. The search is among WINDOWS of them, and GRID x GRID have a say."""
+MEASURING_BYTES: Final = 64 * 2**20
+"""What measuring may take at once, beside responses; images of which a window may take more stay exact."""
 ALIGNED: Final = 16
 """The sides of an MCU of 4:2:0 (ITU-T T.81 A.2.4)."""
 LEAST_PRECISION: Final = 8
@@ -87,10 +89,15 @@ class LossRule:
             reader.extractor.keep(key, self._found(reader, key))
 
     def _found(self, reader: Measurable, key: LossKey) -> Loss | None:
-        samples = _Samples(reader, key.level, self._idle, self._native)
+        level = reader.info.levels[key.level]
+        if level.fixed_bytes + level.pixel_bytes * SIDE * SIDE > MEASURING_BYTES:
+            return None
+        # A file that crashes OpenJPEG here must not do so in worker after worker.
+        native = working_on(self._native, reader.blob.etag)
+        samples = _Samples(reader, key.level, self._idle, native)
         if not samples.regions:
             return None
-        search = Search(samples.decode, self._native, len(samples.regions), WINDOWS, key.tolerance, self._decibels)
+        search = Search(samples.decode, native, len(samples.regions), WINDOWS, key.tolerance, self._decibels)
         return search.find(edged=samples.edged, layers=reader.layers)
 
 

@@ -7,11 +7,13 @@ import io
 import math
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import ParamSpec, TypeVar
 
 import gevent
 import numpy as np
 import pytest
 from PIL import Image
+from sidecar_jp2 import lossy
 from sidecar_jp2.decoder import Jp2Decoder
 from sidecar_jp2.extract.extractor import IndexedExtractor
 from sidecar_jp2.index.index_cache import IndexCache
@@ -25,10 +27,12 @@ from sidecar_jp2.openjpeg.library import bind
 from sidecar_jp2.reader import Jp2Reader
 from sidecar_jp2.testing import colr, compress, ihdr, jp2, picture
 
-from sidecar.plugin import EXACT, Pixels, Rect, Tolerance, run_inline
+from sidecar.plugin import EXACT, Native, Pixels, Rect, Tolerance, run_inline
 from sidecar.testing.fakes import MemoryBlob
 from sidecar.testing.reading import pixels_of
 
+P = ParamSpec("P")
+T = TypeVar("T")
 ALLOWED = 0.1
 IDLE = IdleWork(0, 0)
 IMAGES = Path(__file__).parents[4] / "tests" / "data" / "images"
@@ -63,10 +67,28 @@ def file(kind: str, *options: str) -> bytes:
     return jp2(compress(planes, size, ((1, 1),) * 3, *options), ihdr(3, size), colr(16))
 
 
-def reader_of(content: bytes, disk: SqliteCache | None = None, decibels: float = ALLOWED) -> Jp2Reader:
+class Noting:
+    """Runs calls inline, and notes the images that they work on."""
+
+    def __init__(self) -> None:
+        self.images: list[str] = []
+
+    def __call__(self, call: Callable[P, T], /, *args: P.args, **kwargs: P.kwargs) -> T:
+        """Run a call."""
+        return call(*args, **kwargs)
+
+    def for_image(self, image: str) -> Noting:
+        """Note an image."""
+        self.images.append(image)
+        return self
+
+
+def reader_of(
+    content: bytes, disk: SqliteCache | None = None, decibels: float = ALLOWED, native: Native = run_inline
+) -> Jp2Reader:
     """Return a reader that measures at once."""
     extractors = functools.partial(IndexedExtractor, IndexCache(run_inline, 1 << 24, disk))
-    rule = LossRule(decibels, run_inline, IDLE) if decibels else None
+    rule = LossRule(decibels, native, IDLE) if decibels else None
     return Jp2Decoder(OpenJpeg(bind()), extractors=extractors, rule=rule).open(MemoryBlob("a.jp2", content))
 
 
@@ -136,6 +158,21 @@ def test_what_is_not_known_yet_is_exact() -> None:
     wait()
     assert (window(reader, 0, region, tolerance) != exact).any()
     np.testing.assert_array_equal(window(reader, 0, region, EXACT), exact)
+
+
+def test_what_is_measured_is_noted_and_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Calls that measure are for their image, which a crash then accuses; what would take too much memory is exact."""
+    region, tolerance, native = Rect(100, 100, 300, 300), Tolerance(80, "4:2:0"), Noting()
+    reader = reader_of(file("photograph", *TILES), native=native)
+    window(reader, 0, region, tolerance)
+    wait()
+    assert native.images == [reader.blob.etag]
+    assert reader.tolerant_window(0, region, tolerance=tolerance) != reader.window(0, region)
+    monkeypatch.setattr(lossy, "MEASURING_BYTES", reader.info.levels[0].fixed_bytes)
+    reader = reader_of(file("photograph", *TILES))
+    window(reader, 0, region, tolerance)
+    wait()
+    assert reader.tolerant_window(0, region, tolerance=tolerance) == reader.window(0, region)
 
 
 @pytest.mark.parametrize(
