@@ -17,11 +17,12 @@ from sidecar_jp2.head import take_head
 from sidecar_jp2.index.packet_order import MAX_PACKETS
 from sidecar_jp2.index.packet_selection import PacketSelector
 from sidecar_jp2.lossy import LossRule, can_lose
+from sidecar_jp2.opened_image import OpenedImage
 from sidecar_jp2.openjpeg.codec import OpenJpeg
 from sidecar_jp2.openjpeg.estimate import Estimate
 from sidecar_jp2.openjpeg.structures import Structures
 from sidecar_jp2.proven import DecodeUnit, decode_unit
-from sidecar_jp2.reader import Jp2Reader, OpenedImage
+from sidecar_jp2.reader import Jp2Reader
 
 ExtractorFactory: TypeAlias = Callable[[Blob, MainHeader, int], Extractor]
 """Makes the extractor of a blob from the blob, its main header and the end of its codestream."""
