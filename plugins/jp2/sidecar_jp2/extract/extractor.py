@@ -7,6 +7,7 @@ window does not need can be left out of a codestream without changing the sample
 from __future__ import annotations
 
 from contextlib import AbstractContextManager
+from dataclasses import replace
 from functools import partial
 
 from sidecar.plugin import Blob
@@ -81,6 +82,8 @@ def extract(
     or if nothing can be left out. Called in a greenlet; may read headers of tile-parts. Raises SourceError.
     """
     header = index.header
+    if loss and index.blocks.unreadable:
+        loss = replace(loss, layers=None)
     window = LevelWindow.of(header.geometry, area)
     length, has_end = index.tile_parts.stop - header.stop, index.tile_parts.has_end
     if not (is_reducible(header) and index.unambiguous and _has_pixels(header, window)):
@@ -96,6 +99,8 @@ def extract(
     if packets is None:
         return None
     small = run(_make, index, area, window, packets, cut=cut, loss=loss)
+    if loss and loss.layers and isinstance(small, RewrittenCodestream):
+        small = replace(small, complete=False)
     taken = sum(part.stop - part.start for part in small.ranges)
     # That a tile other than the first has a style of its own is known from its header only.
     share = 1 if small.restyled and header.geometry.columns * header.geometry.rows > 1 else MAX_SHARE

@@ -88,6 +88,8 @@ class RewrittenCodestream:
     restyled: bool = False
     cut: bool = False
     """Whether a part of a tile is cut out."""
+    complete: bool = True
+    """Whether the ranges have all quality layers."""
 
     def located(self, area: Area) -> Area:
         """Return nothing: only windows are decoded of what is rewritten."""
@@ -96,13 +98,15 @@ class RewrittenCodestream:
     def extracted(self, data: Sequence[Buffer]) -> Extracted:
         """Build the codestream; called in a native thread.
 
-        If a packet header cannot be read, all packets stay as they are. Raises DecodeError if the bytes do not begin
-        with the packets that the index expects.
+        If a packet header cannot be read, all packets stay as they are. Raises DecodeError if that would be too few
+        layers, and if the bytes do not begin with the packets that the index expects.
         """
         try:
             return Extracted(self._build(data), self.area, cut=self.cut, dropped=self.dropped)
         except BadPacketHeader as error:
             self.store.refuse(str(error))
+            if not self.complete:
+                raise DecodeError(f"{error}, and quality layers were left out") from error
         return self.unchanged().extracted(data)
 
     def _build(self, data: Sequence[Buffer]) -> bytes:

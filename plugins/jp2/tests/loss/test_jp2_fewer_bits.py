@@ -29,7 +29,7 @@ from sidecar_jp2.openjpeg.library import bind
 from sidecar_jp2.openjpeg.streams import MemoryInput
 from sidecar_jp2.testing import picture
 
-from sidecar.plugin import run_inline
+from sidecar.plugin import DecodeError, run_inline
 from sidecar.testing.fakes import MemoryBlob
 
 SIZE = (301, 223)
@@ -196,6 +196,22 @@ def test_a_header_that_cannot_be_read_makes_the_window_exact(options: tuple[str,
     for made_, area_ in ((found.codestream, found.area), (again.codestream, again.area)):
         for plane, wanted in zip(decode(bytes(made_), area_), exact, strict=True):
             np.testing.assert_array_equal(plane, wanted)
+
+
+def test_a_header_that_cannot_be_read_while_layers_are_left_out_breaks_the_window() -> None:
+    """What was not fetched cannot be shown: such a window is refused, and the next one has all layers."""
+    content = picture(SIZE, "-PLT", "-n", "3", "-b", "16,16", "-r", "20,10,1")
+    index, area, loss = indexed(content), AREAS[0], Loss(2.0, halved_chroma=True, layers=2)
+    blob = MemoryBlob("a.j2k", content)
+    small = extract(index, area, blob, cut=True, loss=loss)
+    assert isinstance(small, RewrittenCodestream)
+    with pytest.MonkeyPatch.context() as patched:
+        patched.setattr("sidecar_jp2.blocks.packet_reader.MOST_ZERO_PLANES", -1)
+        with pytest.raises(DecodeError, match="layers"):
+            small.extracted(blob.read(small.ranges))
+    again = built(index, content, area, loss)[1]
+    for plane, wanted in zip(decode(bytes(again.codestream), again.area), decode(content, area), strict=True):
+        np.testing.assert_array_equal(plane, wanted)
 
 
 @pytest.mark.parametrize("options", [(), ("-I",), ("-p", "RPCL"), ("-t", "128,128"), ("-p", "RLCP", "-c", "[64,64]")])
