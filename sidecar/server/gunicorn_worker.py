@@ -34,6 +34,7 @@ from types import FrameType
 from typing import Any, Final
 
 import gevent
+from gevent.server import StreamServer
 from gunicorn import util  # type: ignore[import-untyped]  # it has no annotations
 from gunicorn.http.message import Request  # type: ignore[import-untyped]  # as above
 from gunicorn.http.parser import RequestParser  # type: ignore[import-untyped]  # as above
@@ -46,6 +47,8 @@ from sidecar.server.refusal import refuse
 
 _ENDING: Final = 0.1
 """Seconds that gunicorn leaves to what is under way."""
+_TAKEN: Final = 8
+"""Connections taken in one turn of the event loop. gevent takes 100, before whose answers no other request goes on."""
 _ABOVE_ASCII: Final = re.compile(rb"[\x80-\xff]")
 
 
@@ -58,6 +61,7 @@ class Worker(GeventWorker):  # type: ignore[misc]  # as above
         """Put the parser and the refusals of this module in gunicorn's place; then what gunicorn does, which serves."""
         RequestParser.mesg_class = AnyBytes
         util.write_error = write_error
+        StreamServer.max_accept = _TAKEN
         self.connections = Connections(self.worker_connections)
         try:
             super().init_process()

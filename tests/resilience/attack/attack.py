@@ -30,7 +30,7 @@ class Setup:
     """More lines of nginx's server."""
     trouble: bool = False
     """Whether the plugin is installed whose images crash or stall native code."""
-    memory: int = 150 * MB
+    memory: int = 210 * MB
     """Bytes that all responses of a worker may take at once."""
 
 
