@@ -22,6 +22,10 @@ Address = tuple[str, int] | str
 """As in gunicorn's configuration: host and port, or the path of a Unix socket."""
 
 
+_TURNED_AWAY: Final = 100
+"""Connections in one go: signals have to be looked at as well."""
+
+
 class _Unheard:
     """Mixed into gunicorn's sockets: they are bound and do not listen, so connections are refused (listen(2))."""
 
@@ -120,7 +124,8 @@ def turn_away(listeners: Iterable[Any]) -> None:
     """Close the connections that wait at sockets which stay open while nobody serves: nginx asks elsewhere at once."""
     for listener in listeners:
         with suppress(OSError):  # until none waits
-            while True:
+            listener.setblocking(False)
+            for _ in range(_TURNED_AWAY):
                 listener.accept()[0].close()
 
 
