@@ -124,7 +124,7 @@ def turn_away(listeners: Iterable[Any]) -> None:
     """Close the connections that wait at sockets which stay open while nobody serves: nginx asks elsewhere at once."""
     for listener in listeners:
         with suppress(OSError):  # until none waits
-            listener.setblocking(False)
+            listener.setblocking(False)  # noqa: FBT003  # its only parameter
             for _ in range(_TURNED_AWAY):
                 listener.accept()[0].close()
 
