@@ -29,6 +29,8 @@ from sidecar.server.heap import Heap
 
 _CHECK_EVERY: Final = 1.0
 """Seconds between two self-checks."""
+_CLOSING: Final = 1.0
+"""Seconds that closing may take."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,19 +86,29 @@ class WorkerLifecycle:
         parts = self._parts
         if parts.journal is not None:
             parts.journal.close()
-        if parts.renderer.pool.busy or parts.renderer.bulk.busy:
+        if not self._in_native_code:
+            # Clients that have a connection may go on asking, and the pools would never be empty.
+            gevent.spawn(self._close_parts).join(_CLOSING)
+        if self._in_native_code:
             # Libraries taken down under a running call crash; nobody waits for it any more.
             logging.shutdown()
             sys.stderr.flush()
             os._exit(0)
+
+    def _close_parts(self) -> None:
+        parts = self._parts
         parts.renderer.readers.close()
         parts.registry.close()
         parts.renderer.pool.close()
         parts.renderer.bulk.close()
 
+    @property
+    def _in_native_code(self) -> bool:
+        return bool(self._parts.renderer.pool.busy or self._parts.renderer.bulk.busy)
+
     def _check_for_ever(self) -> None:
         renderer = self._parts.renderer
-        heap = Heap(lambda: renderer.admission.held, lambda: bool(renderer.pool.busy or renderer.bulk.busy))
+        heap = Heap(lambda: renderer.admission.held, lambda: self._in_native_code)
         while True:
             gevent.sleep(_CHECK_EVERY)
             self._parts.gauges.update()

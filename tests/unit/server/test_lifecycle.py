@@ -1,0 +1,52 @@
+"""The end of a worker: soon, whatever clients go on asking, and never while native code runs."""
+
+from __future__ import annotations
+
+import os
+import time
+
+import gevent
+import pytest
+
+from sidecar.config import Settings
+from sidecar.plugin import Config
+from sidecar.registry import Registry
+from sidecar.server import lifecycle
+from sidecar.server.application import create_app
+from sidecar.server.lifecycle import WorkerLifecycle
+
+
+@pytest.fixture
+def worker(monkeypatch: pytest.MonkeyPatch) -> WorkerLifecycle:
+    """Return a worker without images, whose process does not really end."""
+    monkeypatch.setattr(lifecycle, "_CLOSING", 0.1)
+    return create_app(Config.of(Settings(memory_bytes=2**20)), Registry([], [], {}))
+
+
+def test_a_worker_that_is_kept_busy_ends(worker: WorkerLifecycle, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Requests that go on coming on open connections, one native call after the other, do not hold the end up."""
+    ended: list[int] = []
+    pool = worker._parts.renderer.pool
+    # The first look falls between two calls.
+    busy = iter([0])
+    monkeypatch.setattr(type(pool), "busy", property(lambda self: next(busy, len(self._under_way))))
+    monkeypatch.setattr(os, "_exit", ended.append)
+
+    def go_on() -> None:
+        while not ended:
+            pool(time.sleep, 0.02)
+
+    clients = [gevent.spawn(go_on) for _ in range(2)]
+    gevent.sleep(0.01)
+    with gevent.Timeout(20):
+        worker.close()
+    assert ended == [0]
+    gevent.joinall(clients, raise_error=True)
+
+
+def test_a_worker_without_work_ends_in_order(worker: WorkerLifecycle, monkeypatch: pytest.MonkeyPatch) -> None:
+    """If nothing is under way, everything is closed and the process goes on to its own end."""
+    ended: list[int] = []
+    monkeypatch.setattr(os, "_exit", ended.append)
+    worker.close()
+    assert ended == []
