@@ -43,9 +43,7 @@ class Bands:
     decoded. Pieces are decoded strictly in order, so that no thread works for a later band while an earlier one waits.
     """
 
-    def __init__(
-        self, plan: Plan, blob: Blob, image: OpenImage, pool: Pool, fetcher: Fetcher, *, first: int = 0
-    ) -> None:
+    def __init__(self, plan: Plan, blob: Blob, image: OpenImage, pool: Pool, fetcher: Fetcher, first: int = 0) -> None:
         """`first`: the number of the band to begin with."""
         self._plan, self._blob, self._image, self._pool, self._fetcher = plan, blob, image, pool, fetcher
         self._waiting = deque(plan.bands[first:])

@@ -69,13 +69,9 @@ class Renderer:
             image = owned.enter_context(self.readers.lease(blob))
             reading = owned.enter_context(closing(Calls(self.bulk if plan.large else self.pool, blob.etag)))
             writing = owned.enter_context(closing(Calls(self.pool, blob.etag)))
-            parts = owned.enter_context(
-                closing(
-                    Strips(plan, lambda first: Bands(plan, blob, image, reading, self.fetcher, first=first)),
-                )
-            )
-            if plan.rest_bytes < plan.peak_bytes:
-                place.pausable(plan.rest_bytes, partial(_pause, parts, reading))
+            bands = partial(Bands, plan, blob, image, reading, self.fetcher)
+            parts = owned.enter_context(closing(Strips(plan, bands)))
+            place.pausable(plan.rest_bytes, partial(_pause, parts, reading))
             owned.callback(computing.close)
             with plugin_call(factory.format, blob.name):
                 encoder = factory.start(plan.frame)

@@ -111,11 +111,11 @@ class Jp2Reader:
 
     def _extracted(self, level: int, region: Rect, loss: Loss | None) -> Jp2Window | None:
         """Return a window that is decoded from a small codestream; None if there is none."""
-        area, windows = self._resolution(level, lossy=loss is not None).area(region), self._windows
+        lossy = loss is not None
+        area, windows = self._resolution(level, lossy=lossy).area(region), self._windows
         extraction = self._extractor.extract(area, cut=windows, loss=loss) if self._extractor else None
         if extraction is None:
             return None
-        lossy = loss is not None
         return Jp2Window(level=level, region=region, ranges=extraction.ranges, extraction=extraction, lossy=lossy)
 
     @property

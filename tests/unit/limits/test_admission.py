@@ -202,11 +202,28 @@ def test_waiting_clients_are_checked(monkeypatch: pytest.MonkeyPatch) -> None:
     assert admission.held == 0
 
 
-def lent(admission: Admission, size: int, go_on: Event, over: Event) -> gevent.Greenlet[..., None]:
-    """Start a large response whose client reads nothing until an event, and which is over at another."""
+class Paused:
+    """What a response drops when it is paused."""
+
+    def __init__(self) -> None:
+        self.ready = True
+        self.times = 0
+
+    def __call__(self) -> bool:
+        """Drop it, if that is possible now."""
+        self.times += self.ready
+        return self.ready
+
+
+def slow(
+    admission: Admission, size: int, rest: int, go_on: Event, over: Event
+) -> tuple[gevent.Greenlet[..., None], Paused]:
+    """Start a large response that may be paused, whose client reads nothing until an event."""
+    paused = Paused()
 
     def work() -> None:
-        with admission.take(size, large=True, client="slow") as place:
+        with admission.take(size, large=True, client=f"slow {id(paused)}") as place:
+            place.pausable(rest, paused)
             place.lend()
             go_on.wait()
             place.resume()
@@ -214,7 +231,12 @@ def lent(admission: Admission, size: int, go_on: Event, over: Event) -> gevent.G
 
     greenlet = gevent.spawn(work)
     gevent.sleep(0)
-    return greenlet
+    return greenlet, paused
+
+
+def lent(admission: Admission, size: int, go_on: Event, over: Event) -> gevent.Greenlet[..., None]:
+    """Start one that has nothing to drop."""
+    return slow(admission, size, size, go_on, over)[0]
 
 
 def test_a_response_whose_client_does_not_read_has_no_place() -> None:
@@ -251,38 +273,6 @@ def test_a_response_that_nobody_wants_the_place_of_keeps_it() -> None:
         gevent.sleep(0.01)
         assert admission.waiting == 1
         second.kill()
-
-
-class Paused:
-    """What a response drops when it is paused."""
-
-    def __init__(self) -> None:
-        self.ready = True
-        self.times = 0
-
-    def __call__(self) -> bool:
-        """Drop it, if that is possible now."""
-        self.times += self.ready
-        return self.ready
-
-
-def slow(
-    admission: Admission, size: int, rest: int, go_on: Event, over: Event
-) -> tuple[gevent.Greenlet[..., None], Paused]:
-    """Start a large response that may be paused, whose client reads nothing until an event."""
-    paused = Paused()
-
-    def work() -> None:
-        with admission.take(size, large=True, client=f"slow {id(paused)}") as place:
-            place.pausable(rest, paused)
-            place.lend()
-            go_on.wait()
-            place.resume()
-            over.wait()
-
-    greenlet = gevent.spawn(work)
-    gevent.sleep(0)
-    return greenlet, paused
 
 
 def test_a_response_whose_client_does_not_read_gives_its_memory_to_others() -> None:
