@@ -12,7 +12,7 @@ from gevent.monkey import get_original
 
 from sidecar.errors import ClientGone
 from sidecar.limits.clients import client_name
-from sidecar.render.renderer import Client
+from sidecar.render.client import Client
 
 _ASCII: Final = bytes(range(0x80))
 BEHIND: Final = "X-Sidecar-Handover"

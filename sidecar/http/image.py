@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from contextlib import closing
 from typing import Final
 from urllib.parse import unquote
 
@@ -76,11 +75,11 @@ class ImageResource:
         event_of(req.env).details |= {"size": f"{size.width}x{size.height}", "bands": len(planned.plan.bands)}
 
     def _send(self, req: falcon.Request, resp: falcon.Response, planned: Planned) -> None:
-        body = self._site.service.render(planned, client_of(req))
+        service, event = self._site.service, event_of(req.env)
         if planned.plan.large:
-            resp.stream = event_of(req.env).body = body
+            resp.stream = event.body = service.render(planned, client_of(req))
         else:
             # Made whole before it is sent: errors keep their status, and a slow client holds what it is sent.
-            with closing(body):
-                resp.data = b"".join(body)
-                event_of(req.env).over = body.keep(len(resp.data))
+            whole = service.render_whole(planned, client_of(req))
+            resp.data, event.over = whole.data, whole.over
+            event.details |= whole.details

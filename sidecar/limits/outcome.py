@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import NoReturn, ParamSpec, TypeVar
 
+from sidecar.errors import SidecarError
+
 P = ParamSpec("P")
 T = TypeVar("T")
 Outcome = Callable[[], T]
@@ -27,5 +29,22 @@ def raiser(error: BaseException) -> Callable[[], NoReturn]:
 
     def fail() -> NoReturn:
         raise kept.pop()
+
+    return fail
+
+
+def repeater(error: BaseException) -> Callable[[], NoReturn]:
+    """Return an outcome that raises as often as it is called: each time an error of its own, which says the same.
+
+    Only what nobody foresaw keeps its traceback, for the log: frames hold what they worked with.
+    """
+    kind, known, fields = error.__class__, error.args, dict(vars(error))
+    trace = None if isinstance(error, SidecarError) else error.__traceback__
+
+    def fail() -> NoReturn:
+        again = kind.__new__(kind, *known)
+        again.args = known
+        vars(again).update(fields)
+        raise again.with_traceback(trace)
 
     return fail

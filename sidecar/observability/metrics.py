@@ -37,6 +37,7 @@ STAGES: Final = Histogram(
     buckets=_BUCKETS,
 )
 SENT: Final = Counter("sidecar_sent_bytes", "Bytes of responses.", ["kind"])
+SHARED: Final = Counter("sidecar_shared_responses", "Requests answered with what was being made for an identical one.")
 IN_FLIGHT: Final = Gauge("sidecar_requests_in_flight", "Requests under way.", multiprocess_mode="livesum")
 PERMITS: Final = Gauge(
     "sidecar_permits_bytes_in_use", "Bytes of memory promised to responses.", multiprocess_mode="livesum"

@@ -29,6 +29,8 @@ class Body:
         self._owned = owned
         self._place = place
         self._check_alive = check_alive
+        self.details: dict[str, object] = {}
+        """Of how it was made, for the log."""
 
     def __iter__(self) -> Iterator[bytes]:
         """Return the chunks, once."""

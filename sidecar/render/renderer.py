@@ -6,7 +6,6 @@ Nothing is queued, so a slow client costs the bands in memory, and if others wai
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from contextlib import ExitStack, closing
 from dataclasses import dataclass, field
 from functools import partial
@@ -18,21 +17,12 @@ from sidecar.limits.threads import Calls, NativePool
 from sidecar.plugin import Blob, EncoderFactory
 from sidecar.render.bands import Bands
 from sidecar.render.body import Body
+from sidecar.render.client import Client
 from sidecar.render.fetch import Fetcher
 from sidecar.render.plan import Plan
 from sidecar.render.plugin_calls import plugin_call
 from sidecar.render.reader_cache import ReaderCache
 from sidecar.render.strips import Strips, encode
-
-
-@dataclass(frozen=True, slots=True)
-class Client:
-    """Who waits for a response."""
-
-    name: str = ""
-    """Whose turn it is when memory becomes free."""
-    check_alive: Callable[[], None] = lambda: None
-    """Raises ClientGone if nobody waits any more."""
 
 
 @dataclass(frozen=True)
@@ -52,7 +42,7 @@ class Renderer:
         """Begin a response and make its first chunk, so that an early failure still has a status.
 
         `client.check_alive` is called while the permit is waited for, once it is granted, and before each further
-        chunk. Raises what fetching, decoding and encoding raise.
+        chunk; `client.granted` once it is granted. Raises what fetching, decoding and encoding raise.
         """
         owned = UninterruptibleStack()
         # Left first, so that native calls that do not return keep the memory that they use, and nothing else.
@@ -66,6 +56,7 @@ class Renderer:
             place = owned.enter_context(permit)
             computing.callback(place.leave)
             client.check_alive()
+            client.granted()
             image = owned.enter_context(self.readers.lease(blob))
             reading = owned.enter_context(closing(Calls(self.bulk if plan.large else self.pool, blob.etag)))
             writing = owned.enter_context(closing(Calls(self.pool, blob.etag)))

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 
 from sidecar.config import Extent, Settings
 from sidecar.errors import Forbidden, HandOver, NotFound, TooLarge
@@ -17,10 +17,12 @@ from sidecar.iiif.request import ImageRequest
 from sidecar.limits.access_policy import AccessPolicy
 from sidecar.plugin import Blob, EncoderFactory, HidesErrors, ImageInfo, Size, Source
 from sidecar.render.body import Body
+from sidecar.render.client import Client
 from sidecar.render.etag import etag
 from sidecar.render.plan import Plan, PlanLimits, make_plan
 from sidecar.render.plugin_calls import plugin_call
-from sidecar.render.renderer import Client, Renderer
+from sidecar.render.renderer import Renderer
+from sidecar.render.whole_responses import Whole, WholeResponses
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,6 +61,7 @@ class ImageService:
     policy: AccessPolicy
     loss: str = ""
     """All that changes what decoders lose, see MayLose; empty: nothing is lost."""
+    whole: WholeResponses = field(default_factory=WholeResponses)
 
     def profile(self, shown: Size) -> Profile:
         """Return the limits that an image of a size has."""
@@ -89,6 +92,10 @@ class ImageService:
     def render(self, planned: Planned, client: Client) -> Body:
         """Begin the response and make its first chunk. Raises what fetching, decoding and encoding raise."""
         return self.renderer.start(planned.plan, planned.found.blob, planned.found.factory, client)
+
+    def render_whole(self, planned: Planned, client: Client) -> Whole:
+        """Make the response, or wait for an identical one that is under way. Raises as `render`."""
+        return self.whole.get(planned.found.etag, lambda maker: self.render(planned, maker), client)
 
     def blob(self, name: str) -> Blob:
         """Return the blob of the first source that knows the name. Raises NotFound, SourceError."""

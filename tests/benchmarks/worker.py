@@ -15,7 +15,7 @@ from sidecar.limits.threads import NativePool
 from sidecar.plugin import Config, Source
 from sidecar.registry import Plugins, Registry
 from sidecar.render.body import Body
-from sidecar.render.renderer import Client
+from sidecar.render.client import Client
 from sidecar.render.service import ImageService, Planned
 from sidecar.server.application import make_service
 

@@ -15,7 +15,7 @@ from sidecar.limits.quarantine import Quarantine
 from sidecar.limits.threads import NativePool
 from sidecar.observability.tracing import Stage, span
 from sidecar.registry import Registry
-from sidecar.render.renderer import Client
+from sidecar.render.client import Client
 from sidecar.render.service import ImageService
 from sidecar.server.application import make_service
 from sidecar.testing.fakes import GradientDecoder, MemoryBlob, MemorySource, RawEncoderFactory, gradient

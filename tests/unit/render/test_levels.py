@@ -27,11 +27,12 @@ from sidecar.iiif.geometry import Geometry
 from sidecar.limits.admission import Admission
 from sidecar.limits.threads import NativePool
 from sidecar.plugin import Decoder, ImageInfo, Level, Pixels, Rect, Size, run_inline
+from sidecar.render.client import Client
 from sidecar.render.decoder_choice import DecoderChoice
 from sidecar.render.level import choose_level
 from sidecar.render.plan import PlanLimits, make_plan
 from sidecar.render.reader_cache import ReaderCache
-from sidecar.render.renderer import Client, Renderer
+from sidecar.render.renderer import Renderer
 from sidecar.testing.fakes import MemoryBlob, RawEncoderFactory, on_disk, unraw
 
 LIMITS: Final = PlanLimits(cores=2, request_memory=16 << 20, memory=1 << 30, filter="bicubic", background=(0, 0, 0))

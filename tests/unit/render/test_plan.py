@@ -17,11 +17,12 @@ from sidecar.iiif.geometry import Geometry, Orientation
 from sidecar.limits.admission import Admission
 from sidecar.limits.threads import NativePool
 from sidecar.plugin import EXACT, ByteRange, Frame, Grid, ImageInfo, Level, Pixels, Rect, Size, Tolerance, Window
+from sidecar.render.client import Client
 from sidecar.render.decoder_choice import DecoderChoice
 from sidecar.render.level import choose_level, project
 from sidecar.render.plan import Plan, PlanLimits, make_plan
 from sidecar.render.reader_cache import ReaderCache
-from sidecar.render.renderer import Client, Renderer
+from sidecar.render.renderer import Renderer
 from sidecar.render.tiling import BandBudget, split
 from sidecar.testing.fakes import GradientDecoder, MemoryBlob, RawEncoder, RawEncoderFactory, gradient
 

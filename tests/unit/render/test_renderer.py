@@ -35,10 +35,11 @@ from sidecar.plugin import (
     Window,
 )
 from sidecar.render.body import Body
+from sidecar.render.client import Client
 from sidecar.render.decoder_choice import DecoderChoice
 from sidecar.render.plan import PlanLimits, make_plan
 from sidecar.render.reader_cache import ReaderCache
-from sidecar.render.renderer import Client, Renderer
+from sidecar.render.renderer import Renderer
 from sidecar.render.steps.resample import Resample
 from sidecar.render.steps.step import Rows
 
