@@ -108,6 +108,12 @@ class Settings(Section):
     responses); 0: a share of the machine's or the cgroup's memory."""
     request_memory_bytes: int = Setting(320 * 2**20, ge=2**20)
     """Bytes that one response should keep to if thinner bands make that possible."""
+    gathered_pixels: int = Setting(2 * 2**20, ge=0)
+    """The most pixels that are decoded at once for several small requests that wait for a processor, neighbours in the
+    same image; 0: each is decoded alone."""
+    decoded_cache_bytes: int = Setting(32 * 2**20, ge=0)
+    """Bytes of decoded pixels that a worker keeps for some seconds, for those that ask for the same or for a part of
+    what was decoded together; 0: none."""
     large_concurrency: int = Setting(0, ge=0)
     """Large responses that a worker makes at once, each on all processors; 0: its share of these, at least 1."""
     client_share: float = Setting(0.5, gt=0, le=1)

@@ -1,4 +1,6 @@
-"""The processors, shared by the large responses of all workers: as many native threads in all as there are cores.
+"""The processors, shared by the work of one kind of all workers: as many native threads in all as there are cores.
+
+There are two kinds, each with a page of its own: large responses, and the decodes of small ones.
 
 Alone, a large response is decoded on every core. As soon as other workers have large responses too, each keeps to its
 part: more threads than cores would finish nothing sooner, and each holds the memory of a decoder. A worker that has
@@ -20,17 +22,20 @@ _FREE, _IDLE, _MOST = 0, 1, 255
 
 
 class CpuShare:
-    """How many large responses each worker has: a byte for each worker in a page that they share."""
+    """How much work of a kind each worker has, as large responses: a byte for each worker in a page that they share."""
 
-    def __init__(self, count: int = 1, folder: Path | None = None) -> None:
-        """`folder`: where the page is; None: there are no other workers. Raises RuntimeError beyond 1024 workers."""
+    def __init__(self, count: int = 1, folder: Path | None = None, name: str = "cores") -> None:
+        """`folder`: where the page is, of this name; None: there are no other workers.
+
+        Raises RuntimeError beyond 1024 workers.
+        """
         self.count = count
         self._responses = 0
         if folder is None:
             self._page, self._own = mmap.mmap(-1, _WORKERS), 0
         else:
             # Never closed: closing it would release the lock (fcntl_locking(2)).
-            self._file = os.open(folder / "cores", os.O_RDWR | os.O_CREAT, 0o600)
+            self._file = os.open(folder / name, os.O_RDWR | os.O_CREAT, 0o600)
             # Not ftruncate(2): a page that is not on the disk would end the process if the disk is full (mmap(2)).
             os.posix_fallocate(self._file, 0, _WORKERS)
             self._page = mmap.mmap(self._file, _WORKERS)
@@ -40,14 +45,22 @@ class CpuShare:
     @contextmanager
     def used(self) -> Iterator[None]:
         """Count a large response, under way or waiting for its turn."""
-        self._publish(1)
+        self.begin()
         try:
             yield
         finally:
-            self._publish(-1)
+            self.end()
+
+    def begin(self) -> None:
+        """Count one more."""
+        self._publish(1)
+
+    def end(self) -> None:
+        """Count one less."""
+        self._publish(-1)
 
     def share(self) -> int:
-        """Return how many threads this worker's large responses may use now; rounded up, so that no core is idle."""
+        """Return how many threads this worker's work of the kind may use now; rounded up, so that no core is idle."""
         return -(-self.count // max(1, sum(responses > _IDLE for responses in self._workers)))
 
     @property

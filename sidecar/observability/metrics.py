@@ -32,12 +32,20 @@ FIRST: Final = Histogram(
 )
 STAGES: Final = Histogram(
     "sidecar_stage_seconds",
-    "Time in one stage of a request: queue, open, fetch, decode, encode. Stages overlap, and some run several times.",
+    "Time in one stage of a request: queue, open, processor, fetch, decode, encode. Stages overlap; some run often.",
     ["stage"],
     buckets=_BUCKETS,
 )
 SENT: Final = Counter("sidecar_sent_bytes", "Bytes of responses.", ["kind"])
 SHARED: Final = Counter("sidecar_shared_responses", "Requests answered with what was being made for an identical one.")
+GATHERED: Final = Histogram(
+    "sidecar_decode_requests", "Small requests that one decode was made for.", buckets=(1, 2, 3, 4, 6, 8, 12, 16, 24)
+)
+ASKED: Final = Counter("sidecar_asked_pixels", "Pixels that small requests wanted of what was decoded for them.")
+DECODED: Final = Counter("sidecar_decoded_pixels", "Pixels that were decoded for small requests.")
+DECODED_BEFORE: Final = Counter(
+    "sidecar_decoded_before", "Small requests whose pixels had just been decoded, or were being decoded, for others."
+)
 IN_FLIGHT: Final = Gauge("sidecar_requests_in_flight", "Requests under way.", multiprocess_mode="livesum")
 PERMITS: Final = Gauge(
     "sidecar_permits_bytes_in_use", "Bytes of memory promised to responses.", multiprocess_mode="livesum"

@@ -9,7 +9,7 @@ from typing import Literal, TypeAlias
 
 from sidecar.observability.metrics import STAGES
 
-Stage: TypeAlias = Literal["queue", "open", "fetch", "decode", "encode"]
+Stage: TypeAlias = Literal["queue", "open", "processor", "fetch", "decode", "encode"]
 
 
 @contextmanager

@@ -248,3 +248,20 @@ class MayLose(Protocol):
         decoded together, and on what is known of the image by then.
         """
         ...
+
+
+@runtime_checkable
+class SupportsGathering(Protocol):
+    """An optional power of a reader: windows that are near each other cost less if they are decoded as one.
+
+    While requests wait for a processor, those for windows of the same level are gathered as far as the reader says, and
+    the smallest rectangle that holds them is read. Readers without it decode each window alone.
+    """
+
+    def gathers(self, level: int, one: Rect, other: Rect) -> bool:
+        """Report whether a window that holds two regions costs clearly less than the two. Called in a greenlet.
+
+        It is called often, so it must be quick; it reads nothing. Only what the regions share counts, such as code
+        blocks: the core weighs the pixels between them, which nobody has asked for.
+        """
+        ...

@@ -57,6 +57,15 @@ class Rect:
         """Width and height."""
         return Size(self.width, self.height)
 
+    def holds(self, other: Rect) -> bool:
+        """Report whether another rectangle lies in this one."""
+        return self.x <= other.x and self.y <= other.y and other.right <= self.right and other.bottom <= self.bottom
+
+    def hull(self, other: Rect) -> Rect:
+        """Return the smallest rectangle that holds both."""
+        x, y = min(self.x, other.x), min(self.y, other.y)
+        return Rect(x, y, max(self.right, other.right) - x, max(self.bottom, other.bottom) - y)
+
 
 class ByteRange(NamedTuple):
     """Bytes `start` to `stop` (exclusive) of a blob."""

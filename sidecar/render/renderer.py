@@ -19,10 +19,12 @@ from sidecar.render.bands import Bands
 from sidecar.render.body import Body
 from sidecar.render.client import Client
 from sidecar.render.fetch import Fetcher
+from sidecar.render.gathered_band import GatheredBand, is_gathered
+from sidecar.render.gathering import Gatherer
 from sidecar.render.plan import Plan
 from sidecar.render.plugin_calls import plugin_call
-from sidecar.render.reader_cache import ReaderCache
-from sidecar.render.strips import Strips, encode
+from sidecar.render.reader_cache import OpenImage, ReaderCache
+from sidecar.render.strips import Source, Strips, encode
 
 
 @dataclass(frozen=True)
@@ -37,6 +39,8 @@ class Renderer:
     """For the bands of large responses: it gives way to `pool`."""
     cpu_share: CpuShare = field(default_factory=CpuShare)
     fetcher: Fetcher = field(default_factory=Fetcher)
+    gatherer: Gatherer | None = None
+    """Decodes the windows of small responses; None: each is decoded for itself."""
 
     def start(self, plan: Plan, blob: Blob, factory: EncoderFactory, client: Client) -> Body:
         """Begin a response and make its first chunk, so that an early failure still has a status.
@@ -60,17 +64,34 @@ class Renderer:
             image = owned.enter_context(self.readers.lease(blob))
             reading = owned.enter_context(closing(Calls(self.bulk if plan.large else self.pool, blob.etag)))
             writing = owned.enter_context(closing(Calls(self.pool, blob.etag)))
-            bands = partial(Bands, plan, blob, image, reading, self.fetcher)
-            parts = owned.enter_context(closing(Strips(plan, bands)))
+            details: dict[str, object] = {}
+            begin = partial(self._bands, plan, blob, image, reading, client.name, details)
+            parts = owned.enter_context(closing(Strips(plan, begin)))
             place.pausable(plan.rest_bytes, partial(_pause, parts, reading))
             owned.callback(computing.close)
             with plugin_call(factory.format, blob.name):
                 encoder = factory.start(plan.frame)
             chunks = encode(plan, parts, encoder, writing, blob.name, factory.format)
-            return Body(next(chunks), chunks, owned, place, client.check_alive)
+            body = Body(next(chunks), chunks, owned, place, client.check_alive)
         except BaseException as error:
             owned.__exit__(type(error), error, error.__traceback__)
             raise
+        body.details |= details
+        return body
+
+    def _bands(
+        self,
+        plan: Plan,
+        blob: Blob,
+        image: OpenImage,
+        reading: Calls,
+        client: str,
+        details: dict[str, object],
+        first: int,
+    ) -> Source:
+        if self.gatherer is not None and is_gathered(plan, image):
+            return GatheredBand(plan, blob, image, self.gatherer, client, details)
+        return Bands(plan, blob, image, reading, self.fetcher, first=first)
 
 
 def _pause(parts: Strips, reading: Calls) -> bool:

@@ -21,7 +21,10 @@ from sidecar.observability import logging, metrics
 from sidecar.observability.logging import log
 from sidecar.plugin import Config, Folder, KeepsBytes, MayLose
 from sidecar.registry import Registry
+from sidecar.render.decoded_cache import DecodedCache
 from sidecar.render.decoder_choice import DecoderChoice
+from sidecar.render.fetch import Fetcher
+from sidecar.render.gathering import Gatherer
 from sidecar.render.plan import PlanLimits
 from sidecar.render.reader_cache import ReaderCache
 from sidecar.render.renderer import Renderer
@@ -36,7 +39,7 @@ from sidecar.server.reloads import RELOADS
 def make_service(settings: Settings, registry: Registry, small: NativePool, quarantine: Quarantine) -> ImageService:
     """Return the image service of one worker: also what benchmarks, `explain` and tests use without HTTP."""
     cpu_share = CpuShare(len(os.sched_getaffinity(0)), shared_dir.shared())
-    kept = settings.reader_cache_bytes + _kept_bytes(registry)
+    kept = settings.reader_cache_bytes + settings.decoded_cache_bytes + _kept_bytes(registry)
     budget = memory_limit.budget(settings.memory_bytes, settings.workers, kept)
     large = settings.large_concurrency or max(1, cpu_share.count // settings.workers)
     cores = cpu_share.count
@@ -49,6 +52,7 @@ def make_service(settings: Settings, registry: Registry, small: NativePool, quar
         share=settings.client_share,
         stalled=lambda large: (bulk if large else small).stalled,
     )
+    fetcher = Fetcher()
     renderer = Renderer(
         readers=ReaderCache(
             DecoderChoice(registry.decoders),
@@ -61,6 +65,8 @@ def make_service(settings: Settings, registry: Registry, small: NativePool, quar
         pool=small,
         bulk=bulk,
         cpu_share=cpu_share,
+        fetcher=fetcher,
+        gatherer=_gatherer(settings, small, fetcher, cores) if settings.gathered_pixels else None,
     )
     limits = PlanLimits(
         cores=cores,
@@ -78,6 +84,11 @@ def make_service(settings: Settings, registry: Registry, small: NativePool, quar
 def _loss(registry: Registry) -> str:
     """Return all that changes what decoders lose; empty if they lose nothing."""
     return " ".join(f"{each.name}={each.loss}" for each in registry.decoders if isinstance(each, MayLose) and each.loss)
+
+
+def _gatherer(settings: Settings, pool: NativePool, fetcher: Fetcher, cores: int) -> Gatherer:
+    cpu_share = CpuShare(cores, shared_dir.shared(), "decodes")
+    return Gatherer(pool, fetcher, cpu_share, DecodedCache(settings.decoded_cache_bytes), settings.gathered_pixels)
 
 
 def _kept_bytes(registry: Registry) -> int:

@@ -176,6 +176,12 @@ class GradientReader:
         """Return a window of one range, the first line, whatever the region."""
         return Window(level=level, region=region, ranges=(ByteRange(0, len(self._line)),))
 
+    def gathers(self, level: int, one: Rect, other: Rect) -> bool:
+        """Report whether two regions touch: any that do may be read as one."""
+        del level
+        apart = max(one.x - other.right, other.x - one.right, one.y - other.bottom, other.y - one.bottom)
+        return apart <= 0
+
     def read(self, window: Window, data: Sequence[Buffer], into: Pixels) -> None:
         """Shade the window. Raises DecodeError if the bytes are not the first line, or the reader is closed."""
         if self.closed or [bytes(buffer) for buffer in data] != [self._line]:

@@ -22,6 +22,7 @@ from sidecar_jp2.extraction import Extracted, Extraction, Extractor
 from sidecar_jp2.format.geometry import Area, Resolution, shape, spread
 from sidecar_jp2.loss.dropped_planes import Loss
 from sidecar_jp2.lossy import LossRule
+from sidecar_jp2.neighbours import share
 from sidecar_jp2.opened_image import OpenedImage, info_of, resolutions_of
 from sidecar_jp2.openjpeg.codec import Input, OpenJpeg, Plane
 from sidecar_jp2.openjpeg.streams import MemoryInput, open_input
@@ -126,6 +127,10 @@ class Jp2Reader:
         """Return a level; the pixels beside a window that make it exact are not needed where it is not."""
         own = self._resolutions[level]
         return replace(own, margin=0) if lossy and own.margin else own
+
+    def gathers(self, level: int, one: Rect, other: Rect) -> bool:
+        """Report whether two regions share code blocks or tiles, see SupportsGathering."""
+        return share(self._resolutions[level], self._image.unit, self._image.header.coding, one, other)
 
     def read(self, window: Jp2Window, data: Sequence[Buffer], into: Pixels) -> None:
         """Decode a window into (region.height, region.width, info.channels). Raises DecodeError, SourceError."""

@@ -6,6 +6,7 @@ from __future__ import annotations
 import io
 from collections.abc import Iterator
 from dataclasses import replace
+from itertools import product
 from typing import Final
 
 import numpy as np
@@ -19,6 +20,7 @@ from sidecar.plugin import (
     Pixels,
     Rect,
     SupportsEncodedTiles,
+    SupportsGathering,
     SupportsTolerance,
     Tolerance,
 )
@@ -32,7 +34,7 @@ _ABOUT, _ROUNDING = 1.06, 0.1
 
 
 class DecoderPowers(DecoderCase):
-    """Encoded tiles, and windows with small errors."""
+    """Encoded tiles, windows with small errors, windows decoded together."""
 
     def test_encoded_tiles(self, reader: Reader, blob: Blob) -> None:
         """A stored tile, decoded by Pillow, shows the pixels of the same window: size, channels, colours."""
@@ -73,6 +75,19 @@ class DecoderPowers(DecoderCase):
             window = reader.tolerant_window(index, region, tolerance=_TOLERANCE)
             found, wanted = pixels_of(reader, window, fetched(blob, window)), read(reader, blob, index, region)
             assert _error(found, wanted) <= _error(wanted, wanted) * _ABOUT + _ROUNDING, f"level {index}, {region}"
+
+    def test_gathering(self, reader: Reader, blob: Blob) -> None:
+        """Windows that may be decoded as one are the same pixels as each alone; what reads it changes nothing."""
+        if not isinstance(reader, SupportsGathering):
+            pytest.skip("it decodes each window alone")
+        regions = [*quarters(reader)]
+        for (index, one), (other_index, other) in product(regions, regions):
+            if index == other_index and reader.gathers(index, one, other):
+                assert reader.gathers(index, other, one)
+                both = one.hull(other)
+                found, wanted = read(reader, blob, index, both), read(reader, blob, index, one)
+                x, y = one.x - both.x, one.y - both.y
+                assert np.array_equal(found[y : y + one.height, x : x + one.width], wanted), f"level {index}, {one}"
 
 
 def _error(pixels: Pixels, wanted: Pixels) -> float:
