@@ -2,7 +2,8 @@
 
 `python -m tests.benchmarks.gathering` plays the same sessions with two sidecars, for every JP2 file in the folder
 BENCH_FILES. VIEWERS_TILES says how long a session is, GATHERING_ROUNDS how often all is repeated. Beside tiles a second
-it shows when the first tile of an idle server comes, and how many tiles a decode was made for.
+it shows when tiles of an idle server come, alone and six at once, what a tile takes of a processor, and for how many
+tiles a decode was made.
 """
 
 from __future__ import annotations
@@ -12,7 +13,8 @@ import sys
 import tempfile
 import time
 from collections.abc import Mapping, Sequence
-from contextlib import ExitStack
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import ExitStack, suppress
 from pathlib import Path
 from statistics import median, quantiles
 from typing import Final
@@ -20,9 +22,10 @@ from typing import Final
 from tests.benchmarks import files
 from tests.benchmarks.figures import Chart, Report, Row, markdown
 from tests.benchmarks.rounds import turns
-from tests.benchmarks.sessions import CONNECTIONS, Viewer
+from tests.benchmarks.sessions import CONNECTIONS, SIDE, Viewer
 from tests.benchmarks.viewers import VIEWERS, Round, play
 from tests.nginx.servers import Sidecar
+from tests.resilience.processes import family, listeners
 
 ROUNDS: Final = int(os.environ.get("GATHERING_ROUNDS", "4"))
 SETTINGS: Final = 'workers = {}\nlog_level = "warning"\ngathered_pixels = {}\n[jpeg]\nsubsampling = "4:2:0"\n'
@@ -30,6 +33,8 @@ ROOT: Final = '[filesystem]\nroot = "{}"\n'
 WORKERS: Final = int(os.environ.get("GATHERING_WORKERS", "1"))
 ALONE, GATHERED = "each alone", "gathered"
 PIXELS: Final = {ALONE: 0, GATHERED: int(os.environ.get("GATHERED_PIXELS", str(2 * 2**20)))}
+BURSTS: Final = 3
+"""Six tiles at once, in each round."""
 FIRSTS: Final = 8
 """First tiles of an idle server, in each round."""
 
@@ -41,6 +46,9 @@ class Case:
         self.name = name
         self.rounds: dict[str, list[Round]] = {server: [] for server in PIXELS}
         self.firsts: dict[str, list[float]] = {server: [] for server in PIXELS}
+        self.bursts: dict[str, list[tuple[float, float]]] = {server: [] for server in PIXELS}
+        self.work: dict[str, list[float]] = {server: [] for server in PIXELS}
+        """Processor seconds for a tile, in each round."""
         self.together: dict[str, str] = {}
 
     def ratios(self) -> Sequence[float]:
@@ -61,6 +69,25 @@ def first(port: int, name: str, turn: int) -> list[float]:
     return took
 
 
+def burst(port: int, name: str, turn: int) -> tuple[float, float]:
+    """Ask an idle server for six neighbours at once; seconds until the first and until the last of them."""
+    viewer = Viewer(port, name)
+    left, top = turn % 5 * 3 * SIDE, turn % 7 * 2 * SIDE
+    places = [
+        f"{left + x * SIDE},{top + y * SIDE},{SIDE},{SIDE}/{SIDE},/0/default.jpg" for y in (0, 1) for x in range(3)
+    ]
+    began = time.perf_counter()
+
+    def ask(words: str) -> float:
+        viewer.get(words)
+        return time.perf_counter() - began
+
+    with ThreadPoolExecutor(CONNECTIONS) as pool:
+        came = sorted(pool.map(ask, places))
+    viewer.close()
+    return came[0], came[-1]
+
+
 def measure(name: str) -> Case:
     """Measure both in turn, after a round that does not count."""
     case = Case(name)
@@ -70,8 +97,13 @@ def measure(name: str) -> Case:
             port = servers[server].port
             time.sleep(0.5)
             firsts = first(port, name, turn)
+            bursts = [burst(port, name, BURSTS * turn + number) for number in range(BURSTS)]
+            before = processor_seconds(port)
             played = play(port, name, turn)
+            work = (processor_seconds(port) - before) / len(played.tiles)
             if turn:
+                case.bursts[server] += bursts
+                case.work[server].append(work)
                 case.firsts[server] += firsts
                 case.rounds[server].append(played)
             files.say(f"  {name}, {server}: {played.rate:.1f} tiles/s, first {median(firsts) * 1000:.0f} ms")
@@ -94,7 +126,17 @@ def together(sidecar: Sidecar) -> str:
         return ""
     requests, decoded = sidecar.metric("sidecar_decode_requests_sum"), sidecar.metric("sidecar_decoded_pixels_total")
     before = sidecar.metric("sidecar_decoded_before_total")
-    return f"{requests / decodes:.1f}, {decoded / asked:.2f}, {before:.0f} of {requests + before:.0f} found"
+    return f"{requests / decodes:.1f}, {decoded / asked:.2f}; {before:.0f} decoded before"
+
+
+def processor_seconds(port: int) -> float:
+    """The processor time of a server's processes so far (proc_pid_stat(5))."""
+    ticks = 0
+    for pid in family(listeners(port)):
+        with suppress(OSError):
+            fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
+            ticks += int(fields[11]) + int(fields[12])
+    return ticks / os.sysconf("SC_CLK_TCK")
 
 
 def rows(case: Case) -> list[Row]:
@@ -106,7 +148,19 @@ def rows(case: Case) -> list[Row]:
         spread = f"{median(ratios):.2f} ({min(ratios):.2f}, {max(ratios):.2f})" if server == GATHERED else ""
         times = f"{median(tiles):.0f}, {quantiles(tiles, n=20)[-1]:.0f}"
         rate, one = median(each.rate for each in rounds), median(case.firsts[server]) * 1000
-        found.append((f"{case.name}: {server}", rate, spread, times, one, case.together[server]))
+        came = ", ".join(f"{median(each) * 1000:.0f}" for each in zip(*case.bursts[server], strict=True))
+        found.append(
+            (
+                f"{case.name}: {server}",
+                rate,
+                spread,
+                median(case.work[server]) * 1000,
+                times,
+                one,
+                came,
+                case.together[server],
+            )
+        )
     return found
 
 
@@ -118,7 +172,16 @@ def run(names: Sequence[str]) -> Report:
     }
     return Report(
         f"{VIEWERS} viewers with {CONNECTIONS} connections each, {WORKERS} workers",
-        ("", "tiles/s", "ratio", "a tile: median, p95, ms", "idle, ms", "requests a decode, pixels decoded"),
+        (
+            "",
+            "tiles/s",
+            "ratio",
+            "processor, ms a tile",
+            "a tile: median, p95, ms",
+            "idle, ms",
+            "six at once: first, last, ms",
+            "requests a decode, pixels decoded",
+        ),
         [row for case in cases for row in rows(case)],
         Chart("tiles a second", [*names], rates),
         [],

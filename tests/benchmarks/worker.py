@@ -19,7 +19,8 @@ from sidecar.render.client import Client
 from sidecar.render.service import ImageService, Planned
 from sidecar.server.application import make_service
 
-SETTINGS = Settings(workers=1)
+SETTINGS = Settings(workers=1, decoded_cache_bytes=0)
+"""The same tile, asked for again, is decoded again."""
 
 
 @dataclass(frozen=True, slots=True)
