@@ -17,8 +17,8 @@ EXPORTED: Final = {
         "EncoderFactory FileIdentity Folder Frame FromCantaloupe Grid HeldFolder HidesErrors HoldsBytes ImageInfo "
         "ImageReader KeepsBytes Level LocalFile Malformed MayLose Names Native NotesImages Pixels Rect RemoteSettings "
         "RowGuard SIGNATURE_BYTES Section SidecarError Size Source SourceChanged SourceError SourceTimeout StartError "
-        "SupportsEncodedTiles SupportsLocalFile SupportsThreads SupportsTolerance Tolerance Unsupported Window "
-        "hookimpl local_file run_inline thread_lock working_on"
+        "SupportsEncodedTiles SupportsGathering SupportsLocalFile SupportsThreads SupportsTolerance Tolerance "
+        "Unsupported Window hookimpl local_file run_inline thread_lock working_on"
     ),
     color: "shared_profile to_srgb",
     remote: (
