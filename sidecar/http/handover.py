@@ -15,6 +15,7 @@ from sidecar.config import Settings
 from sidecar.http.bodies import Bodies
 from sidecar.http.client import behind_nginx
 from sidecar.http.proxy import CantaloupeProxy
+from sidecar.observability.tracing import onward
 
 STATUS: Final = falcon.HTTP_421
 """Misdirected Request (RFC 9110 §15.5.20): the origin that answers this URL is another one."""
@@ -36,6 +37,8 @@ class Handover:
             resp.set_header("Cache-Control", "no-store")
             # For sites of version 0.1, which do not send this status on by themselves.
             resp.set_header("X-Accel-Redirect", "@cantaloupe")
+            # nginx passes these on to Cantaloupe (sidecar-headers.conf), so that the trace goes on there.
+            resp.set_headers(onward())
             return True
         if self._proxy is not None:
             self._proxy.answer(req, resp)

@@ -6,18 +6,17 @@ taken, or the client gone.
 
 from __future__ import annotations
 
-import time
 from collections.abc import Callable, Iterable, Iterator
 from typing import Any
 
 import falcon
-from structlog.contextvars import bind_contextvars
 
 from sidecar.errors import BadRequest, NotAllowed
+from sidecar.http.account import Account
 from sidecar.http.client import raw_target
 from sidecar.observability.event import event_of
 from sidecar.observability.logging import log
-from sidecar.observability.metrics import BROKEN, FIRST, IN_FLIGHT, REQUESTS, SECONDS, SENT
+from sidecar.observability.metrics import IN_FLIGHT
 
 StartResponse = Callable[..., Any]
 Wsgi = Callable[[dict[str, Any], StartResponse], Iterable[bytes]]
@@ -43,13 +42,16 @@ class ReadOnly:
 
 
 class Kind:
-    """Names the kind of a request in its log line and metrics, by the resource that answers."""
+    """Names the kind of a request in its log line, metrics and trace, by the resource that answers."""
 
     def process_resource(
-        self, req: falcon.Request, _resp: falcon.Response, resource: object, _params: dict[str, Any]
+        self, req: falcon.Request, _resp: falcon.Response, resource: object, params: dict[str, Any]
     ) -> None:
-        """Take the kind from the resource."""
-        event_of(req.env).kind = getattr(resource, "kind", "other")
+        """Take the kind from the resource, and what the path has in the template's places."""
+        event = event_of(req.env)
+        event.kind = getattr(resource, "kind", "other")
+        event.route = req.uri_template or ""
+        event.parameters = {name: str(value) for name, value in params.items()}
 
 
 class AsciiOnly:
@@ -96,7 +98,7 @@ class Observed:
 
     def __call__(self, environ: dict[str, Any], start_response: StartResponse) -> Iterable[bytes]:
         """Answer as the inner application does."""
-        account = _Account(environ)
+        account = Account(environ)
 
         def started(status: str, headers: list[tuple[str, str]], *rest: Any) -> Any:
             account.status = int(status[:3])
@@ -113,60 +115,10 @@ class Observed:
             raise
 
 
-class _Account:
-    """One request's times and sizes."""
-
-    def __init__(self, environ: dict[str, Any]) -> None:
-        self._began = time.monotonic()
-        self._environ = environ
-        self.event = event_of(environ)
-        bind_contextvars(id=self.event.id)
-        self._open = True
-        self.status = 0
-        self.sent = 0
-        self.complete = False
-
-    def count(self, chunk: bytes) -> None:
-        if not self.sent:
-            FIRST.labels(self.event.kind).observe(time.monotonic() - self._began)
-        self.sent += len(chunk)
-
-    def close(self) -> None:
-        self.settle("" if self.complete else self.event.left)
-
-    def settle(self, broken: str = "") -> None:
-        """Count and log what became of the request, once."""
-        if not self._open:
-            return
-        self._open = False
-        # It leads back to the request, and would keep both from being freed.
-        self.event.body = None
-        self.event.over()
-        seconds, kind = time.monotonic() - self._began, self.event.kind
-        IN_FLIGHT.dec()
-        REQUESTS.labels(kind, str(self.status)).inc()
-        SECONDS.labels(kind).observe(seconds)
-        SENT.labels(kind).inc(self.sent)
-        if broken:
-            BROKEN.labels(broken).inc()
-        log.info(
-            "request",
-            id=self.event.id,
-            method=self._environ.get("REQUEST_METHOD"),
-            path=self._environ.get("RAW_URI", self._environ.get("PATH_INFO")),
-            status=self.status,
-            kind=kind,
-            reason=broken or self.event.reason,
-            milliseconds=round(seconds * 1000, 1),
-            bytes=self.sent,
-            **self.event.details,
-        )
-
-
 class _Counted(ClosingIterator):
     """The chunks of a response, counted. `close` is the end, however it came."""
 
-    def __init__(self, chunks: Iterable[bytes], account: _Account) -> None:
+    def __init__(self, chunks: Iterable[bytes], account: Account) -> None:
         # The account's own method: one of this object would make a cycle, which only the collector could free.
         super().__init__(chunks, account.close)
         self._account = account

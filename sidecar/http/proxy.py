@@ -15,6 +15,7 @@ import urllib3
 from sidecar.http.bodies import Bodies, BodyRefused
 from sidecar.http.client import BEHIND, raw_target
 from sidecar.observability.event import event_of
+from sidecar.observability.tracing import carriers, onward, span
 
 _VIA: Final = "1.1 iiif-sidecar"
 # RFC 9110 §7.6.1: these are between neighbours and go no further.
@@ -58,7 +59,7 @@ class CantaloupeProxy:
             _bad_gateway(resp, "SIDECAR_CANTALOUPE_URL leads back to the sidecar")
             return
         try:
-            with self._bodies.whole(req) as body:
+            with self._bodies.whole(req) as body, span("proxy"):
                 reply = self._ask(req, body)
         except BodyRefused as refused:
             event_of(req.env).reason = refused.reason
@@ -121,8 +122,9 @@ class Relay:
 
 def _onward(req: falcon.Request, body: bytes | None) -> dict[str, str]:
     """Return the request's headers as they go on to Cantaloupe; a body that came in chunks has a length now."""
-    dropped = _hop_by_hop(req.get_header("Connection")) | {BEHIND.lower()}
+    dropped = _hop_by_hop(req.get_header("Connection")) | {BEHIND.lower()} | carriers()
     headers = {name: value for name, value in req.headers.items() if name.lower() not in dropped}
+    headers |= {name.upper(): value for name, value in onward().items()}
     via, peer = req.get_header("Via"), req.get_header("X-Forwarded-For")
     headers["VIA"] = f"{via}, {_VIA}" if via else _VIA
     headers["X-FORWARDED-FOR"] = f"{peer}, {req.remote_addr}" if peer else req.remote_addr

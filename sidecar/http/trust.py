@@ -19,8 +19,14 @@ from sidecar.observability.logging import log
 
 Network: TypeAlias = IPv4Network | IPv6Network
 
-_CLAIMS: Final = ("HTTP_X_FORWARDED_", "HTTP_X_SIDECAR_", "HTTP_X_REQUEST_ID", "HTTP_FORWARDED")
-"""Beginnings of the headers by which a proxy speaks for others (RFC 7239 and the older X- headers)."""
+_CLAIMS: Final = (
+    # By which a proxy speaks for others: RFC 7239 and the older X- headers.
+    *("HTTP_X_FORWARDED_", "HTTP_X_SIDECAR_", "HTTP_X_REQUEST_ID", "HTTP_FORWARDED"),
+    # Traces: W3C, AWS X-Ray, B3. A stranger could have every request of theirs recorded, at the operator's cost, and
+    # put spans into traces of others (W3C Trace Context §7.2, "Denial of service").
+    *("HTTP_TRACEPARENT", "HTTP_TRACESTATE", "HTTP_X_AMZN_TRACE_ID", "HTTP_B3", "HTTP_X_B3_"),
+)
+"""Beginnings of headers that only a proxy may set."""
 _HANDOVER: Final = "HTTP_X_SIDECAR_HANDOVER"
 _REMEMBERED: Final = 4096
 """How many peers' addresses are kept with their answer."""

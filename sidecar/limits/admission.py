@@ -152,7 +152,7 @@ class Admission:
         lane.join(permit)
         self.admit()
         try:
-            with span("queue"):
+            with span("wait"):
                 self._queue(lane, permit, check_alive)
         except BaseException:
             self._forget(lane, permit)

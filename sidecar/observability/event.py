@@ -8,6 +8,8 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any, Final, Protocol
 
+from sidecar.observability.work import Work
+
 KEY: Final = "sidecar.event"
 """The key of a request's Event in the WSGI environment."""
 _GIVEN: Final = re.compile(r"[A-Za-z0-9_-]{8,64}")
@@ -31,8 +33,13 @@ class Event:
     """Why it was handed over, refused or broken off."""
     left: str = "client-gone"
     """What is reported if the client has not taken all of the response."""
-    details: dict[str, object] = field(default_factory=dict)
+    details: dict[str, str | int] = field(default_factory=dict)
     """Further fields of its log line."""
+    route: str = ""
+    """The template of its path."""
+    parameters: dict[str, str] = field(default_factory=dict)
+    """What the path has in the template's places, as it came."""
+    work: Work = field(default_factory=Work)
     over: Callable[[], None] = lambda: None
     """Called when the response has been sent, or never will be."""
     body: Closable | None = None

@@ -32,8 +32,8 @@ FIRST: Final = Histogram(
 )
 STAGES: Final = Histogram(
     "sidecar_stage_seconds",
-    "Time in one stage of a request: queue, open, processor, fetch, decode, encode. Stages overlap; some run often.",
-    ["stage"],
+    "Time of one piece of work of a stage: wait, index, fetch, decode, encode, proxy. Pieces and stages overlap.",
+    ["stage", "plugin"],
     buckets=_BUCKETS,
 )
 SENT: Final = Counter("sidecar_sent_bytes", "Bytes of responses.", ["kind"])

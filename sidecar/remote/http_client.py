@@ -27,6 +27,7 @@ from urllib3.exceptions import (
 from urllib3.exceptions import TimeoutError as PoolTimeout
 
 from sidecar.errors import SourceError, SourceTimeout
+from sidecar.observability.tracing import onward
 from sidecar.plugin import RemoteSettings
 from sidecar.remote.transport import Transient
 
@@ -117,7 +118,8 @@ class Client:
             response = self._pool(parts.scheme or "", host, parts.port).urlopen(
                 "GET",
                 parts.request_uri,
-                headers={"Accept-Encoding": "identity", "User-Agent": "iiif-sidecar", **headers},
+                # A trace goes on at the origin. Not part of what is signed: proxies may rewrite it.
+                headers={"Accept-Encoding": "identity", "User-Agent": "iiif-sidecar", **headers, **onward()},
                 redirect=False,
                 retries=False,
                 preload_content=False,

@@ -7,6 +7,7 @@ work fails, all that wait get its error.
 from __future__ import annotations
 
 from collections.abc import Callable, Hashable, Iterable, Mapping
+from contextvars import copy_context
 from typing import Generic, TypeAlias, TypeVar
 
 from gevent.event import AsyncResult
@@ -36,7 +37,8 @@ class SingleFlight(Generic[K, V]):
         """Begin work that publishes a value for each of the keys; those already under way are left as they are."""
         begun: dict[K, AsyncResult[V]] = {key: AsyncResult() for key in keys if key not in self._under_way}
         self._under_way.update(begun)
-        self._greenlets.spawn(self._run, begun, work)
+        # Of the first that waits: its request's trace shows the work.
+        self._greenlets.spawn(copy_context().run, self._run, begun, work)
         return begun
 
     def _run(self, begun: Mapping[K, AsyncResult[V]], work: Callable[[Publish[K, V]], None]) -> None:

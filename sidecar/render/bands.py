@@ -101,7 +101,7 @@ class Bands:
 
     def _fetch(self, region: Rect) -> Piece:
         """Find out which bytes a piece takes, and read them when it is their turn."""
-        with plugin_call(self._image.decoder, self._blob.name):
+        with span("index", self._image.decoder), plugin_call(self._image.decoder, self._blob.name):
             window = self._window(region)
         if not window.ranges:
             return Piece(window)
@@ -130,7 +130,8 @@ class Bands:
             raise gevent.GreenletExit
         region = piece.window.region
         x, y = region.x - band.x, region.y - band.y
-        with span("decode"), plugin_call(self._image.decoder, self._blob.name):
+        note = {"x": region.x, "y": region.y, "width": region.width, "height": region.height}
+        with span("decode", self._image.decoder, note), plugin_call(self._image.decoder, self._blob.name):
             self._image.reader.read(piece.window, piece.data, pixels[y : y + region.height, x : x + region.width])
 
 

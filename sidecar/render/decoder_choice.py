@@ -7,6 +7,7 @@ from typing import Any
 
 from sidecar.errors import Unsupported
 from sidecar.observability.tracing import span
+from sidecar.observability.work import source_of
 from sidecar.plugin import SIGNATURE_BYTES, Blob, ByteRange, Decoder, ImageReader
 from sidecar.render.plugin_calls import plugin_call
 
@@ -23,7 +24,7 @@ class DecoderChoice:
         claiming = [decoder for decoder in self._decoders if dot and suffix.lower() in decoder.suffixes]
         if claiming:
             return claiming
-        with plugin_call("source", blob.name):
+        with plugin_call(source_of("source"), blob.name):
             head = b"".join(map(bytes, blob.read([ByteRange(0, min(blob.size, SIGNATURE_BYTES))])))
         recognizing = [decoder for decoder in self._decoders if self._recognizes(decoder, blob, head)]
         if not recognizing:
@@ -39,7 +40,7 @@ class DecoderChoice:
         try:
             for decoder in self.candidates(blob):
                 try:
-                    with span("open"), plugin_call(decoder.name, blob.name):
+                    with span("index", decoder.name), plugin_call(decoder.name, blob.name):
                         return decoder, decoder.open(blob)
                 except Unsupported as error:
                     refused.append(error)

@@ -12,6 +12,7 @@ from gevent.event import Event
 from gevent.lock import BoundedSemaphore
 
 from sidecar.observability.tracing import span
+from sidecar.observability.work import CURRENT, source_of
 from sidecar.plugin import Blob, Buffer, ByteRange
 from sidecar.render.plugin_calls import plugin_call
 
@@ -82,6 +83,9 @@ class Fetcher:
         # If the first reader fails or is cancelled, the next one tries.
         with fetched.turn:
             if fetched.data is None:
-                with link.turn(sum(each.length for each in ranges)), span("fetch"), plugin_call("source", blob.name):
+                size, source = sum(each.length for each in ranges), source_of("source")
+                with link.turn(size), span("fetch", source), plugin_call(source, blob.name):
                     fetched.data = blob.read(ranges)
+                if work := CURRENT.get():
+                    work.read += size
             return fetched, fetched.data

@@ -134,7 +134,7 @@ class Gatherer:
         for member in members:
             self._waiting.leave(member)
             decode.join(member)
-            STAGES.labels("processor").observe(monotonic() - member.since)
+            STAGES.labels("wait", "").observe(monotonic() - member.since)
         self._under_way.append(decode)
         return decode
 

@@ -31,6 +31,7 @@ from sidecar.errors import (
 )
 from sidecar.limits.quarantine import Quarantine
 from sidecar.limits.threads import Note
+from sidecar.observability.work import CURRENT
 from sidecar.plugin import (
     Blob,
     Buffer,
@@ -140,6 +141,8 @@ class ReaderCache:
         self._quarantine.check(blob.etag)
         entry = self._entry(blob)
         entry.users += 1
+        if work := CURRENT.get():
+            work.decoder = entry.image.decoder
         try:
             yield entry.image
         except _NOT_THE_READERS:

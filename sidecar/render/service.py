@@ -15,6 +15,7 @@ from sidecar.iiif.info import Profile
 from sidecar.iiif.orientation import HEEDED, orientation_of
 from sidecar.iiif.request import ImageRequest
 from sidecar.limits.access_policy import AccessPolicy
+from sidecar.observability.work import CURRENT
 from sidecar.plugin import Blob, EncoderFactory, HidesErrors, ImageInfo, Size, Source
 from sidecar.render.body import Body
 from sidecar.render.client import Client
@@ -73,6 +74,8 @@ class ImageService:
         blob = self.blob(request.identifier.name)
         parameters = request.parameters
         factory = self.encoders[parameters.format]
+        if work := CURRENT.get():
+            work.encoder = factory.format
         weak = bool(self.loss) and parameters.quality != "bitonal" and _hides(factory)
         loss = self.loss if weak else ""
         tag = etag(blob, parameters, request.identifier.scale, factory.settings, self._shown, opaque, loss)
@@ -103,6 +106,8 @@ class ImageService:
             with plugin_call(source.name, name):
                 blob = source.find(name)
             if blob is not None:
+                if work := CURRENT.get():
+                    work.source = source.name
                 return blob
         raise NotFound(f"no image has the identifier {name!r}")
 

@@ -126,7 +126,7 @@ class Ending:
 def read(wanted: Wanted, region: Rect, coded: Coded) -> Pixels:
     """Decode a region; nobody may change the pixels. Runs in a native thread. Raises as `ImageReader.read`."""
     reader = wanted.image.reader
-    with span("decode"), plugin_call(wanted.image.decoder, wanted.blob.name):
+    with span("decode", wanted.image.decoder), plugin_call(wanted.image.decoder, wanted.blob.name):
         pixels = np.empty((region.height, region.width, reader.info.channels), np.uint8)
         reader.read(coded.window, coded.data, pixels)
     # Several requests see them.

@@ -151,14 +151,14 @@ def encode(
     """
 
     def write(pixels: Pixels) -> bytes:
-        with span("encode"), plugin_call(plugin, image):
+        with span("encode", plugin), plugin_call(plugin, image):
             return encoder.write(pixels)
 
     def write_strip(strip: Strip) -> bytes:
         return write(finish(plan, strip))
 
     def end() -> bytes:
-        with span("encode"), plugin_call(plugin, image):
+        with span("encode", plugin), plugin_call(plugin, image):
             return encoder.finish()
 
     written: Iterator[bytes]

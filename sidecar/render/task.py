@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from contextvars import copy_context
 from typing import Generic, ParamSpec, TypeVar
 
 import gevent
@@ -14,11 +15,12 @@ T = TypeVar("T")
 
 
 class Task(Generic[T]):
-    """A call in a greenlet of its own. What it raises is kept for the caller of `get`, and printed nowhere."""
+    """A call in a greenlet of its own, for the same request. What it raises is kept for `get`, and printed nowhere."""
 
     def __init__(self, call: Callable[P, T], /, *args: P.args, **kwargs: P.kwargs) -> None:
         # The greenlet refers to nothing of this object: an error kept here, whose frames led back, would be a cycle.
-        self._greenlet = gevent.spawn(outcome, call, *args, **kwargs)
+        context = copy_context()
+        self._greenlet = gevent.spawn(lambda: context.run(outcome, call, *args, **kwargs))
 
     def get(self) -> T:
         """Wait for the value, or raise what the call raised. Called once."""

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from contextlib import nullcontext
 from pathlib import Path
 
-from sidecar import startup
+from sidecar import __version__, startup
 from sidecar.config import Settings, core
 from sidecar.http.app import make_app
 from sidecar.http.readiness import Readiness
@@ -17,7 +17,7 @@ from sidecar.limits.admission import Admission
 from sidecar.limits.cpu_share import CpuShare
 from sidecar.limits.quarantine import Quarantine
 from sidecar.limits.threads import NativePool
-from sidecar.observability import logging, metrics
+from sidecar.observability import logging, metrics, tracing
 from sidecar.observability.logging import log
 from sidecar.plugin import Config, Folder, KeepsBytes, MayLose
 from sidecar.registry import Registry
@@ -101,6 +101,7 @@ def create_app(
 ) -> WorkerLifecycle:
     """Return the WSGI application of one worker."""
     settings = core(config)
+    tracing.prepare(__version__)
     quarantine = Quarantine(shared_dir.shared(), settings.quarantine)
     service = make_service(
         settings, registry, pool or NativePool(settings.threads, stall=settings.stall_timeout), quarantine

@@ -17,7 +17,7 @@ from sidecar.config import Settings
 from sidecar.http.middleware import StartResponse, Wsgi
 from sidecar.http.readiness import Readiness
 from sidecar.limits.quarantine import Quarantine, digest
-from sidecar.observability import metric_files
+from sidecar.observability import metric_files, tracing
 from sidecar.observability.logging import log
 from sidecar.observability.metrics import LONGEST, WORKERS, Gauges
 from sidecar.registry import Registry
@@ -70,6 +70,7 @@ class WorkerLifecycle:
             self._parts.journal.watch_faults()
         signal.signal(signal.SIGTERM, lambda *_: self.drain(stop))
         signal.siginterrupt(signal.SIGTERM, False)  # noqa: FBT003  # its only parameter
+        tracing.start()
         self._greenlets = [gevent.spawn(self._lateness.run), gevent.spawn(self._check_for_ever)]
         WORKERS.set(1)
         tune_interpreter()
@@ -83,6 +84,7 @@ class WorkerLifecycle:
         """Release everything; a worker whose native calls are still under way ends at once."""
         for greenlet in self._greenlets:
             greenlet.kill()
+        tracing.stop()
         parts = self._parts
         if parts.journal is not None:
             parts.journal.close()

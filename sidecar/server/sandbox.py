@@ -20,6 +20,7 @@ from gevent.monkey import get_original
 
 from sidecar.errors import StartError
 from sidecar.observability.logging import log
+from sidecar.observability.otel_variables import FILES
 from sidecar.plugin import Folder
 from sidecar.server import landlock
 from sidecar.server.landlock import READ, WRITE, Rule
@@ -38,8 +39,8 @@ _SYSTEM: Final = (
     *("/proc", "/sys/fs/cgroup", "/sys/devices/system", "/dev/zero", "/dev/full", "/dev/random", "/dev/urandom"),
 )
 _SYSTEM_WRITABLE: Final = ("/dev/null",)
-_CERTIFICATES: Final = ("SSL_CERT_FILE", "SSL_CERT_DIR")
-"""Variables of OpenSSL."""
+_CERTIFICATES: Final = ("SSL_CERT_FILE", "SSL_CERT_DIR", *FILES)
+"""Variables of OpenSSL and OpenTelemetry."""
 _TASKS: Final = Path("/proc/self/task")
 
 

@@ -184,10 +184,21 @@ class Nginx(NginxServer):
 class Sidecar:
     """The sidecar, with the settings of a TOML file."""
 
-    def __init__(self, folder: Path, toml: str, *, limit: int = 0, held: socket.socket | None = None) -> None:
-        """`limit`: of open files, if not that of the tests; `held`: a socket that somebody else has opened."""
+    def __init__(
+        self,
+        folder: Path,
+        toml: str,
+        *,
+        limit: int = 0,
+        held: socket.socket | None = None,
+        environment: Mapping[str, str] | None = None,
+    ) -> None:
+        """`limit`: of open files, if not that of the tests; `held`: a socket that somebody else has opened.
+
+        `environment`: more variables.
+        """
         self.port = int(held.getsockname()[1]) if held else free_port()
-        self._limit, self._held = limit, held
+        self._limit, self._held, self._variables = limit, held, environment or {}
         self._folder = folder
         (folder / "sidecar.toml").write_text(f'bind = "{HOST}:{self.port}"\n{toml}')
         self.start()
@@ -200,7 +211,8 @@ class Sidecar:
 
     def launch(self) -> None:
         """Start, and wait for nothing."""
-        environment = {name: value for name, value in os.environ.items() if not name.startswith("SIDECAR_")}
+        environment = {name: value for name, value in os.environ.items() if not name.startswith(("SIDECAR_", "OTEL_"))}
+        environment |= self._variables
         command = [sys.executable, "-m", "sidecar", "serve", "--config", str(self._folder / "sidecar.toml")]
         log = self._folder / "sidecar.log"
         self.process = Process(command, log, environment, limit=self._limit, held=self._held)

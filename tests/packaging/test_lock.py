@@ -17,7 +17,7 @@ from tests.packaging.test_metadata import PLUGINS, ROOT
 PROJECTS = [tomllib.loads(path.read_text(encoding="utf-8")) for path in (ROOT / "pyproject.toml", *PLUGINS)]
 PYTHONS = ("3.11", "3.12", "3.13")
 MACHINES = ("x86_64", "aarch64")
-FILES = ("build", "demo", "dev", "runtime")
+FILES = ("build", "demo", "dev", "runtime", "tracing")
 
 
 def lock(name: str) -> Sequence[Pin]:
@@ -50,7 +50,15 @@ def wanted(project: Mapping[str, Any], *extras: str) -> Iterator[Requirement]:
 
 @pytest.mark.parametrize("machine", MACHINES)
 @pytest.mark.parametrize("python", PYTHONS)
-@pytest.mark.parametrize("name, extras", [("runtime", ()), ("demo", ("sample",)), ("dev", ("dev", "sample", "bench"))])
+@pytest.mark.parametrize(
+    "name, extras",
+    [
+        ("runtime", ()),
+        ("tracing", ("tracing",)),
+        ("demo", ("sample",)),
+        ("dev", ("dev", "sample", "bench", "tracing")),
+    ],
+)
 def test_all_that_is_wanted_is_locked(name: str, extras: Sequence[str], python: str, machine: str) -> None:
     """Every declared dependency is pinned within its bounds. If this fails: make lock."""
     found = installed(name, python, machine)

@@ -13,7 +13,9 @@ from pydantic import SecretStr
 
 from sidecar.config import Settings
 from sidecar.errors import HandOver, Refusal, SidecarError, StartError
+from sidecar.http.trace_report import ATTRIBUTES
 from sidecar.observability import metrics
+from sidecar.observability.work import STAGES
 from sidecar.plugin import RemoteSettings, Section
 from sidecar.registry import Plugins
 
@@ -108,6 +110,16 @@ def metrics_table() -> str:
     return table(["metric", "type", "labels", "meaning"], rows)
 
 
+def attributes() -> str:
+    """Return every attribute of the span of a request."""
+    return table(["attribute", "meaning"], [[f"`{name}`", meaning] for name, meaning in ATTRIBUTES.items()])
+
+
+def stages() -> str:
+    """Return every stage: a span, a label of metrics and a field of the log."""
+    return table(["stage", "meaning"], [[f"`{stage}`", meaning] for stage, meaning in STAGES.items()])
+
+
 def reasons() -> str:
     """Return every word that metrics and log have for a reason."""
     kinds = [kind for kind in descent(SidecarError) if kind not in ABSTRACT]
@@ -166,11 +178,13 @@ def own_first(kind: type[Section]) -> Sequence[str]:
 
 
 TABLES: Final[Mapping[str, Callable[[], str]]] = {
+    "attributes": attributes,
     "metrics": metrics_table,
     "modules": modules,
     "reasons": reasons,
     "renamed": renamed,
     "settings": all_settings,
+    "stages": stages,
 }
 
 

@@ -170,11 +170,11 @@ class ReadOnce(MemoryBlob):
 def test_a_source_that_fails_while_the_image_is_read(serve: Serve, logged: Logged) -> None:
     """Bytes that cannot be fetched for a reason that nobody foresaw are the source's failure, and handed over."""
     app = serve(MemorySource({"x": ReadOnce("x.gradient", gradient(200, 100))}))
-    before = counted(app, 'sidecar_plugin_failures_total{plugin="source"}')
+    before = counted(app, 'sidecar_plugin_failures_total{plugin="memory"}')
     assert ask(app, TILE.format("x")).headers["x-accel-redirect"] == "@cantaloupe"
-    assert counted(app, 'sidecar_plugin_failures_total{plugin="source"}') == before + 1
+    assert counted(app, 'sidecar_plugin_failures_total{plugin="memory"}') == before + 1
     (line,) = logged()
-    assert (line["plugin"], line["image"]) == ("source", "x.gradient")
+    assert (line["plugin"], line["image"]) == ("memory", "x.gradient")
 
 
 def test_info_of_an_image_whose_decoder_fails(serve: Serve, logged: Logged) -> None:

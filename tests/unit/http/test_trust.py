@@ -12,7 +12,7 @@ import structlog
 
 from sidecar.config import Settings
 from sidecar.http.middleware import Wsgi
-from sidecar.http.trust import listed
+from sidecar.http.trust import TrustedOnly, listed
 from sidecar.limits.threads import NativePool
 from sidecar.plugin import Config
 from sidecar.registry import Registry
@@ -82,6 +82,21 @@ def test_listed_addresses_are_believed(pool: NativePool, peer: str, trusted: tup
     assert answer.json["id"] == "https://evil.example/evil/iiif/3/evil"
     assert answer.headers["x-request-id"] == FORGED["X-Request-ID"]
     assert ask(app, "/elsewhere", peer).headers["x-accel-redirect"] == "@cantaloupe"
+
+
+@pytest.mark.parametrize("peer, believed", [(STRANGER, False), ("127.0.0.1", True)])
+def test_traces_of_strangers_end_here(peer: str, believed: bool) -> None:  # noqa: FBT001 - a value of a row
+    """Headers that carry a trace are seen only if a proxy has set them."""
+    seen: list[str] = []
+
+    def inner(environ: dict[str, Any], _start_response: object) -> list[bytes]:
+        seen.extend(environ)
+        return []
+
+    names = ["traceparent", "tracestate", "X-Amzn-Trace-Id", "b3", "X-B3-TraceId", "X-B3-Sampled"]
+    environ = {f"HTTP_{name.upper().replace('-', '_')}": "x" for name in names}
+    TrustedOnly(inner, ("127.0.0.0/8",))({**environ, "REMOTE_ADDR": peer}, lambda *_: None)
+    assert (set(environ) <= set(seen), bool(set(environ) & set(seen))) == (believed, believed)
 
 
 def test_a_list_takes_the_place_of_the_default(pool: NativePool) -> None:

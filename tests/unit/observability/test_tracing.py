@@ -13,7 +13,8 @@ from sidecar.iiif.parse import parse
 from sidecar.iiif.request import ImageRequest
 from sidecar.limits.quarantine import Quarantine
 from sidecar.limits.threads import NativePool
-from sidecar.observability.tracing import Stage, span
+from sidecar.observability.tracing import span
+from sidecar.observability.work import Stage
 from sidecar.registry import Registry
 from sidecar.render.client import Client
 from sidecar.render.service import ImageService
@@ -23,7 +24,9 @@ from sidecar.testing.fakes import GradientDecoder, MemoryBlob, MemorySource, Raw
 
 def count(stage: Stage) -> float:
     """Return how many spans of a stage there have been."""
-    return REGISTRY.get_sample_value("sidecar_stage_seconds_count", {"stage": stage}) or 0.0
+    family = next(each for each in REGISTRY.collect() if each.name == "sidecar_stage_seconds")
+    named = (each for each in family.samples if each.name.endswith("_count"))
+    return sum(each.value for each in named if each.labels["stage"] == stage)
 
 
 @pytest.fixture
@@ -39,7 +42,7 @@ def service() -> Iterator[ImageService]:
 
 def test_each_stage_of_a_response_is_timed(service: ImageService) -> None:
     """Answering one request without HTTP counts every stage: waiting, opening, fetching, decoding, encoding."""
-    stages: tuple[Stage, ...] = ("queue", "open", "fetch", "decode", "encode")
+    stages: tuple[Stage, ...] = ("wait", "index", "fetch", "decode", "encode")
     before = [count(stage) for stage in stages]
     request = ImageRequest(Identifier("a"), parse(3, "full", "max", "0", "default.raw", service.encoders))
     body = service.render(service.plan(service.find(request)), Client())

@@ -1,0 +1,74 @@
+"""The account of one request: its times and sizes, counted, logged and traced when it is really over."""
+
+from __future__ import annotations
+
+import time
+from typing import Any, Final
+
+from structlog.contextvars import bind_contextvars
+
+from sidecar.http.trace_report import report
+from sidecar.observability import tracing
+from sidecar.observability.event import event_of
+from sidecar.observability.logging import log
+from sidecar.observability.metrics import BROKEN, FIRST, IN_FLIGHT, REQUESTS, SECONDS, SENT
+
+_OWN: Final = "/sidecar/"
+"""Paths of the sidecar itself, which are asked every few seconds, and not traced."""
+
+
+class Account:
+    """One request's times and sizes."""
+
+    def __init__(self, environ: dict[str, Any]) -> None:
+        self._began = time.monotonic()
+        self._environ = environ
+        self.event = event_of(environ)
+        bind_contextvars(id=self.event.id)
+        self._open = True
+        self.status = 0
+        self.sent = 0
+        self.complete = False
+        own = str(environ.get("PATH_INFO", "")).startswith(_OWN)
+        self._trace = tracing.begin(environ, self.event.work, traced=not own)
+
+    def count(self, chunk: bytes) -> None:
+        """Count a chunk of the response that is about to be sent."""
+        if not self.sent:
+            FIRST.labels(self.event.kind).observe(time.monotonic() - self._began)
+        self.sent += len(chunk)
+
+    def close(self) -> None:
+        """Settle what was sent, all of it or not."""
+        self.settle("" if self.complete else self.event.left)
+
+    def settle(self, broken: str = "") -> None:
+        """Count and log what became of the request, once."""
+        if not self._open:
+            return
+        self._open = False
+        # It leads back to the request, and would keep both from being freed.
+        self.event.body = None
+        self.event.over()
+        seconds, kind = time.monotonic() - self._began, self.event.kind
+        IN_FLIGHT.dec()
+        REQUESTS.labels(kind, str(self.status)).inc()
+        SECONDS.labels(kind).observe(seconds)
+        SENT.labels(kind).inc(self.sent)
+        if broken:
+            BROKEN.labels(broken).inc()
+        trace, self._trace = self._trace, None
+        log.info(
+            "request",
+            id=self.event.id,
+            method=self._environ.get("REQUEST_METHOD"),
+            path=self._environ.get("RAW_URI", self._environ.get("PATH_INFO")),
+            status=self.status,
+            kind=kind,
+            reason=broken or self.event.reason,
+            milliseconds=round(seconds * 1000, 1),
+            bytes=self.sent,
+            **self.event.details,
+        )
+        if trace is not None and trace.recording:
+            trace.end(report(self._environ, self.event, self.status, self.sent, broken), self.event.work)
