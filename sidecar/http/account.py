@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from http import HTTPStatus
 from typing import Any, Final
 
 from structlog.contextvars import bind_contextvars
@@ -10,8 +11,10 @@ from structlog.contextvars import bind_contextvars
 from sidecar.http.trace_report import report
 from sidecar.observability import tracing
 from sidecar.observability.event import event_of
+from sidecar.observability.exposition import EXEMPLARS
 from sidecar.observability.logging import log
-from sidecar.observability.metrics import BROKEN, FIRST, IN_FLIGHT, REQUESTS, SECONDS, SENT
+from sidecar.observability.metrics import BROKEN, FIRST, IMAGES, IN_FLIGHT, REQUESTS, SECONDS, SENT
+from sidecar.observability.tracing import Trace
 
 _OWN: Final = "/sidecar/"
 """Paths of the sidecar itself, which are asked every few seconds, and not traced."""
@@ -51,13 +54,8 @@ class Account:
         self.event.body = None
         self.event.over()
         seconds, kind = time.monotonic() - self._began, self.event.kind
-        IN_FLIGHT.dec()
-        REQUESTS.labels(kind, str(self.status)).inc()
-        SECONDS.labels(kind).observe(seconds)
-        SENT.labels(kind).inc(self.sent)
-        if broken:
-            BROKEN.labels(broken).inc()
         trace, self._trace = self._trace, None
+        self._count(seconds, broken, trace)
         log.info(
             "request",
             id=self.event.id,
@@ -72,3 +70,20 @@ class Account:
         )
         if trace is not None and trace.recording:
             trace.end(report(self._environ, self.event, self.status, self.sent, broken), self.event.work)
+
+    def _count(self, seconds: float, broken: str, trace: Trace | None) -> None:
+        kind, work = self.event.kind, self.event.work
+        IN_FLIGHT.dec()
+        REQUESTS.labels(kind, str(self.status)).inc()
+        SECONDS.labels(kind).observe(seconds)
+        SENT.labels(kind).inc(self.sent)
+        if broken:
+            BROKEN.labels(broken).inc()
+        made = kind == "image" and self.status == HTTPStatus.OK and bool(work.decoder) and not broken
+        if made:
+            IMAGES.labels(work.source, work.decoder, work.encoder).observe(seconds)
+        if trace is not None and trace.recording:
+            EXEMPLARS.note("sidecar_request_seconds", seconds, trace.id, kind=kind)
+            if made:
+                labels = {"source": work.source, "decoder": work.decoder, "format": work.encoder}
+                EXEMPLARS.note("sidecar_image_seconds", seconds, trace.id, **labels)

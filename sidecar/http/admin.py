@@ -7,7 +7,8 @@ from typing import Final
 import falcon
 
 from sidecar.http.readiness import Readiness
-from sidecar.observability.metrics import Gauges, exposition
+from sidecar.observability.exposition import exposition
+from sidecar.observability.metrics import Gauges
 
 
 class HealthResource:
@@ -42,16 +43,16 @@ class ReadyResource:
 
 
 class MetricsResource:
-    """`/sidecar/metrics`: the metrics of all workers, in Prometheus' text format."""
+    """`/sidecar/metrics`: the metrics of all workers, in Prometheus' text format, or in OpenMetrics."""
 
     kind: Final = "metrics"
 
     def __init__(self, gauges: Gauges) -> None:
         self._gauges = gauges
 
-    def on_get(self, _req: falcon.Request, resp: falcon.Response) -> None:
+    def on_get(self, req: falcon.Request, resp: falcon.Response) -> None:
         """Answer with all metrics."""
         self._gauges.update()
-        resp.content_type = "text/plain;version=0.0.4;charset=utf-8"
-        resp.data = exposition()
+        resp.data, resp.content_type = exposition(req.get_header("Accept") or "")
+        resp.set_header("Vary", "Accept")
         resp.set_header("Cache-Control", "no-store")

@@ -1,22 +1,16 @@
-"""Prometheus metrics of a worker, and their sum over all workers."""
+"""Prometheus metrics of a worker; `sidecar.observability.exposition` sums them up over all workers."""
 
 from __future__ import annotations
 
-import os
-import struct
-import time
 from collections.abc import Callable, Mapping
-from contextlib import suppress
 from typing import Final
 
-from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, generate_latest
-from prometheus_client.multiprocess import MultiProcessCollector
+from prometheus_client import Counter, Gauge, Histogram
 
 from sidecar.observability import metric_files
 
 metric_files.allocate()
-_ATTEMPTS: Final = 5
-_BUCKETS: Final = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60)
+BUCKETS: Final = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60)
 
 REQUESTS: Final = Counter("sidecar_requests", "Requests answered.", ["kind", "status"])
 HANDOVERS: Final = Counter(
@@ -26,16 +20,30 @@ BROKEN: Final = Counter("sidecar_broken_answers", "Responses that broke off afte
 PLUGIN_FAILURES: Final = Counter(
     "sidecar_plugin_failures", "Exceptions of a plugin that it should not raise.", ["plugin"]
 )
-SECONDS: Final = Histogram("sidecar_request_seconds", "From the request to its last byte.", ["kind"], buckets=_BUCKETS)
-FIRST: Final = Histogram(
-    "sidecar_first_byte_seconds", "From the request to the first byte.", ["kind"], buckets=_BUCKETS
-)
+SECONDS: Final = Histogram("sidecar_request_seconds", "From the request to its last byte.", ["kind"], buckets=BUCKETS)
+FIRST: Final = Histogram("sidecar_first_byte_seconds", "From the request to the first byte.", ["kind"], buckets=BUCKETS)
 STAGES: Final = Histogram(
     "sidecar_stage_seconds",
     "Time of one piece of work of a stage: wait, index, fetch, decode, encode, proxy. Pieces and stages overlap.",
     ["stage", "plugin"],
-    buckets=_BUCKETS,
+    buckets=BUCKETS,
 )
+IMAGES: Final = Histogram(
+    "sidecar_image_seconds",
+    "From the request for a picture to its last byte, of those answered with 200.",
+    ["source", "decoder", "format"],
+    buckets=BUCKETS,
+)
+READ: Final = Counter(
+    "sidecar_read_bytes",
+    "Bytes of images that were read for windows, from the source or from what is kept of it; files on this machine do "
+    "not count.",
+    ["source"],
+)
+FETCHED: Final = Counter("sidecar_fetched_bytes", "Bytes of images that came over a network.", ["source"])
+SOURCE_ERRORS: Final = Counter("sidecar_source_errors", "Requests that a source failed.", ["source", "reason"])
+RETRIES: Final = Counter("sidecar_source_retries", "Attempts that failed, and were made again.", ["source"])
+LOOKUPS: Final = Counter("sidecar_cache_lookups", "What was looked up in caches.", ["cache", "result"])
 SENT: Final = Counter("sidecar_sent_bytes", "Bytes of responses.", ["kind"])
 SHARED: Final = Counter("sidecar_shared_responses", "Requests answered with what was being made for an identical one.")
 GATHERED: Final = Histogram(
@@ -49,6 +57,14 @@ DECODED_BEFORE: Final = Counter(
 IN_FLIGHT: Final = Gauge("sidecar_requests_in_flight", "Requests under way.", multiprocess_mode="livesum")
 PERMITS: Final = Gauge(
     "sidecar_permits_bytes_in_use", "Bytes of memory promised to responses.", multiprocess_mode="livesum"
+)
+BUDGET: Final = Gauge(
+    "sidecar_budget_bytes", "Bytes of memory that responses may take at once.", multiprocess_mode="livesum"
+)
+RESIDENT: Final = Gauge(
+    "sidecar_resident_bytes",
+    "Memory of the workers (RSS); what they share counts in each.",
+    multiprocess_mode="livesum",
 )
 WAITING: Final = Gauge("sidecar_permits_waiting", "Requests waiting for memory.", multiprocess_mode="livesum")
 LEASED: Final = Gauge("sidecar_readers_leased", "Opened images in use.", multiprocess_mode="livesum")
@@ -74,6 +90,52 @@ LAST_RELOAD: Final = Gauge(
 )
 
 
+RESTARTS: Final = Gauge(
+    "sidecar_worker_restarts",
+    "Workers that ended without being told to, since the start; others took their place.",
+    multiprocess_mode="livemax",
+)
+STARTED: Final = Gauge(
+    "sidecar_start_time_seconds",
+    "When the master started, in seconds since 1970: `time()` less this is the uptime.",
+    multiprocess_mode="livemax",
+)
+BUILD: Final = Gauge("sidecar_build_info", "1, with what runs.", ["version", "python"], multiprocess_mode="livemax")
+
+LABELS: Final[Mapping[str, str]] = {
+    "cache": "one of the [caches](#caches)",
+    "decoder": "a decoder that is installed",
+    "format": "a format that an installed encoder makes",
+    "kind": "the kind of request, see below: 10",
+    "plugin": "a source, decoder or encoder's format that is installed",
+    "python": "one",
+    "reason": "one of the [reasons](reasons.md), or `crash`",
+    "result": "`hit`, `miss`",
+    "source": "a source that is installed; `source` if it is not known which",
+    "stage": "one of the [stages](operate/traces.md#what-a-trace-looks-like): 6",
+    "status": "a status of HTTP; also Cantaloupe's, if the sidecar asks it",
+    "version": "one",
+}
+"""Every label, and which values it has: never anything that a client chooses."""
+CACHES: Final[Mapping[str, str]] = {
+    "readers": "opened images (`SIDECAR_READER_CACHE_SIZE`)",
+    "infos": "what is known of images without opening them (`SIDECAR_READER_CACHE_BYTES`)",
+    "failures": "images that could not be opened a moment ago; looked up only if the image is not open",
+    "windows": "bytes that another response is just reading or using",
+    "objects": "remote objects that were found a moment ago (`SIDECAR_S3_FRESHNESS`, `SIDECAR_HTTP_FRESHNESS`)",
+    "blocks": "blocks of remote objects (`SIDECAR_S3_CACHE_BYTES`, `SIDECAR_HTTP_CACHE_BYTES`)",
+}
+"""What `LOOKUPS` counts, by its label `cache`."""
+
+
+def looked_up(cache: str, *, hits: int, misses: int) -> None:
+    """Count lookups in one of CACHES."""
+    if hits:
+        LOOKUPS.labels(cache, "hit").inc(hits)
+    if misses:
+        LOOKUPS.labels(cache, "miss").inc(misses)
+
+
 class Gauges:
     """Gauges and the functions that read their values. They are set now and then, and before they are shown.
 
@@ -87,17 +149,3 @@ class Gauges:
         """Set each gauge to its present value."""
         for gauge, value in self._values.items():
             gauge.set(value())
-
-
-def exposition() -> bytes:
-    """Return all metrics in Prometheus' text format: of all workers, if they share PROMETHEUS_MULTIPROC_DIR."""
-    if "PROMETHEUS_MULTIPROC_DIR" not in os.environ:
-        return generate_latest()
-    every = CollectorRegistry()
-    MultiProcessCollector(every)  # type: ignore[no-untyped-call]  # its constructor is not annotated
-    for _ in range(_ATTEMPTS):
-        with suppress(struct.error):
-            return generate_latest(every)
-        # A worker that is just starting has made its file and not yet filled it.
-        time.sleep(0.05)
-    return generate_latest(every)

@@ -10,6 +10,7 @@ from typing import TypeAlias, cast
 
 import gevent
 
+from sidecar.observability.metrics import FETCHED, looked_up
 from sidecar.plugin import Buffer, ByteRange, RemoteSettings
 from sidecar.remote import block_layout
 from sidecar.remote.blob import ObjectVersion
@@ -40,6 +41,7 @@ class BlockReader:
         kept = [(block[1], self._cache.get(block)) for block in wanted]
         found = {number: data for number, data in kept if data is not None}
         missing = [block for block in wanted if block[1] not in found]
+        looked_up("blocks", hits=len(found), misses=len(missing))
         self._start(identity, [block[1] for block in missing if not self._flights.find(block)])
         coming = [(block[1], self._flights.find(block)) for block in missing]
         found |= {number: cast("bytes", flight.get()) for number, flight in coming if flight}
@@ -71,6 +73,7 @@ class BlockReader:
             wanted = block_layout.extent(range(left[0], left[-1] + 1), self._block, identity.version.size)
             with closing(self._transport.fetch(identity.key, identity.version, wanted, self._block)) as pieces:
                 for data in pieces:
+                    FETCHED.labels(self._retry.name).inc(len(data))
                     block = (identity.etag, left.popleft())
                     self._cache.put(block, data)
                     publish(block, data)

@@ -8,6 +8,7 @@ from typing import Final
 
 from cachetools import LRUCache
 
+from sidecar.observability.metrics import FETCHED, looked_up
 from sidecar.plugin import RemoteSettings
 from sidecar.remote.blob import ObjectVersion, RemoteBlob
 from sidecar.remote.block_reader import BlockReader
@@ -42,7 +43,9 @@ class RemoteObjects:
         Raises SourceError, SourceTimeout.
         """
         asked, version = self._found.get(key, (float("-inf"), None))
-        if version is None or time.monotonic() - asked >= self._freshness:
+        fresh = version is not None and time.monotonic() - asked < self._freshness
+        looked_up("objects", hits=fresh, misses=not fresh)
+        if not fresh:
             version = self._ask(key, version)
         if version is None:
             return None
@@ -64,6 +67,7 @@ class RemoteObjects:
             self._forget(key)
             publish(key, None)
         else:
+            FETCHED.labels(self._name).inc(len(opening.head))
             self._reader.keep(self._identity(key, opening.version), opening.head)
             self._remember(key, opening.version)
             publish(key, opening.version)

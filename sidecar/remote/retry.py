@@ -11,6 +11,7 @@ import gevent
 from gevent.lock import BoundedSemaphore
 
 from sidecar.errors import SourceTimeout
+from sidecar.observability.metrics import RETRIES
 from sidecar.remote.transport import Transient
 
 T = TypeVar("T")
@@ -57,6 +58,7 @@ class RetryPolicy:
                 pause = max(_jittered(failures), failure.after)
                 if failures == self._attempts or time.monotonic() + pause >= deadline:
                     raise failure.error from failure
+            RETRIES.labels(self.name).inc()
             gevent.sleep(pause)
 
 

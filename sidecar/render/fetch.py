@@ -11,6 +11,7 @@ from weakref import WeakValueDictionary
 from gevent.event import Event
 from gevent.lock import BoundedSemaphore
 
+from sidecar.observability.metrics import READ, looked_up
 from sidecar.observability.tracing import span
 from sidecar.observability.work import CURRENT, source_of
 from sidecar.plugin import Blob, Buffer, ByteRange
@@ -82,10 +83,12 @@ class Fetcher:
         fetched = self._shared.get(key) or self._shared.setdefault(key, Fetched())
         # If the first reader fails or is cancelled, the next one tries.
         with fetched.turn:
+            looked_up("windows", hits=fetched.data is not None, misses=fetched.data is None)
             if fetched.data is None:
                 size, source = sum(each.length for each in ranges), source_of("source")
                 with link.turn(size), span("fetch", source), plugin_call(source, blob.name):
                     fetched.data = blob.read(ranges)
+                READ.labels(source).inc(size)
                 if work := CURRENT.get():
                     work.read += size
             return fetched, fetched.data

@@ -7,9 +7,10 @@ from contextlib import contextmanager
 from errno import EMFILE, ENFILE
 from typing import Final
 
-from sidecar.errors import Overloaded, PluginFailure, SidecarError
+from sidecar.errors import Overloaded, PluginFailure, SidecarError, SourceError
 from sidecar.observability.logging import log
-from sidecar.observability.metrics import PLUGIN_FAILURES
+from sidecar.observability.metrics import PLUGIN_FAILURES, SOURCE_ERRORS
+from sidecar.observability.work import source_of
 
 _NO_DESCRIPTORS: Final = (EMFILE, ENFILE)
 
@@ -24,6 +25,9 @@ def plugin_call(plugin: str, image: str) -> Iterator[None]:
     """
     try:
         yield
+    except SourceError as error:
+        SOURCE_ERRORS.labels(source_of(plugin), error.reason).inc()
+        raise
     except SidecarError:
         raise
     except MemoryError as error:

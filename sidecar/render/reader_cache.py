@@ -31,6 +31,7 @@ from sidecar.errors import (
 )
 from sidecar.limits.quarantine import Quarantine
 from sidecar.limits.threads import Note
+from sidecar.observability.metrics import looked_up
 from sidecar.observability.work import CURRENT
 from sidecar.plugin import (
     Blob,
@@ -130,6 +131,7 @@ class ReaderCache:
     def info(self, blob: Blob) -> ImageInfo:
         """Return what the image is; opens it if that is not known yet. Raises as `lease`."""
         known = self._infos.get(blob.etag)
+        looked_up("infos", hits=known is not None, misses=known is None)
         if known is not None:
             return known
         with self.lease(blob) as image:
@@ -163,6 +165,7 @@ class ReaderCache:
         turn = self._opening.get(blob.etag) or self._opening.setdefault(blob.etag, BoundedSemaphore(1))
         with turn:
             entry = self._entries.get(blob.etag)
+            looked_up("readers", hits=entry is not None, misses=entry is None)
             if entry is None:
                 entry, info = self._open_or_recall(blob)
                 self._infos.put(blob.etag, info)
@@ -171,7 +174,9 @@ class ReaderCache:
             return entry
 
     def _open_or_recall(self, blob: Blob) -> tuple[_Entry, ImageInfo]:
-        if failure := self._failures.get(blob.etag):
+        failure = self._failures.get(blob.etag)
+        looked_up("failures", hits=failure is not None, misses=failure is None)
+        if failure:
             raise _copy(failure)
         try:
             return self._open(blob)

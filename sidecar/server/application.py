@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import platform
 from collections.abc import Iterator
 from contextlib import nullcontext
 from pathlib import Path
@@ -32,8 +33,10 @@ from sidecar.render.service import ImageService
 from sidecar.render.time_estimate import TimeLimits
 from sidecar.server import descriptors, sandbox, shared_dir
 from sidecar.server.crash_journal import CrashJournal
+from sidecar.server.heap import resident
 from sidecar.server.lifecycle import WorkerLifecycle, WorkerParts
 from sidecar.server.reloads import RELOADS
+from sidecar.server.restarts import RESTARTS
 
 
 def make_service(settings: Settings, registry: Registry, small: NativePool, quarantine: Quarantine) -> ImageService:
@@ -111,12 +114,17 @@ def create_app(
     gauges = metrics.Gauges(
         {
             metrics.PERMITS: lambda: renderer.admission.held,
+            metrics.BUDGET: lambda: renderer.admission.budget,
+            metrics.RESIDENT: resident,
             metrics.WAITING: lambda: renderer.admission.waiting,
             metrics.LEASED: lambda: renderer.readers.leased,
             metrics.IDLE: lambda: renderer.readers.idle,
             metrics.LOST: lambda: renderer.pool.lost + renderer.bulk.lost,
             metrics.FAILED_RELOADS: lambda: RELOADS.failed,
             metrics.LAST_RELOAD: lambda: RELOADS.last_failed,
+            metrics.RESTARTS: lambda: RESTARTS.workers,
+            metrics.STARTED: lambda: RESTARTS.started,
+            metrics.BUILD.labels(__version__, platform.python_version()): lambda: 1,
         }
     )
     parts = WorkerParts(settings, registry, renderer, readiness, gauges, quarantine, journal)

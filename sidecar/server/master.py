@@ -25,6 +25,7 @@ from gunicorn.errors import HaltServer  # type: ignore[import-untyped]  # as abo
 from sidecar.errors import StartError
 from sidecar.server import listeners
 from sidecar.server.reloading import Reloading
+from sidecar.server.restarts import RESTARTS
 from sidecar.server.workers import Pace, state, staying
 
 _STOPS: Final = (signal.SIGTERM, signal.SIGINT, signal.SIGQUIT)
@@ -74,7 +75,10 @@ class Master(Arbiter):  # type: ignore[misc]  # as above
         before, upgrading = dict(self.WORKERS), self.reexec_pid
         super().reap_workers()
         for pid, worker in before.items():
-            if pid not in self.WORKERS and not (state(worker).serves or state(worker).dismissed):
+            if pid in self.WORKERS or state(worker).dismissed:
+                continue
+            RESTARTS.count()
+            if not state(worker).serves:
                 self.pace.failed()
         if upgrading and not self.reexec_pid:
             self.log.info("The other master (pid: %s) has ended; this one goes on.", upgrading)

@@ -73,7 +73,7 @@ def tree(spans: Iterable[Span]) -> str:
         ]
         lines.append(" ".join(["  " * depth + span.name, *map(str, kept)]))
         children = [each for each in every if each.parent_span_id == span.span_id]
-        for below in sorted(children, key=lambda each: [*STAGES].index(each.name)):
+        for below in sorted(children, key=lambda each: [str(stage) for stage in STAGES].index(each.name)):
             add(below, depth + 1)
 
     known = {span.span_id for span in every}

@@ -13,7 +13,7 @@ import pytest
 from sidecar.testing.object_store import ObjectStore
 from tests.nginx.collector import Collector, attributes, is_server, over_grpc, over_http, tree
 from tests.nginx.peers import Peer, ask
-from tests.nginx.servers import REPOSITORY, Nginx, Sidecar
+from tests.nginx.servers import REPOSITORY, Nginx, Sidecar, wait_for
 
 TILE = "/iiif/3/tiled_512.jp2/512,512,512,512/256,/0/default.jpg"
 UNKNOWN = "/iiif/3/unknown.jp2/full/max/0/default.jpg?token=secret"
@@ -144,6 +144,22 @@ def test_probes_are_not_traced(traced: Traced) -> None:
     ask(traced.nginx.port, TILE, headers={"traceparent": f"00-{'d' * 32}-{PARENT}-01"})
     traced.collector.trace("d" * 32)
     assert all(span.trace_id.hex() != "e" * 32 for span in traced.collector.spans)
+
+
+def test_exemplars(traced: Traced) -> None:
+    """OpenMetrics shows a trace for what took as long as it did."""
+    trace = "b" * 32
+    ask(traced.sidecar.port, TILE, headers={"traceparent": f"00-{trace}-{PARENT}-01"})
+    traced.collector.trace(trace)
+    given = {"Accept": "application/openmetrics-text"}
+
+    def shown() -> set[str]:
+        text = ask(traced.sidecar.port, "/sidecar/metrics", headers=given).text
+        found = re.findall(r'sidecar_(\w+)_bucket{.*} \d+\.0 # {trace_id="([0-9a-f]{32})"} ', text)
+        return {name for name, shown in found if shown == trace}
+
+    # Of the worker that answers, which is not the same each time.
+    wait_for(lambda: shown() == {"request_seconds", "image_seconds"}, "exemplars")
 
 
 def test_strangers_are_not_believed(folder: Path, cantaloupe: Peer, tmp_path: Path) -> None:

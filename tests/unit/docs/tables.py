@@ -110,6 +110,16 @@ def metrics_table() -> str:
     return table(["metric", "type", "labels", "meaning"], rows)
 
 
+def labels() -> str:
+    """Return every label of metrics, and what bounds its values."""
+    return table(["label", "values"], [[f"`{name}`", values] for name, values in metrics.LABELS.items()])
+
+
+def caches() -> str:
+    """Return every cache whose hits are counted."""
+    return table(["cache", "what it keeps"], [[f"`{name}`", what] for name, what in metrics.CACHES.items()])
+
+
 def attributes() -> str:
     """Return every attribute of the span of a request."""
     return table(["attribute", "meaning"], [[f"`{name}`", meaning] for name, meaning in ATTRIBUTES.items()])
@@ -179,6 +189,8 @@ def own_first(kind: type[Section]) -> Sequence[str]:
 
 TABLES: Final[Mapping[str, Callable[[], str]]] = {
     "attributes": attributes,
+    "caches": caches,
+    "labels": labels,
     "metrics": metrics_table,
     "modules": modules,
     "reasons": reasons,
