@@ -171,6 +171,11 @@ class Settings(Section):
     it, `required`: do not start without, `off`."""
     log_level: Literal["debug", "info", "warning", "error"] = "info"
     """The least level that is logged."""
+    log_format: Literal["json", "text"] = "json"
+    """Whether log lines are JSON, or text for people, with colours on a terminal."""
+    explain_responses: bool = False
+    """Send with each response who answered and why (`X-Sidecar: handover; reason=not-found`), and how long each stage
+    took (`Server-Timing`)."""
 
     @field_validator("trusted_proxies")
     @classmethod

@@ -8,6 +8,7 @@ from typing import Any, Final
 
 from structlog.contextvars import bind_contextvars
 
+from sidecar.http.access_line import access_line, level
 from sidecar.http.trace_report import report
 from sidecar.observability import tracing
 from sidecar.observability.event import event_of
@@ -30,6 +31,7 @@ class Account:
         bind_contextvars(id=self.event.id)
         self._open = True
         self.status = 0
+        self._first_byte: float | None = None
         self.sent = 0
         self.complete = False
         own = str(environ.get("PATH_INFO", "")).startswith(_OWN)
@@ -38,7 +40,9 @@ class Account:
     def count(self, chunk: bytes) -> None:
         """Count a chunk of the response that is about to be sent."""
         if not self.sent:
-            FIRST.labels(self.event.kind).observe(time.monotonic() - self._began)
+            seconds = time.monotonic() - self._began
+            self._first_byte = round(seconds * 1000, 1)
+            FIRST.labels(self.event.kind).observe(seconds)
         self.sent += len(chunk)
 
     def close(self) -> None:
@@ -53,20 +57,18 @@ class Account:
         # It leads back to the request, and would keep both from being freed.
         self.event.body = None
         self.event.over()
-        seconds, kind = time.monotonic() - self._began, self.event.kind
+        seconds = time.monotonic() - self._began
         trace, self._trace = self._trace, None
         self._count(seconds, broken, trace)
-        log.info(
+        line = access_line(self._environ, self.event, self.status, broken)
+        log.log(
+            level(self.event, self.status, broken),
             "request",
-            id=self.event.id,
-            method=self._environ.get("REQUEST_METHOD"),
-            path=self._environ.get("RAW_URI", self._environ.get("PATH_INFO")),
-            status=self.status,
-            kind=kind,
-            reason=broken or self.event.reason,
+            **line,
             milliseconds=round(seconds * 1000, 1),
+            first_byte=self._first_byte,
             bytes=self.sent,
-            **self.event.details,
+            trace=trace.id if trace else "",
         )
         if trace is not None and trace.recording:
             trace.end(report(self._environ, self.event, self.status, self.sent, broken), self.event.work)

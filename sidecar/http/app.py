@@ -49,7 +49,7 @@ def make_app(service: ImageService, readiness: Readiness, gauges: Gauges) -> Wsg
     app.add_error_handler(SidecarError, errors.expected)
     prefixed, admission = Prefixed(app, settings.prefix), service.renderer.admission
     timed = Timed(prefixed, Times.of(settings), lambda: admission.waiting > 0)
-    return TrustedOnly(Observed(timed), settings.trusted_proxies)
+    return TrustedOnly(Observed(timed, explains=settings.explain_responses), settings.trusted_proxies)
 
 
 def _not_found(req: falcon.Request, resp: falcon.Response, **_: str) -> None:

@@ -47,6 +47,7 @@ class ErrorResponder:
         deadline.begin_response(req.env)
         event = event_of(req.env)
         event.reason = error.reason
+        event.failed = error.status >= HTTPStatus.INTERNAL_SERVER_ERROR and error.status != HTTPStatus.NOT_IMPLEMENTED
         event.details["problem"] = str(error)
         _clear(resp)
         if isinstance(error, HandOver):

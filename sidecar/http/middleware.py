@@ -14,6 +14,7 @@ import falcon
 from sidecar.errors import BadRequest, NotAllowed
 from sidecar.http.account import Account
 from sidecar.http.client import raw_target
+from sidecar.http.explanation import explained
 from sidecar.observability.event import event_of
 from sidecar.observability.logging import log
 from sidecar.observability.metrics import IN_FLIGHT
@@ -93,8 +94,10 @@ class ClosingIterator:
 class Observed:
     """A WSGI application around another that counts and logs each request when it is really over."""
 
-    def __init__(self, app: Wsgi) -> None:
+    def __init__(self, app: Wsgi, *, explains: bool = False) -> None:
+        """`explains`: each response says who answered and why, and how long the stages took."""
         self._app = app
+        self._explains = explains
 
     def __call__(self, environ: dict[str, Any], start_response: StartResponse) -> Iterable[bytes]:
         """Answer as the inner application does."""
@@ -102,7 +105,8 @@ class Observed:
 
         def started(status: str, headers: list[tuple[str, str]], *rest: Any) -> Any:
             account.status = int(status[:3])
-            return start_response(status, [*headers, ("X-Request-Id", account.event.id)], *rest)
+            more = [*explained(account.event)] if self._explains else []
+            return start_response(status, [*headers, *more, ("X-Request-Id", account.event.id)], *rest)
 
         IN_FLIGHT.inc()
         try:

@@ -31,6 +31,8 @@ class Event:
     """By which the request is found in the log; the response carries it."""
     reason: str = ""
     """Why it was handed over, refused or broken off."""
+    failed: bool = False
+    """Whether it was handed over because something here failed, not because of what was asked."""
     left: str = "client-gone"
     """What is reported if the client has not taken all of the response."""
     details: dict[str, str | int] = field(default_factory=dict)

@@ -1,10 +1,10 @@
-"""JSON log lines on standard error: the sidecar's own, gunicorn's and those of libraries, all of one form."""
+"""Log lines on standard error, in JSON or as text: the sidecar's, gunicorn's and libraries', all of one form."""
 
 from __future__ import annotations
 
 import logging
 import sys
-from typing import Any, Final
+from typing import Any, Final, Literal, TypeAlias
 
 import structlog
 from structlog.typing import Processor
@@ -17,24 +17,28 @@ _STAMPED: Final[list[Processor]] = [
     structlog.processors.add_log_level,
     structlog.processors.TimeStamper(fmt="iso", utc=True),
 ]
-_RENDERED: Final[list[Processor]] = [
-    structlog.processors.format_exc_info,
-    redact,
-    structlog.processors.JSONRenderer(),
-]
+Form: TypeAlias = Literal["json", "text"]
 
 
-def configure(level: str) -> None:
+def _rendered(form: Form) -> list[Processor]:
+    """Return what makes a line of its fields, without secrets; tracebacks are text by then."""
+    last: Processor = structlog.processors.JSONRenderer()
+    if form == "text":
+        last = structlog.dev.ConsoleRenderer(colors=sys.stderr.isatty())
+    return [structlog.processors.format_exc_info, redact, last]
+
+
+def configure(level: str, form: Form = "json") -> None:
     """Send the sidecar's own log lines from `level` on to standard error."""
     structlog.configure(
-        processors=[structlog.contextvars.merge_contextvars, *_STAMPED, *_RENDERED],
+        processors=[structlog.contextvars.merge_contextvars, *_STAMPED, *_rendered(form)],
         wrapper_class=structlog.make_filtering_bound_logger(getattr(logging, level.upper())),
         logger_factory=structlog.PrintLoggerFactory(sys.stderr),
         cache_logger_on_first_use=False,
     )
 
 
-def standard_library(level: str) -> dict[str, Any]:
+def standard_library(level: str, form: Form = "json") -> dict[str, Any]:
     """Return a `logging.config.dictConfig` that gives gunicorn's messages and those of libraries the same form."""
     return {
         "version": 1,
@@ -43,7 +47,7 @@ def standard_library(level: str) -> dict[str, Any]:
             "json": {
                 "()": "structlog.stdlib.ProcessorFormatter",
                 "foreign_pre_chain": _STAMPED,
-                "processors": [structlog.stdlib.ProcessorFormatter.remove_processors_meta, *_RENDERED],
+                "processors": [structlog.stdlib.ProcessorFormatter.remove_processors_meta, *_rendered(form)],
             }
         },
         "handlers": {"stderr": {"class": "logging.StreamHandler", "formatter": "json"}},

@@ -135,7 +135,7 @@ def get_app() -> WorkerLifecycle:
     """Return the application as gunicorn runs it: settings from the environment, plugins as installed."""
     found = startup.setup()
     settings = core(found.config)
-    logging.configure(settings.log_level)
+    logging.configure(settings.log_level, settings.log_format)
     shared = shared_dir.shared()
     journal = _journal(shared)
     note = journal.recorded if journal else nullcontext

@@ -58,7 +58,7 @@ control_socket_disable = True
 accesslog = None
 errorlog = "-"
 loglevel = _settings.log_level
-logconfig_dict = standard_library(loglevel)
+logconfig_dict = standard_library(loglevel, _settings.log_format)
 
 _shared = shared_dir.create()
 """What workers share while this master runs: metrics, journals, the quarantine."""

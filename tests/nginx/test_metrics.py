@@ -48,7 +48,7 @@ def test_what_runs(served: Sidecar) -> None:
 
 
 def test_bytes_and_caches(served: Sidecar, store: ObjectStore) -> None:
-    """What a picture needs of a far image is counted as it is read, fetched and found again; its time by who made it."""
+    """What a picture needs of a far image is counted as it is read, fetched and found again; time by who takes it."""
     store.requests.clear()
     for number in range(4):
         ask(served.port, TILE.format(number % 2 * 512))

@@ -13,6 +13,7 @@ from pydantic import SecretStr
 
 from sidecar.config import Settings
 from sidecar.errors import HandOver, Refusal, SidecarError, StartError
+from sidecar.http.access_line import FIELDS
 from sidecar.http.trace_report import ATTRIBUTES
 from sidecar.observability import metrics
 from sidecar.observability.work import STAGES
@@ -115,6 +116,11 @@ def labels() -> str:
     return table(["label", "values"], [[f"`{name}`", values] for name, values in metrics.LABELS.items()])
 
 
+def fields() -> str:
+    """Return every field of a line of the log about a request."""
+    return table(["field", "meaning"], [[f"`{name}`", meaning] for name, meaning in FIELDS.items()])
+
+
 def caches() -> str:
     """Return every cache whose hits are counted."""
     return table(["cache", "what it keeps"], [[f"`{name}`", what] for name, what in metrics.CACHES.items()])
@@ -190,6 +196,7 @@ def own_first(kind: type[Section]) -> Sequence[str]:
 TABLES: Final[Mapping[str, Callable[[], str]]] = {
     "attributes": attributes,
     "caches": caches,
+    "fields": fields,
     "labels": labels,
     "metrics": metrics_table,
     "modules": modules,

@@ -64,11 +64,11 @@ Logged = Callable[[], list[dict[str, Any]]]
 
 @pytest.fixture
 def logged(monkeypatch: pytest.MonkeyPatch) -> Iterator[Logged]:
-    """Yield a function that returns the lines of the log at level error, as an operator gets them."""
+    """Yield a function that returns the lines of the log at level error, but for those about whole requests."""
     lines = io.StringIO()
     monkeypatch.setattr("sys.stderr", lines)
     logging.configure("error")
-    yield lambda: [json.loads(line) for line in lines.getvalue().splitlines()]
+    yield lambda: [line for line in map(json.loads, lines.getvalue().splitlines()) if line["event"] != "request"]
     structlog.reset_defaults()
 
 

@@ -78,7 +78,8 @@ def test_exemplars_stand_beside_counts_of_all_processes(tmp_path: Path) -> None:
     done = subprocess.run(
         [sys.executable, "-c", TWO_PROCESSES], env=environment, capture_output=True, text=True, timeout=60, check=True
     )
-    families = {family.name: family for family in text_string_to_metric_families(done.stdout)}
+    parsed = text_string_to_metric_families(done.stdout)  # type: ignore[no-untyped-call]  # it has no annotations
+    families = {family.name: family for family in parsed}
     buckets = {sample.labels.get("le"): sample for sample in families["sidecar_request_seconds"].samples}
     assert buckets["0.05"].value == 2
     assert buckets["0.05"].exemplar.labels == {"trace_id": "a" * 32}

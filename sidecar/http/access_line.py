@@ -1,0 +1,77 @@
+"""What the log states of a request that is over, and how loudly."""
+
+from __future__ import annotations
+
+import logging
+import os
+from collections.abc import Mapping
+from http import HTTPStatus
+from typing import Any, Final
+
+from sidecar.errors import ClientGone, ClientTooSlow
+from sidecar.http.trace_report import outcome
+from sidecar.observability.event import Event
+
+FIELDS: Final[Mapping[str, str]] = {
+    "id": "the request's; the response has it in `X-Request-Id`. From nginx, see "
+    "[who is believed](../nginx.md#who-is-believed), else random. All lines that it causes in the event loop have it",
+    "trace": "the [trace](traces.md)'s id, 32 hexadecimal digits; empty if there is none",
+    "worker": "the process",
+    "client": "the client's address: behind nginx, the last in `X-Forwarded-For`",
+    "method": "",
+    "path": "as it came, without the query",
+    "status": "of the sidecar's response: of a handover by nginx 421, of one without nginx Cantaloupe's",
+    "kind": "as in the [metrics](../metrics.md)",
+    "outcome": "`answered`, `handover`, `refused` or `broken`",
+    "reason": "why it was handed over, refused or broken off: a [word](../reasons.md)",
+    "problem": "an explanation of that, if there is one",
+    "milliseconds": "until the last byte",
+    "first_byte": "milliseconds until the first one; `null` if there was none",
+    "stages": "milliseconds of each [stage](traces.md#what-a-trace-looks-like), from first beginning to last end",
+    "bytes": "of the response's body",
+    "source": "who found the image; each of these three only if the request got so far",
+    "decoder": "who opened it",
+    "encoder": "the format that was made",
+    "size": "of an image: its size in pixels",
+    "bands": "in how many bands of the source it was made",
+}
+"""Every field of an access line, beside `event` (`request`), `level` and `timestamp`."""
+_CLIENTS_OWN: Final = (ClientGone.reason, ClientTooSlow.reason)
+_FAILURES: Final = (HTTPStatus.INTERNAL_SERVER_ERROR, HTTPStatus.BAD_GATEWAY, HTTPStatus.GATEWAY_TIMEOUT)
+
+
+def access_line(environ: Mapping[str, Any], event: Event, status: int, broken: str) -> Mapping[str, Any]:
+    """Return the fields of the line, but for times and sizes. `broken`: why the response broke off."""
+    work = event.work
+    plugins = {"source": work.source, "decoder": work.decoder, "encoder": work.encoder}
+    return {
+        "id": event.id,
+        "worker": os.getpid(),
+        "client": client_address(environ),
+        "method": environ.get("REQUEST_METHOD"),
+        "path": environ.get("RAW_URI", environ.get("PATH_INFO")),
+        "status": status,
+        "kind": event.kind,
+        "outcome": outcome(event, broken),
+        "reason": broken or event.reason,
+        "stages": work.milliseconds(),
+        **{name: plugin for name, plugin in plugins.items() if plugin},
+        **event.details,
+    }
+
+
+def client_address(environ: Mapping[str, Any]) -> str:
+    """Return the address of the client: behind the nginx site the last of X-Forwarded-For, which nginx adds."""
+    forwarded = str(environ.get("HTTP_X_FORWARDED_FOR", "")).rpartition(",")[2].strip()
+    behind = environ.get("HTTP_X_SIDECAR_HANDOVER") == "nginx"
+    return forwarded if behind and forwarded else str(environ.get("REMOTE_ADDR", ""))
+
+
+def level(event: Event, status: int, broken: str) -> int:
+    """Return the level of the line: what failed here is an error, what was refused for lack of room a warning."""
+    if broken:
+        return logging.INFO if broken in _CLIENTS_OWN else logging.ERROR
+    if status in _FAILURES:
+        return logging.ERROR
+    # Somebody else answers what failed here.
+    return logging.WARNING if status == HTTPStatus.SERVICE_UNAVAILABLE or event.failed else logging.INFO
