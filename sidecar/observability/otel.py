@@ -4,7 +4,7 @@ Spans are collected by OpenTelemetry's batch processor, whose thread is a greenl
 sending, runs in a native thread of its own, so that it does not hold the event loop up; that thread begins after the
 fork and in the sandbox. A stage's span begins early only if another server is to go on with the trace below it.
 
-The only module that imports OpenTelemetry; `sidecar.observability.tracing` loads it if it is asked for.
+Only this module and `otel_metrics` import OpenTelemetry; `sidecar.observability.tracing` loads them if they are needed.
 """
 
 from __future__ import annotations
@@ -13,14 +13,16 @@ import os
 import socket
 import time
 from collections.abc import Callable, Mapping, Sequence
+from functools import partial
 from importlib.metadata import entry_points
-from typing import Any, Final
+from typing import Any, Final, TypeVar
 
 import gevent
 from gevent.monkey import is_module_patched
 from gevent.threadpool import ThreadPool
 from opentelemetry.context import Context
 from opentelemetry.propagators.textmap import Getter, TextMapPropagator
+from opentelemetry.sdk.metrics.export import MetricExporter
 from opentelemetry.sdk.resources import OTELResourceDetector, Resource
 from opentelemetry.sdk.trace import ReadableSpan, TracerProvider
 from opentelemetry.sdk.trace.export import BatchSpanProcessor, ConsoleSpanExporter, SpanExporter, SpanExportResult
@@ -30,10 +32,12 @@ from opentelemetry.trace import Tracer as OpenTelemetryTracer
 
 from sidecar.errors import StartError
 from sidecar.observability.logging import log
+from sidecar.observability.otel_metrics import MetricsExport
 from sidecar.observability.otel_variables import Wanted
 from sidecar.observability.tracing import Report
 from sidecar.observability.work import Stage, StageTime, Work
 
+T = TypeVar("T")
 _PATIENCE: Final = 3.0
 """Seconds for which a worker that ends waits until its last spans are exported."""
 
@@ -44,6 +48,8 @@ def check(wanted: Wanted) -> None:
     _ids(wanted.ids)
     for name in wanted.exporters:
         _exporter(name, grpc=wanted.grpc)
+    if wanted.metrics:
+        _metric_exporter(grpc=wanted.metrics_grpc)
 
 
 def _propagator() -> TextMapPropagator:
@@ -75,6 +81,30 @@ def _exporter(name: str, *, grpc: bool) -> Callable[[], SpanExporter]:
     return trace_exporter.OTLPSpanExporter
 
 
+def _metric_exporter(*, grpc: bool) -> Callable[[], MetricExporter]:
+    if grpc:
+        from opentelemetry.exporter.otlp.proto.grpc.metric_exporter import OTLPMetricExporter  # noqa: PLC0415  # as above
+
+        return OTLPMetricExporter
+    from opentelemetry.exporter.otlp.proto.http import metric_exporter  # noqa: PLC0415  # as above
+
+    return metric_exporter.OTLPMetricExporter
+
+
+def export_metrics(wanted: Wanted) -> Callable[[], None]:
+    """Begin to export metrics; returns what ends that, within seconds."""
+    exporter = _metric_exporter(grpc=wanted.metrics_grpc)()
+    begun = MetricsExport(exporter, _resource(wanted.version), wanted.version, wanted.metrics_interval, _OwnThread())
+    return partial(_in_time, begun.stop)
+
+
+def _in_time(call: Callable[[], None]) -> None:
+    try:
+        gevent.with_timeout(_PATIENCE, call)
+    except gevent.Timeout:
+        log.warning("the last spans or metrics could not be exported in time")
+
+
 def _resource(version: str) -> Resource:
     """Return who exports; what OTEL_SERVICE_NAME and OTEL_RESOURCE_ATTRIBUTES say comes first."""
     ours: dict[str, str | int] = {
@@ -87,20 +117,31 @@ def _resource(version: str) -> Resource:
     return Resource.create({name: value for name, value in ours.items() if name not in given})
 
 
-class _OwnThread(SpanExporter):
-    """An exporter that works in a native thread of its own. Called in greenlets."""
+class _OwnThread:
+    """A native thread for one purpose. Called in greenlets."""
+
+    def __init__(self) -> None:
+        # Without gevent's threading, who calls is in a native thread already.
+        self._pool = ThreadPool(1) if is_module_patched("threading") else None
+
+    def __call__(self, call: Callable[[], T]) -> T:
+        """Run a call, while greenlets go on."""
+        if self._pool is None:
+            return call()
+        result: T = self._pool.apply(call)
+        return result
+
+
+class _InOwnThread(SpanExporter):
+    """An exporter that works in a native thread of its own."""
 
     def __init__(self, exporter: SpanExporter) -> None:
         self._exporter = exporter
-        # Without gevent's threading, spans are collected in a native thread already.
-        self._pool = ThreadPool(1) if is_module_patched("threading") else None
+        self._native = _OwnThread()
 
     def export(self, spans: Sequence[ReadableSpan]) -> SpanExportResult:
-        """Encode and send spans, while greenlets go on."""
-        if self._pool is None:
-            return self._exporter.export(spans)
-        result: SpanExportResult = self._pool.apply(self._exporter.export, (spans,))
-        return result
+        """Encode and send spans."""
+        return self._native(lambda: self._exporter.export(spans))
 
     def shutdown(self) -> None:
         """Send no more; what is on its way ends by itself."""
@@ -130,7 +171,7 @@ class OtelTracer:
             resource=_resource(wanted.version), id_generator=_ids(wanted.ids), shutdown_on_exit=False
         )
         for name in wanted.exporters:
-            exporter = _OwnThread(_exporter(name, grpc=wanted.grpc)())
+            exporter = _InOwnThread(_exporter(name, grpc=wanted.grpc)())
             self._provider.add_span_processor(BatchSpanProcessor(exporter))
         self._tracer = self._provider.get_tracer("iiif-sidecar", wanted.version)
         self._environ = _Environ()
@@ -146,10 +187,7 @@ class OtelTracer:
 
     def stop(self) -> None:
         """Export what is left; gives up after some seconds."""
-        try:
-            gevent.with_timeout(_PATIENCE, self._provider.shutdown)
-        except gevent.Timeout:
-            log.warning("the last spans could not be exported in time")
+        _in_time(self._provider.shutdown)
 
 
 class OtelTrace:

@@ -8,7 +8,7 @@ more than adding two numbers.
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from contextvars import ContextVar
 from dataclasses import dataclass, field
@@ -71,12 +71,17 @@ class Tracer(Protocol):
         ...
 
 
+def _nothing() -> None:
+    pass
+
+
 @dataclass(slots=True)
 class _State:
     """Of this process."""
 
     wanted: Wanted = field(default_factory=Wanted)
     tracer: Tracer | None = None
+    stop_metrics: Callable[[], None] = _nothing
 
 
 _state: Final = _State()
@@ -129,7 +134,7 @@ def prepare(version: str) -> None:
     The variable of an endpoint may have been meant for others: if the libraries for it are missing, the log says so.
     """
     _state.wanted = asked = wanted(version)
-    if not asked.exporters:
+    if not asked.anything:
         return
     try:
         from sidecar.observability import otel  # noqa: PLC0415  # optional, and it takes time and memory
@@ -137,17 +142,24 @@ def prepare(version: str) -> None:
         otel.check(asked)
     except ImportError as error:
         if asked.explicit:
-            raise StartError(f"OTEL_TRACES_EXPORTER: iiif-sidecar[tracing] is not installed: {error}") from error
+            raise StartError(f"OTEL_*_EXPORTER: iiif-sidecar[tracing] is not installed: {error}") from error
         log.warning("no traces: there is an OTLP endpoint, but iiif-sidecar[tracing] is not installed")
         _state.wanted = Wanted()
 
 
 def start() -> None:
-    """Begin to trace, if that is asked for. Called in a worker after its fork, when it has entered its sandbox."""
+    """Begin to trace and to export metrics, if that is asked for.
+
+    Called in a worker after its fork, when it has entered its sandbox.
+    """
     if _state.wanted.exporters:
         from sidecar.observability import otel  # noqa: PLC0415  # as above
 
         use(otel.OtelTracer(_state.wanted))
+    if _state.wanted.metrics:
+        from sidecar.observability import otel  # noqa: PLC0415  # as above
+
+        _state.stop_metrics = otel.export_metrics(_state.wanted)
 
 
 def use(tracer: Tracer | None) -> None:
@@ -156,7 +168,9 @@ def use(tracer: Tracer | None) -> None:
 
 
 def stop() -> None:
-    """Export what is left, and trace no more."""
+    """Export what is left, and no more."""
     tracer, _state.tracer = _state.tracer, None
     if tracer is not None:
         tracer.stop()
+    stop_metrics, _state.stop_metrics = _state.stop_metrics, _nothing
+    stop_metrics()

@@ -1,4 +1,4 @@
-"""A collector of traces: receives OTLP over HTTP or gRPC, and decodes it by the official protobuf classes."""
+"""A collector of traces and metrics: receives OTLP over HTTP or gRPC, and decodes it by the official protobuf classes."""
 
 from __future__ import annotations
 
@@ -12,6 +12,10 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
 
 import grpc  # type: ignore[import-untyped]  # it has no annotations
+from opentelemetry.proto.collector.metrics.v1.metrics_service_pb2 import (
+    ExportMetricsServiceRequest,
+    ExportMetricsServiceResponse,
+)
 from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import (
     ExportTraceServiceRequest,
     ExportTraceServiceResponse,
@@ -37,6 +41,7 @@ class Collector:
 
     port: int = 0
     requests: list[ExportTraceServiceRequest] = field(default_factory=list)
+    metrics: list[ExportMetricsServiceRequest] = field(default_factory=list)
     heads: list[Mapping[str, str]] = field(default_factory=list)
     """The headers or metadata of each request, by lower-case name."""
 
@@ -93,9 +98,15 @@ def over_http() -> Iterator[Collector]:
             body = self.rfile.read(int(self.headers["Content-Length"]))
             if self.headers.get("Content-Encoding") == "gzip":
                 body = gzip.decompress(body)
+            if self.path == "/v1/metrics":
+                collector.metrics.append(ExportMetricsServiceRequest.FromString(body))
+                self._answer(ExportMetricsServiceResponse().SerializeToString())
+                return
             collector.heads.append({name.lower(): value for name, value in self.headers.items()} | {"path": self.path})
             collector.requests.append(ExportTraceServiceRequest.FromString(body))
-            answer = ExportTraceServiceResponse().SerializeToString()
+            self._answer(ExportTraceServiceResponse().SerializeToString())
+
+        def _answer(self, answer: bytes) -> None:
             self.send_response(200)
             self.send_header("Content-Type", "application/x-protobuf")
             self.send_header("Content-Length", str(len(answer)))

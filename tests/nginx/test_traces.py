@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
+from opentelemetry.proto.metrics.v1.metrics_pb2 import HistogramDataPoint, Metric
 
 from sidecar.testing.object_store import ObjectStore
 from tests.nginx.collector import Collector, attributes, is_server, over_grpc, over_http, tree
@@ -51,7 +52,13 @@ def traced(
     """Two workers that export over HTTP, all propagators, behind an nginx that trusts this machine."""
     home = tmp_path_factory.mktemp("traced")
     with over_http() as collector:
-        environment = variables(collector, OTEL_PROPAGATORS="tracecontext,xray,b3", OTEL_RESOURCE_ATTRIBUTES="site=a")
+        environment = variables(
+            collector,
+            OTEL_PROPAGATORS="tracecontext,xray,b3",
+            OTEL_RESOURCE_ATTRIBUTES="site=a",
+            OTEL_METRICS_EXPORTER="otlp",
+            OTEL_METRIC_EXPORT_INTERVAL="200",
+        )
         sidecar = Sidecar(home, f'workers = 2\n[filesystem]\nroot = "{folder}"\n', environment=environment)
         logs.append(sidecar.process.log)
         with Nginx(home / "nginx", sidecar.port, session_cantaloupe.port, TRUSTED) as nginx:
@@ -160,6 +167,35 @@ def test_exemplars(traced: Traced) -> None:
 
     # Of the worker that answers, which is not the same each time.
     wait_for(lambda: shown() == {"request_seconds", "image_seconds"}, "exemplars")
+
+
+def test_metrics(traced: Traced) -> None:
+    """Each worker exports its own metrics; together they are those that Prometheus gets."""
+    ask(traced.nginx.port, TILE)
+    expected = traced.sidecar.metric('sidecar_image_seconds_count{decoder="jp2",format="jpg",source="filesystem"}')
+
+    def latest() -> list[Metric]:
+        """The newest metrics of each worker."""
+        newest = {}
+        for request in traced.collector.metrics:
+            (resource,) = request.resource_metrics
+            named = attributes(resource.resource.attributes)
+            newest[named["service.instance.id"]] = resource.scope_metrics[0].metrics
+        return [metric for metrics in newest.values() for metric in metrics]
+
+    def points(name: str) -> list[HistogramDataPoint]:
+        return [point for metric in latest() if metric.name == name for point in metric.histogram.data_points]
+
+    wait_for(lambda: sum(point.count for point in points("sidecar_image_seconds")) == expected, "the pictures")
+    for point in points("sidecar_image_seconds"):
+        assert (sum(point.bucket_counts), len(point.bucket_counts)) == (point.count, len(point.explicit_bounds) + 1)
+        assert attributes(point.attributes) == {"source": "filesystem", "decoder": "jp2", "format": "jpg"}
+    kinds = {metric.name: (metric.WhichOneof("data"), metric.unit) for metric in latest()}
+    assert kinds["sidecar_requests"] == ("sum", "1")
+    assert kinds["sidecar_sent_bytes"] == ("sum", "By")
+    assert kinds["sidecar_image_seconds"] == ("histogram", "s")
+    workers = [point for metric in latest() if metric.name == "sidecar_workers" for point in metric.gauge.data_points]
+    assert sum(point.as_double for point in workers) == 2
 
 
 def test_strangers_are_not_believed(folder: Path, cantaloupe: Peer, tmp_path: Path) -> None:

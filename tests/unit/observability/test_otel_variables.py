@@ -50,12 +50,27 @@ def test_an_endpoint_or_an_exporter_switches_traces_on(environ: Mapping[str, str
         {"OTEL_TRACES_EXPORTER": "zipkin"},
         {**ENDPOINT, "OTEL_EXPORTER_OTLP_PROTOCOL": "http/json"},
         {**EXPORTER, "OTEL_EXPORTER_OTLP_TRACES_PROTOCOL": "udp"},
+        {"OTEL_METRICS_EXPORTER": "prometheus"},
+        {"OTEL_METRICS_EXPORTER": "otlp", "OTEL_EXPORTER_OTLP_METRICS_PROTOCOL": "udp"},
+        {"OTEL_METRIC_EXPORT_INTERVAL": "1s"},
     ],
 )
 def test_what_is_not_known_is_refused(environ: Mapping[str, str]) -> None:
     """The text names the variable and what would be right."""
     with pytest.raises(StartError, match=r"^OTEL_[A-Z_]+: '.+' is not known here"):
         wanted("1", environ)
+
+
+def test_metrics_are_exported_if_that_is_said() -> None:
+    """An endpoint alone means traces; the interval is in milliseconds, and each signal has a protocol of its own."""
+    assert not wanted("1", ENDPOINT).metrics
+    asked = {
+        "OTEL_METRICS_EXPORTER": "otlp",
+        "OTEL_METRIC_EXPORT_INTERVAL": "5000",
+        "OTEL_EXPORTER_OTLP_METRICS_PROTOCOL": "grpc",
+    }
+    found = wanted("1", asked)
+    assert (found.metrics, found.metrics_interval, found.metrics_grpc, found.exporters) == (True, 5.0, True, ())
 
 
 def test_the_protocol_of_traces_comes_first() -> None:
