@@ -9,7 +9,7 @@ from http import HTTPStatus
 from typing import Any, Final
 
 from sidecar.errors import ClientGone, ClientTooSlow
-from sidecar.http.trace_report import outcome
+from sidecar.http.client import client_address
 from sidecar.observability.event import Event
 
 FIELDS: Final[Mapping[str, str]] = {
@@ -52,19 +52,12 @@ def access_line(environ: Mapping[str, Any], event: Event, status: int, broken: s
         "path": environ.get("RAW_URI", environ.get("PATH_INFO")),
         "status": status,
         "kind": event.kind,
-        "outcome": outcome(event, broken),
+        "outcome": event.outcome(broken),
         "reason": broken or event.reason,
         "stages": work.milliseconds(),
         **{name: plugin for name, plugin in plugins.items() if plugin},
         **event.details,
     }
-
-
-def client_address(environ: Mapping[str, Any]) -> str:
-    """Return the address of the client: behind the nginx site the last of X-Forwarded-For, which nginx adds."""
-    forwarded = str(environ.get("HTTP_X_FORWARDED_FOR", "")).rpartition(",")[2].strip()
-    behind = environ.get("HTTP_X_SIDECAR_HANDOVER") == "nginx"
-    return forwarded if behind and forwarded else str(environ.get("REMOTE_ADDR", ""))
 
 
 def level(event: Event, status: int, broken: str) -> int:

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import errno
 import select
-from typing import Final
+from collections.abc import Mapping
+from typing import Any, Final
 from urllib.parse import quote
 
 import falcon
@@ -21,7 +22,7 @@ BEHIND: Final = "X-Sidecar-Handover"
 
 def client_of(req: falcon.Request) -> Client:
     """Return who waits for the response."""
-    return Client(_name(req), lambda: check_connected(req))
+    return Client(client_name(client_address(req.env)), lambda: check_connected(req))
 
 
 def behind_nginx(req: falcon.Request) -> bool:
@@ -52,7 +53,8 @@ def check_connected(req: falcon.Request) -> None:
         raise ClientGone(errno.ECONNRESET, "the client has disconnected")
 
 
-def _name(req: falcon.Request) -> str:
-    """Name the client by its address: behind the nginx site, the last of X-Forwarded-For, which nginx adds."""
-    forwarded = req.get_header("X-Forwarded-For") or ""
-    return client_name(forwarded.rpartition(",")[2].strip() if forwarded and behind_nginx(req) else req.remote_addr)
+def client_address(environ: Mapping[str, Any]) -> str:
+    """Return the address of the client: behind the nginx site the last of X-Forwarded-For, which nginx adds."""
+    forwarded = str(environ.get("HTTP_X_FORWARDED_FOR", "")).rpartition(",")[2].strip()
+    behind = environ.get(f"HTTP_{BEHIND.upper().replace('-', '_')}") == "nginx"
+    return forwarded if behind and forwarded else str(environ.get("REMOTE_ADDR", "127.0.0.1"))

@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Final
 
-from sidecar.http.trace_report import outcome
 from sidecar.observability.event import Event
 
 WHO: Final = "X-Sidecar"
@@ -15,7 +14,7 @@ WHO: Final = "X-Sidecar"
 def explained(event: Event) -> Iterator[tuple[str, str]]:
     """Yield the headers of a response that is about to begin; of a large one, the times until its first strip."""
     reason = f"; reason={event.reason}" if event.reason else ""
-    yield WHO, f"{outcome(event, '')}{reason}"
+    yield WHO, f"{event.outcome()}{reason}"
     stages = event.work.milliseconds()
     if stages:
         # W3C Server Timing §3: names and milliseconds.

@@ -12,6 +12,7 @@ from http import HTTPStatus
 from typing import Any, Final
 from urllib.parse import unquote
 
+from sidecar.http.client import client_address
 from sidecar.observability.event import Event
 from sidecar.observability.tracing import Report, Value
 
@@ -34,6 +35,7 @@ ATTRIBUTES: Final[Mapping[str, str]] = {
     "url.path": "the path, without the query",
     "url.scheme": "`http` or `https`, on the connection to the sidecar",
     "server.address": "where the sidecar was asked",
+    "client.address": "the client's address: behind nginx, the last in `X-Forwarded-For`",
     "network.peer.address": "who asked: nginx, mostly",
     "user_agent.original": "the client's User-Agent",
     "iiif.version": "of the Image API",
@@ -57,15 +59,6 @@ ATTRIBUTES: Final[Mapping[str, str]] = {
 """Every attribute of a server span, and what it is."""
 
 
-def outcome(event: Event, broken: str) -> str:
-    """Return what became of a request, in one word."""
-    if broken:
-        return "broken"
-    if event.kind == "handover":
-        return "handover"
-    return "refused" if event.reason else "answered"
-
-
 def report(environ: Mapping[str, Any], event: Event, status: int, sent: int, broken: str) -> Report:
     """Return what is stated of a request that is over. `broken`: why its response broke off."""
     method, route = str(environ.get("REQUEST_METHOD", "")), _CONVERTER.sub("", event.route)
@@ -77,10 +70,11 @@ def report(environ: Mapping[str, Any], event: Event, status: int, sent: int, bro
         "http.response.body.size": sent,
         "url.path": str(environ.get("RAW_URI", environ.get("PATH_INFO", ""))).partition("?")[0],
         **{name: environ.get(variable) for variable, name in _CONVENTIONS.items()},
+        "client.address": client_address(environ),
         **_iiif(event.parameters),
         "sidecar.request.id": event.id,
         "sidecar.kind": event.kind,
-        "sidecar.outcome": outcome(event, broken),
+        "sidecar.outcome": event.outcome(broken),
         "sidecar.reason": reason,
         "sidecar.source": work.source,
         "sidecar.decoder": work.decoder,

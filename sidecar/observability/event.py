@@ -47,6 +47,14 @@ class Event:
     body: Closable | None = None
     """The response's chunks, once there are any."""
 
+    def outcome(self, broken: str = "") -> str:
+        """Return what became of it, in one word. `broken`: why its response broke off."""
+        if broken:
+            return "broken"
+        if self.kind == "handover":
+            return "handover"
+        return "refused" if self.reason else "answered"
+
 
 def event_of(environ: dict[str, Any]) -> Event:
     """Return the event of a request."""

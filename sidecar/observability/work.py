@@ -25,6 +25,8 @@ STAGES: Final[Mapping[Stage, str]] = {
     "proxy": "waiting for Cantaloupe's first byte, if the sidecar itself asks it",
 }
 """What is timed, in the order of a request."""
+# gevent's locks are between greenlets, and these are held by native threads, for a microsecond.
+_new_lock = get_original("_thread", "allocate_lock")
 Note: TypeAlias = Mapping[str, int | str]
 
 
@@ -66,8 +68,7 @@ class Work:
         """Bytes of the image that were read for its windows."""
         self.samples = False
         """Whether single pieces are kept: the first, the second, the fourth, the eighth and so on."""
-        # gevent's own would be between greenlets, and stop the event loop. Held for a microsecond.
-        self._lock: Lock = get_original("_thread", "allocate_lock")()
+        self._lock: Lock = _new_lock()
 
     def add(self, stage: Stage, began: int, ended: int, note: Note) -> None:
         """Add one piece of work."""

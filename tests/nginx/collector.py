@@ -1,4 +1,4 @@
-"""A collector of traces and metrics: receives OTLP over HTTP or gRPC, and decodes it by the official protobuf classes."""
+"""A collector of traces and metrics: receives OTLP over HTTP or gRPC, and decodes it by the official classes."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ from sidecar.observability.work import STAGES
 from tests.nginx.peers import HOST
 from tests.nginx.servers import wait_for
 
-_METHOD = "/opentelemetry.proto.collector.trace.v1.TraceService/Export"
+_METRICS = "/opentelemetry.proto.collector.metrics.v1.MetricsService/Export"
 
 
 def attributes(pairs: Iterable[KeyValue]) -> Mapping[str, Any]:
@@ -135,10 +135,16 @@ def over_grpc() -> Iterator[Collector]:
         collector.requests.append(request)
         return ExportTraceServiceResponse()
 
+    def keep(request: ExportMetricsServiceRequest, _context: Any) -> ExportMetricsServiceResponse:
+        collector.metrics.append(request)
+        return ExportMetricsServiceResponse()
+
     class Service(grpc.GenericRpcHandler):  # type: ignore[misc]  # it has no annotations
         def service(self, details: Any) -> Any:
-            if details.method != _METHOD:
-                return None
+            if details.method == _METRICS:
+                return grpc.unary_unary_rpc_method_handler(
+                    keep, ExportMetricsServiceRequest.FromString, ExportMetricsServiceResponse.SerializeToString
+                )
             return grpc.unary_unary_rpc_method_handler(
                 export, ExportTraceServiceRequest.FromString, ExportTraceServiceResponse.SerializeToString
             )

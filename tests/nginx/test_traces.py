@@ -211,6 +211,7 @@ def test_strangers_are_not_believed(folder: Path, cantaloupe: Peer, tmp_path: Pa
             OTEL_BSP_SCHEDULE_DELAY="60000",
             OTEL_PROPAGATORS="tracecontext,xray,b3",
             OTEL_PYTHON_ID_GENERATOR="xray",
+            OTEL_METRICS_EXPORTER="otlp",
         )
         sidecar = Sidecar(tmp_path, f'workers = 1\n[filesystem]\nroot = "{folder}"\n', environment=environment)
         given = {**W3C, "b3": f"{TRACE}-{PARENT}-1", "X-B3-TraceId": TRACE, "X-B3-SpanId": PARENT}
@@ -218,6 +219,7 @@ def test_strangers_are_not_believed(folder: Path, cantaloupe: Peer, tmp_path: Pa
             ask(nginx.port, UNKNOWN, headers=given)
         sidecar.stop()
         (server,) = collector.spans
+        assert len(collector.metrics) == 1
     assert not server.parent_span_id
     assert TRACE not in str(cantaloupe.requests[-1].headers)
     trace = server.trace_id.hex()

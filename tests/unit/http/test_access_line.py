@@ -24,7 +24,8 @@ from sidecar.errors import (
     Stalled,
     Unsupported,
 )
-from sidecar.http.access_line import FIELDS, client_address, level
+from sidecar.http.access_line import FIELDS, level
+from sidecar.http.client import client_address
 from sidecar.http.middleware import Wsgi
 from sidecar.limits.threads import NativePool
 from sidecar.observability import logging
@@ -141,7 +142,7 @@ def test_responses_that_broke_off() -> None:
             },
             "192.0.2.9",
         ),
-        ({}, ""),
+        ({}, "127.0.0.1"),
     ],
 )
 def test_the_client(environ: dict[str, str], address: str) -> None:
