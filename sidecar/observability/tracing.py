@@ -150,16 +150,20 @@ def prepare(version: str) -> None:
 def start() -> None:
     """Begin to trace and to export metrics, if that is asked for.
 
-    Called in a worker after its fork, when it has entered its sandbox.
+    Called in a worker after its fork, when it has entered its sandbox. What an exporter does not like of its variables
+    is logged: images are worth more than traces.
     """
-    if _state.wanted.exporters:
-        from sidecar.observability import otel  # noqa: PLC0415  # as above
+    if not _state.wanted.anything:
+        return
+    from sidecar.observability import otel  # noqa: PLC0415  # as above
 
-        use(otel.OtelTracer(_state.wanted))
-    if _state.wanted.metrics:
-        from sidecar.observability import otel  # noqa: PLC0415  # as above
-
-        _state.stop_metrics = otel.export_metrics(_state.wanted)
+    try:
+        if _state.wanted.exporters:
+            use(otel.OtelTracer(_state.wanted))
+        if _state.wanted.metrics:
+            _state.stop_metrics = otel.export_metrics(_state.wanted)
+    except Exception as error:  # noqa: BLE001  # of libraries that read dozens of variables
+        log.error("not everything that OTEL_* asks for can be exported", problem=f"{type(error).__name__}: {error}")
 
 
 def use(tracer: Tracer | None) -> None:

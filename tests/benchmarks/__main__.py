@@ -31,6 +31,7 @@ PARTS: Final[Mapping[str, str]] = {
     "g": "htj2k",
     "h": "cuts",
     "i": "bits",
+    "j": "tracing",
 }
 
 

@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+import os
+import subprocess
 import sys
 from collections.abc import Iterator, Mapping
+from typing import NoReturn
 
 import pytest
+from structlog.testing import capture_logs
 
 from sidecar import observability
 from sidecar.errors import StartError
@@ -88,6 +92,26 @@ def test_unknown_ids_are_refused(monkeypatch: pytest.MonkeyPatch) -> None:
         tracing.prepare("1")
 
 
+def test_an_exporter_that_cannot_be_made_ends_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A file of certificates that is not there is reported, and the worker goes on without traces."""
+    for name, value in {
+        **ENDPOINT,
+        "OTEL_EXPORTER_OTLP_ENDPOINT": "https://127.0.0.1:9",
+        "OTEL_EXPORTER_OTLP_PROTOCOL": "grpc",
+    }.items():
+        monkeypatch.setenv(name, value)
+    tracing.prepare("1")
+
+    def fail(*_: object) -> NoReturn:
+        raise FileNotFoundError("no such certificate")
+
+    monkeypatch.setattr("sidecar.observability.otel.OtelTracer", fail)
+    with capture_logs() as lines:
+        tracing.start()
+    assert [line["problem"] for line in lines] == ["FileNotFoundError: no such certificate"]
+    assert tracing.onward() == {}
+
+
 @pytest.mark.parametrize("variable", ["OTEL_TRACES_EXPORTER", "OTEL_EXPORTER_OTLP_ENDPOINT"])
 def test_libraries_that_are_missing(variable: str, monkeypatch: pytest.MonkeyPatch) -> None:
     """If an exporter is named, the sidecar does not start without; an endpoint alone may be meant for others."""
@@ -102,3 +126,18 @@ def test_libraries_that_are_missing(variable: str, monkeypatch: pytest.MonkeyPat
         tracing.prepare("1")
         tracing.start()
         assert tracing.carriers() == frozenset()
+
+
+@pytest.mark.parametrize(
+    "process", ["sidecar.server.application", "sidecar.server.master, sidecar.server.gunicorn_conf"]
+)
+def test_nothing_is_loaded_that_is_not_asked_for(process: str) -> None:
+    """Neither a worker without traces nor the master imports OpenTelemetry: it costs memory, and forks badly."""
+    code = (
+        f"import sys, {process}; print(*(name for name in sys.modules if name.startswith(('opentelemetry', 'grpc'))))"
+    )
+    environment = {name: value for name, value in os.environ.items() if not name.startswith("OTEL_")}
+    done = subprocess.run(
+        [sys.executable, "-c", code], env=environment, capture_output=True, text=True, check=True, timeout=60
+    )
+    assert done.stdout.strip() == ""
