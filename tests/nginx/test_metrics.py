@@ -11,12 +11,15 @@ from contextlib import suppress
 from pathlib import Path
 
 import pytest
+from prometheus_client.openmetrics.parser import text_string_to_metric_families as openmetrics
+from prometheus_client.parser import text_string_to_metric_families
 
 import sidecar
 from sidecar.testing.object_store import ObjectStore, Reply
 from tests.nginx.peers import ask
 from tests.nginx.servers import Sidecar, wait_for
 
+OPEN = "application/openmetrics-text;version=1.0.0"
 TILE = "/iiif/3/tiled_512.jp2/{},0,512,512/256,/0/default.jpg"
 
 
@@ -45,6 +48,14 @@ def test_what_runs(served: Sidecar) -> None:
     assert 0 <= time.time() - served.metric("sidecar_start_time_seconds") < 600
     assert served.metric("sidecar_budget_bytes") > 100 * 2**20
     assert 50 * 2**20 < served.metric("sidecar_resident_bytes") < 2**30
+
+
+def test_both_forms_can_be_read(served: Sidecar) -> None:
+    """Prometheus' own form and OpenMetrics have the same families, for the official parsers."""
+    texts = [ask(served.port, "/sidecar/metrics", headers={"Accept": accept}).text for accept in ("*/*", OPEN)]
+    plain = {family.name for family in text_string_to_metric_families(texts[0])}
+    assert plain == {family.name for family in openmetrics(texts[1])}  # type: ignore[no-untyped-call]  # not annotated
+    assert len(plain) > 20
 
 
 def test_bytes_and_caches(served: Sidecar, store: ObjectStore) -> None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -262,5 +261,4 @@ def test_a_collector_that_is_down(folder: Path, tmp_path: Path) -> None:
     sidecar = Sidecar(tmp_path, f'workers = 1\n[filesystem]\nroot = "{folder}"\n', environment=environment)
     assert [ask(sidecar.port, TILE).status for _ in range(3)] == [200] * 3
     sidecar.stop()
-    assert not sidecar.process.running
-    assert os.environ.get("OTEL_EXPORTER_OTLP_ENDPOINT") is None
+    assert sidecar.process.status == 0
