@@ -29,7 +29,7 @@ class Body:
         self._owned = owned
         self._place = place
         self._check_alive = check_alive
-        self.details: dict[str, object] = {}
+        self.details: dict[str, str | int] = {}
         """Of how it was made, for the log."""
 
     def __iter__(self) -> Iterator[bytes]:

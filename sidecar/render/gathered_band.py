@@ -21,7 +21,7 @@ class GatheredBand:
     """Iterates over the band, which is a `sidecar.render.strips.Source`."""
 
     def __init__(
-        self, plan: Plan, blob: Blob, image: OpenImage, gatherer: Gatherer, client: str, details: dict[str, object]
+        self, plan: Plan, blob: Blob, image: OpenImage, gatherer: Gatherer, client: str, details: dict[str, str | int]
     ) -> None:
         """`details`: where it is noted, for the log, how the band was decoded."""
         # Readers without the power decode every window exactly, whatever hides their errors.

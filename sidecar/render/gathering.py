@@ -214,7 +214,7 @@ class Ticket:
         self._gatherer, self._member, self._found = gatherer, member, found
 
     @property
-    def details(self) -> dict[str, object]:
+    def details(self) -> dict[str, str | int]:
         """How it was decoded, for the log."""
         decode = self._member.decode if self._member else None
         return {"decoded_for": decode.served if decode else 0}

@@ -64,7 +64,7 @@ class Renderer:
             image = owned.enter_context(self.readers.lease(blob))
             reading = owned.enter_context(closing(Calls(self.bulk if plan.large else self.pool, blob.etag)))
             writing = owned.enter_context(closing(Calls(self.pool, blob.etag)))
-            details: dict[str, object] = {}
+            details: dict[str, str | int] = {}
             begin = partial(self._bands, plan, blob, image, reading, client.name, details)
             parts = owned.enter_context(closing(Strips(plan, begin)))
             place.pausable(plan.rest_bytes, partial(_pause, parts, reading))
@@ -86,7 +86,7 @@ class Renderer:
         image: OpenImage,
         reading: Calls,
         client: str,
-        details: dict[str, object],
+        details: dict[str, str | int],
         first: int,
     ) -> Source:
         if self.gatherer is not None and is_gathered(plan, image):

@@ -34,7 +34,7 @@ class Whole:
     data: bytes
     over: Callable[[], None]
     """To be called when it has been sent, or never will be."""
-    details: dict[str, object]
+    details: dict[str, str | int]
     """For the log."""
 
 
@@ -44,7 +44,7 @@ class _Made:
 
     data: bytes
     give_back: Callable[[], None]
-    details: dict[str, object]
+    details: dict[str, str | int]
     users: set[object] = field(default_factory=set)
 
     def use(self) -> Callable[[], None]:
