@@ -34,6 +34,8 @@ FIELDS: Final[Mapping[str, str]] = {
     "encoder": "the format that was made",
     "size": "of an image: its size in pixels",
     "bands": "in how many bands of the source it was made",
+    "decoded_for": "for how many requests its pixels were decoded at once; 0: they had been decoded before",
+    "shared": "whether the response was made for another request, too, which had asked for it first",
 }
 """Every field of an access line, beside `event` (`request`), `level` and `timestamp`."""
 _CLIENTS_OWN: Final = (ClientGone.reason, ClientTooSlow.reason)

@@ -100,12 +100,19 @@ def span(stage: Stage, plugin: str = "", note: Note = _NOTHING) -> Iterator[None
     try:
         yield
     finally:
-        ended = time.perf_counter_ns()
         _stage.reset(token)
-        work = CURRENT.get()
-        if work is not None:
-            work.add(stage, began, ended, note)
-        STAGES.labels(stage, plugin).observe((ended - began) / 1e9)
+        spent(stage, CURRENT.get(), began, plugin, note)
+
+
+def spent(stage: Stage, work: Work | None, began: int, plugin: str = "", note: Note = _NOTHING) -> None:
+    """Note one piece of work of a stage that ends now, for a request that need not be the one that runs.
+
+    `began`: nanoseconds of `time.perf_counter_ns`.
+    """
+    ended = time.perf_counter_ns()
+    if work is not None:
+        work.add(stage, began, ended, note)
+    STAGES.labels(stage, plugin).observe((ended - began) / 1e9)
 
 
 def begin(environ: Mapping[str, Any], work: Work, *, traced: bool = True) -> Trace | None:

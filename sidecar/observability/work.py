@@ -17,10 +17,10 @@ from gevent.monkey import get_original
 
 Stage: TypeAlias = Literal["wait", "index", "fetch", "decode", "encode", "proxy"]
 STAGES: Final[Mapping[Stage, str]] = {
-    "wait": "waiting for memory, from the request for it until it is granted",
+    "wait": "waiting for memory, from the request for it until it is granted, and for a processor",
     "index": "opening the image, and finding out which of its bytes a window takes",
     "fetch": "reading the bytes of windows from the source; files on this machine are read while they are decoded",
-    "decode": "decoding pieces of the image in native threads",
+    "decode": "decoding pieces of the image in native threads, possibly for several requests at once",
     "encode": "scaling, converting and encoding strips in native threads",
     "proxy": "waiting for Cantaloupe's first byte, if the sidecar itself asks it",
 }

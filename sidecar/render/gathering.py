@@ -13,7 +13,7 @@ from __future__ import annotations
 from contextlib import suppress
 from dataclasses import replace
 from functools import partial
-from time import monotonic
+from time import perf_counter_ns
 from typing import Final, cast
 
 import gevent
@@ -22,7 +22,8 @@ from sidecar.errors import DecodeError, Overloaded, PluginFailure, Stalled, Unsu
 from sidecar.limits.cpu_share import CpuShare
 from sidecar.limits.outcome import Outcome, repeater
 from sidecar.limits.threads import NativePool
-from sidecar.observability.metrics import ASKED, DECODED, DECODED_BEFORE, GATHERED, STAGES
+from sidecar.observability.metrics import ASKED, DECODED, DECODED_BEFORE, GATHERED
+from sidecar.observability.tracing import spent
 from sidecar.plugin import Pixels, Rect, SupportsGathering, SupportsTolerance, Window
 from sidecar.render.decoded_cache import DecodedCache, cut
 from sidecar.render.fetch import Fetcher, Link
@@ -130,11 +131,11 @@ class Gatherer:
             with suppress(PluginFailure), plugin_call(wanted.image.decoder, wanted.blob.name):
                 found = gather(first.region, wanted.level, (each.region for each in near), reader, bounds).hull
             members += [each for each in near if found.holds(each.region)]
-        decode = Decode(wanted, found, [])
+        decode = Decode(first, found, [])
         for member in members:
             self._waiting.leave(member)
             decode.join(member)
-            STAGES.labels("wait", "").observe(monotonic() - member.since)
+            spent("wait", member.work, member.since)
         self._under_way.append(decode)
         return decode
 
@@ -158,7 +159,7 @@ class Gatherer:
         ending = Ending(partial(self._end, decode))
         decode.greenlet = gevent.getcurrent()
         try:
-            made = partial(_itself, self._decode(decode, ending))
+            made = partial(_itself, decode.first.context.run(self._decode, decode, ending))
         except gevent.GreenletExit:
             return
         except BaseException as error:  # noqa: BLE001  # raised again where it is awaited
@@ -178,9 +179,11 @@ class Gatherer:
         wanted, region = decode.wanted, decode.region
         alone = region == wanted.region
         coded = (wanted.coded if alone else None) or self._coded(wanted, region)
+        began = perf_counter_ns()
         pending = self._pool.spawn_for(wanted.blob.etag, read, wanted, region, coded)
         ending.with_native(pending.then)
         pixels = pending.get()
+        decode.share_time(began)
         self._count(decode)
         self._cache.put(wanted.key, region, pixels)
         return pixels

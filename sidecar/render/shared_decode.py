@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from contextvars import Context, copy_context
 from dataclasses import dataclass, field
-from time import monotonic
+from time import perf_counter_ns
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -12,6 +13,7 @@ from gevent.event import AsyncResult, Event
 
 from sidecar.limits.outcome import Outcome
 from sidecar.observability.tracing import span
+from sidecar.observability.work import CURRENT, Work
 from sidecar.plugin import EXACT, Blob, Buffer, Pixels, Rect, Tolerance, Window
 from sidecar.render.decoded_cache import Key
 from sidecar.render.fetch import Fetched
@@ -53,7 +55,10 @@ class Member:
     """A request that waits for its pixels."""
 
     wanted: Wanted
-    since: float = field(default_factory=monotonic)
+    since: int = field(default_factory=perf_counter_ns)
+    context: Context = field(default_factory=copy_context)
+    """The request's."""
+    work: Work | None = field(default_factory=CURRENT.get)
     alone: bool = False
     """Whether it must be decoded alone."""
     decode: Decode | None = None
@@ -72,8 +77,8 @@ class Member:
 class Decode:
     """A window being decoded, and those that want something of it."""
 
-    wanted: Wanted
-    """For the first of them."""
+    first: Member
+    """Whose turn it was."""
     region: Rect
     members: list[Member]
     ended: Event = field(default_factory=Event)
@@ -83,10 +88,21 @@ class Decode:
     served: int = 0
     """Members that got their pixels."""
 
+    @property
+    def wanted(self) -> Wanted:
+        return self.first.wanted
+
     def join(self, member: Member) -> None:
         """Add one that wants something of it."""
         self.members.append(member)
         member.decode = self
+
+    def share_time(self, began: int) -> None:
+        """Note for all but the first, who has it already, that they have been decoded since a moment."""
+        ended, note = perf_counter_ns(), {"requests": len(self.members)}
+        for member in self.members:
+            if member is not self.first and member.work is not None:
+                member.work.add("decode", max(began, member.since), ended, note)
 
     def settle(self, made: Outcome[Pixels]) -> None:
         """Give all members what came of it."""

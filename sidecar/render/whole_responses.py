@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from contextlib import closing
+from contextvars import copy_context
 from dataclasses import dataclass, field, replace
 from functools import partial
 from typing import Any, Final, TypeAlias, cast
@@ -90,7 +91,7 @@ class _Response:
         if turn.greenlet is None and self._maker is None:
             # Not the caller's check: others may wait for the same turn, and each looks after itself.
             maker = replace(client, check_alive=_nothing, granted=partial(self._begin, turn))
-            turn.greenlet = gevent.spawn(self._make, turn, maker)
+            turn.greenlet = gevent.spawn(copy_context().run, self._make, turn, maker)
         turn.waiting += 1
         try:
             while not turn.result.wait(_LOOK_EVERY) and not turn.result.ready():
@@ -101,7 +102,7 @@ class _Response:
             self._withdraw(client.name, turn)
         if joined:
             SHARED.inc()
-        return Whole(made.data, made.use(), made.details | ({"shared": True} if joined else {}))
+        return Whole(made.data, made.use(), made.details | {"shared": joined})
 
     def _begin(self, turn: _Turn) -> None:
         """Make the response in this turn: the others' turns are not needed any more."""
