@@ -13,6 +13,9 @@ import typer
 import sidecar
 from sidecar import startup
 from sidecar.cli import nginx_site
+from sidecar.cli.explain import explain
+from sidecar.cli.inspect_images import inspect_images
+from sidecar.cli.setting_up import CantaloupeFile, TomlFile, set_up
 from sidecar.config import core
 from sidecar.errors import StartError
 from sidecar.limits.memory_limit import ALLOCATOR
@@ -21,14 +24,6 @@ from sidecar.plugin import API_VERSION, run_inline
 from sidecar.registry import Plugins, Registry
 from sidecar.server import descriptors, sandbox
 from sidecar.server.rehearsal import rehearse
-
-TomlFile = Annotated[
-    Path | None, typer.Option("--config", envvar=startup.TOML, metavar="FILE", help="Settings, as TOML.")
-]
-CantaloupeFile = Annotated[
-    Path | None,
-    typer.Option(envvar=startup.CANTALOUPE, metavar="FILE", help="A Cantaloupe's own settings, below all others."),
-]
 
 
 def _show_version(value: bool) -> None:  # noqa: FBT001  # Typer passes the flag
@@ -47,7 +42,7 @@ def common(
 
 def serve(config: TomlFile = None, cantaloupe_config: CantaloupeFile = None) -> None:
     """Run the sidecar until it is stopped. Wrong settings or libraries are reported before anything starts."""
-    found = _setup(config, cantaloupe_config)
+    found = set_up(config, cantaloupe_config)
     sandbox.check(core(found.config).sandbox)
     registry = _load(found)
     if not registry.sources:
@@ -62,14 +57,14 @@ def serve(config: TomlFile = None, cantaloupe_config: CantaloupeFile = None) -> 
 
 def check(config: TomlFile = None, cantaloupe_config: CantaloupeFile = None) -> None:
     """Check settings, plugins and libraries as a start or a reload does, and change nothing."""
-    _setup(config, cantaloupe_config)
+    set_up(config, cantaloupe_config)
     rehearse()
     typer.echo("settings, plugins and libraries are right")
 
 
 def show_plugins(config: TomlFile = None, cantaloupe_config: CantaloupeFile = None) -> None:
     """List the plugins that are loaded and what each adds."""
-    found = _setup(config, cantaloupe_config)
+    found = set_up(config, cantaloupe_config)
     registry = _load(found)
     for plugin in found.plugins.found:
         typer.echo(f"{plugin.name:<12} {plugin.version:<10} {plugin.package}")
@@ -83,7 +78,7 @@ def show_plugins(config: TomlFile = None, cantaloupe_config: CantaloupeFile = No
 
 def show_config(config: TomlFile = None, cantaloupe_config: CantaloupeFile = None) -> None:
     """List every setting of the core and of the plugins: its value, its origin, its meaning."""
-    found = _setup(config, cantaloupe_config).config
+    found = set_up(config, cantaloupe_config).config
     for kind, section in found.sections.items():
         for name, field in kind.model_fields.items():
             origin = found.origins.get((kind.table, name), "default")
@@ -102,7 +97,7 @@ def show_nginx(
     every: Annotated[bool, typer.Option("--every", help="Send identifiers to it whatever their suffix.")] = False,  # noqa: FBT002
 ) -> None:
     """Print nginx's files for what is loaded and set, or write them."""
-    found = _setup(config, cantaloupe_config)
+    found = set_up(config, cantaloupe_config)
     registry = _load(found)
     registry.close()
     site = nginx_site.site_of(core(found.config), registry.decoders, trust or (), tiff=tiff)
@@ -118,20 +113,11 @@ def make_cli(plugins: Plugins) -> typer.Typer:
     cli.command("plugins")(show_plugins)
     cli.command("config")(show_config)
     cli.command("nginx")(show_nginx)
+    cli.command()(explain)
+    cli.command("inspect")(inspect_images)
     for command in plugins.commands():
         cli.command()(command)
     return cli
-
-
-def _setup(config: Path | None, cantaloupe_config: Path | None) -> startup.Setup:
-    for variable, path in ((startup.TOML, config), (startup.CANTALOUPE, cantaloupe_config)):
-        if path is not None:
-            # Workers find it here, whatever their working directory.
-            os.environ[variable] = str(path.resolve())
-    found = startup.setup()
-    for warning in found.warnings:
-        typer.echo(f"warning: {warning}", err=True)
-    return found
 
 
 def _load(found: startup.Setup) -> Registry:

@@ -87,6 +87,14 @@ def files(site: NginxSite) -> Mapping[str, str]:
     return texts
 
 
+def takes(site: NginxSite, method: str, target: str) -> bool:
+    """Return whether nginx sends a request to the sidecar; `target` is its URL from the path on. Raises StartError."""
+    # What the map `$sidecar_takes` is asked with, and a regular expression that Python and PCRE read alike.
+    key = f"{site.prefix} {method} {target}"
+    patterns = (_line(group).removeprefix('"~*').removesuffix('" 1;') for group in site.suffixes or [()])
+    return any(re.search(pattern, key, re.IGNORECASE) for pattern in patterns)
+
+
 def show(site: NginxSite, into: Path | None) -> None:
     """Write the site's files into a folder, or print them one after the other. Raises StartError."""
     for name, text in files(site).items():

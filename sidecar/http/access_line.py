@@ -36,6 +36,7 @@ FIELDS: Final[Mapping[str, str]] = {
     "bands": "in how many bands of the source it was made",
     "decoded_for": "for how many requests its pixels were decoded at once; 0: they had been decoded before",
     "shared": "whether the response was made for another request, too, which had asked for it first",
+    "promised": "bytes of memory that were promised to it, see [memory](memory.md)",
 }
 """Every field of an access line, beside `event` (`request`), `level` and `timestamp`."""
 _CLIENTS_OWN: Final = (ClientGone.reason, ClientTooSlow.reason)

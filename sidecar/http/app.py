@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from typing import Final
 from urllib.parse import unquote
 
 import falcon
@@ -22,11 +24,31 @@ from sidecar.http.trust import TrustedOnly
 from sidecar.observability.metrics import Gauges
 from sidecar.render.service import ImageService
 
+_NOTHING_MORE: Final[Mapping[str, object]] = {}
 _IMAGE = "/iiif/{version:int(1)}/{identifier}"
 
 
 def make_app(service: ImageService, readiness: Readiness, gauges: Gauges) -> Wsgi:
     """Return the WSGI application around an image service."""
+    settings, admission = service.settings, service.renderer.admission
+    answering = make_api(
+        service,
+        {
+            "/sidecar/gate": GateResource(Site(service)),
+            "/sidecar/health": HealthResource(),
+            "/sidecar/ready": ReadyResource(readiness),
+            "/sidecar/metrics": MetricsResource(gauges),
+        },
+    )
+    timed = Timed(answering, Times.of(settings), lambda: admission.waiting > 0)
+    return TrustedOnly(Observed(timed, explains=settings.explain_responses), settings.trusted_proxies)
+
+
+def make_api(service: ImageService, more: Mapping[str, object] = _NOTHING_MORE) -> Wsgi:
+    """Return what decides on requests, with nothing around it: no accounts, time limits or questions of trust.
+
+    It is what answers clients, and what `sidecar.http.forecast` asks. `more` are further paths and their resources.
+    """
     site, settings = Site(service), service.settings
     app: falcon.App[falcon.Request, falcon.Response] = falcon.App(
         middleware=[RawPath(), ReadOnly(), Kind(), AsciiOnly()]
@@ -36,10 +58,7 @@ def make_app(service: ImageService, readiness: Readiness, gauges: Gauges) -> Wsg
         _IMAGE: RedirectResource(site),
         _IMAGE + "/info.json": InfoResource(site),
         _IMAGE + "/{region}/{size}/{rotation}/{quality_format}": ImageResource(site),
-        "/sidecar/gate": GateResource(site),
-        "/sidecar/health": HealthResource(),
-        "/sidecar/ready": ReadyResource(readiness),
-        "/sidecar/metrics": MetricsResource(gauges),
+        **more,
     }
     for path, resource in routes.items():
         app.add_route(path, resource)
@@ -47,9 +66,7 @@ def make_app(service: ImageService, readiness: Readiness, gauges: Gauges) -> Wsg
     errors = ErrorResponder(site, Handover(settings))
     app.add_error_handler(Exception, errors.unforeseen)
     app.add_error_handler(SidecarError, errors.expected)
-    prefixed, admission = Prefixed(app, settings.prefix), service.renderer.admission
-    timed = Timed(prefixed, Times.of(settings), lambda: admission.waiting > 0)
-    return TrustedOnly(Observed(timed, explains=settings.explain_responses), settings.trusted_proxies)
+    return Prefixed(app, settings.prefix)
 
 
 def _not_found(req: falcon.Request, resp: falcon.Response, **_: str) -> None:

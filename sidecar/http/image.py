@@ -72,7 +72,11 @@ class ImageResource:
             resp.set_header("Content-Disposition", disposition)
         resp.content_type = planned.found.factory.media_type
         size = geometry.answer
-        event_of(req.env).details |= {"size": f"{size.width}x{size.height}", "bands": len(planned.plan.bands)}
+        event_of(req.env).details |= {
+            "size": f"{size.width}x{size.height}",
+            "bands": len(planned.plan.bands),
+            "promised": planned.plan.peak_bytes,
+        }
 
     def _send(self, req: falcon.Request, resp: falcon.Response, planned: Planned) -> None:
         service, event = self._site.service, event_of(req.env)

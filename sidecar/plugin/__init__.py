@@ -34,6 +34,7 @@ from sidecar.plugin.decoder import (
     SupportsTolerance,
     Window,
 )
+from sidecar.plugin.description import Advice, Describes, Fact, Learns
 from sidecar.plugin.encoder import Encoder, EncoderFactory, Frame, HidesErrors, RowGuard
 from sidecar.plugin.files import FileIdentity, HeldFolder, LocalFile
 from sidecar.plugin.folders import Folder
@@ -51,6 +52,7 @@ __all__ = [
     "API_VERSION",
     "EXACT",
     "SIGNATURE_BYTES",
+    "Advice",
     "Blob",
     "Buffer",
     "ByteRange",
@@ -58,10 +60,12 @@ __all__ = [
     "Config",
     "DecodeError",
     "Decoder",
+    "Describes",
     "EncodeError",
     "EncodedTile",
     "Encoder",
     "EncoderFactory",
+    "Fact",
     "FileIdentity",
     "Folder",
     "Frame",
@@ -73,6 +77,7 @@ __all__ = [
     "ImageInfo",
     "ImageReader",
     "KeepsBytes",
+    "Learns",
     "Level",
     "LocalFile",
     "Malformed",

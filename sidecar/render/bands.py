@@ -14,13 +14,14 @@ from gevent.queue import Queue
 
 from sidecar.limits.threads import Pending, Pool
 from sidecar.observability.tracing import span
-from sidecar.plugin import Blob, Buffer, Pixels, Rect, SupportsTolerance, Window
+from sidecar.plugin import Blob, Buffer, Pixels, Rect, Window
 from sidecar.render.fetch import Fetched, Fetcher, Link
 from sidecar.render.plan import Plan
 from sidecar.render.plugin_calls import plugin_call
 from sidecar.render.reader_cache import OpenImage
 from sidecar.render.task import Task
 from sidecar.render.tiling import Band
+from sidecar.render.windows import window_of
 
 
 class Piece(NamedTuple):
@@ -102,20 +103,11 @@ class Bands:
     def _fetch(self, region: Rect) -> Piece:
         """Find out which bytes a piece takes, and read them when it is their turn."""
         with span("index", self._image.decoder), plugin_call(self._image.decoder, self._blob.name):
-            window = self._window(region)
+            window = window_of(self._image.reader, self._plan.level, region, self._plan.tolerance)
         if not window.ranges:
             return Piece(window)
         fetched, data = self._fetcher.read(self._blob, window.ranges, self._link)
         return Piece(window, data, fetched)
-
-    def _window(self, region: Rect) -> Window:
-        reader, plan = self._image.reader, self._plan
-        window: Window
-        if isinstance(reader, SupportsTolerance) and not plan.tolerance.exact:
-            window = reader.tolerant_window(plan.level, region, tolerance=plan.tolerance)
-        else:
-            window = reader.window(plan.level, region)
-        return window
 
     def _decode(self, band: Band, pieces: Sequence[Task[Piece]]) -> Decoding:
         """Begin a band, each piece of it as soon as its bytes are here and a thread is free."""

@@ -8,7 +8,7 @@ from typing import Any
 from sidecar.errors import Unsupported
 from sidecar.observability.tracing import span
 from sidecar.observability.work import source_of
-from sidecar.plugin import SIGNATURE_BYTES, Blob, ByteRange, Decoder, ImageReader
+from sidecar.plugin import SIGNATURE_BYTES, Blob, ByteRange, Decoder, ImageReader, Learns
 from sidecar.render.plugin_calls import plugin_call
 
 
@@ -17,6 +17,11 @@ class DecoderChoice:
 
     def __init__(self, decoders: Sequence[Decoder]) -> None:
         self._decoders = decoders
+
+    @property
+    def learning(self) -> bool:
+        """Whether a decoder is about to learn how to decode faster what was asked for, see Learns."""
+        return any(isinstance(each, Learns) and each.learning for each in self._decoders)
 
     def candidates(self, blob: Blob) -> Sequence[Decoder]:
         """Return the decoders that may open a blob, in order. Raises SourceError; Unsupported if there is none."""

@@ -24,13 +24,14 @@ from sidecar.limits.outcome import Outcome, repeater
 from sidecar.limits.threads import NativePool
 from sidecar.observability.metrics import ASKED, DECODED, DECODED_BEFORE, GATHERED
 from sidecar.observability.tracing import spent
-from sidecar.plugin import Pixels, Rect, SupportsGathering, SupportsTolerance, Window
+from sidecar.plugin import Pixels, Rect, SupportsGathering
 from sidecar.render.decoded_cache import DecodedCache, cut
 from sidecar.render.fetch import Fetcher, Link
 from sidecar.render.neighbours import Bounds, gather
 from sidecar.render.plugin_calls import plugin_call
 from sidecar.render.shared_decode import Coded, Decode, Ending, Member, Wanted, read
 from sidecar.render.waiting import Waiting
+from sidecar.render.windows import window_of
 
 _LOOK_EVERY: Final = 1.0
 """Seconds between two looks whether a processor can still be expected to come free."""
@@ -190,7 +191,7 @@ class Gatherer:
 
     def _coded(self, wanted: Wanted, region: Rect) -> Coded:
         with plugin_call(wanted.image.decoder, wanted.blob.name):
-            window = _window(wanted, region)
+            window = window_of(wanted.image.reader, wanted.level, region, wanted.tolerance)
         if not window.ranges:
             return Coded(window)
         fetched, data = self._fetcher.read(wanted.blob, window.ranges, Link())
@@ -240,13 +241,6 @@ class Ticket:
             self._gatherer.withdraw(self._member)
             if self._member.decode is not None:
                 self._member.decode.ended.wait()
-
-
-def _window(wanted: Wanted, region: Rect) -> Window:
-    reader = wanted.image.reader
-    if isinstance(reader, SupportsTolerance) and not wanted.tolerance.exact:
-        return cast("Window", reader.tolerant_window(wanted.level, region, tolerance=wanted.tolerance))
-    return cast("Window", reader.window(wanted.level, region))
 
 
 def _itself(pixels: Pixels) -> Pixels:

@@ -36,6 +36,7 @@ from sidecar.observability.work import CURRENT
 from sidecar.plugin import (
     Blob,
     Buffer,
+    Describes,
     HoldsBytes,
     ImageInfo,
     ImageReader,
@@ -67,6 +68,8 @@ class OpenImage:
     reader: ImageReader[Any]
     decoder: str
     """The decoder's name, for logs and metrics."""
+    describing: Describes[Any] | None = None
+    """What describes the image, if the reader does."""
 
 
 @dataclass(eq=False, slots=True)
@@ -122,6 +125,11 @@ class ReaderCache:
     def idle(self) -> int:
         """Opened images that no request uses."""
         return sum(not entry.users for entry in self._entries.values())
+
+    @property
+    def learning(self) -> bool:
+        """Whether a decoder is about to learn how to decode faster what was asked for."""
+        return self._decoders.learning
 
     @property
     def nbytes(self) -> int:
@@ -193,7 +201,8 @@ class ReaderCache:
                 info = reader.info
             unless_known.pop_all()
         shared = reader if isinstance(reader, SupportsThreads) else OneAtATime(reader)
-        return _Entry(OpenImage(shared, decoder.name)), info
+        describing = reader if isinstance(reader, Describes) else None
+        return _Entry(OpenImage(shared, decoder.name, describing)), info
 
     def _drop(self, etag: str, entry: _Entry) -> None:
         if entry.kept:

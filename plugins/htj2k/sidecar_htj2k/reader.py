@@ -6,14 +6,16 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Literal
 
+from sidecar_jp2.advice import Encoded, advice
 from sidecar_jp2.color.channels import Channel, ColorModel
 from sidecar_jp2.color.convert import Samples, convert
 from sidecar_jp2.description import describe, held_bytes
+from sidecar_jp2.facts import header_facts
 from sidecar_jp2.format.geometry import Resolution
 from sidecar_jp2.format.main_header import MainHeader
 from sidecar_jp2.index.index_cache import IndexCache
 
-from sidecar.plugin import Blob, Buffer, ByteRange, ImageInfo, Pixels, Rect, Size, Unsupported, Window
+from sidecar.plugin import Advice, Blob, Buffer, ByteRange, Fact, ImageInfo, Pixels, Rect, Size, Unsupported, Window
 from sidecar_htj2k.cuts import common
 from sidecar_htj2k.decoding import decode
 from sidecar_htj2k.memory import Estimator
@@ -95,6 +97,27 @@ class Htj2kReader:
             pixels = into[part.y - wanted.y : part.bottom - wanted.y, part.x - wanted.x : part.right - wanted.x]
             place = stage.place
             self._convert(raw[part.y - place.y :, part.x - place.x : part.right - place.x], stage.depth, pixels)
+
+    def facts(self) -> Sequence[Fact]:
+        """Return what the file is, see Describes."""
+        image = self._image
+        declared = header_facts(image.header, image.codestream.length, image.color, packet_lengths=image.lengths)
+        found = "an index of their lengths" if image.lengths else "nothing: no packet lengths"
+        return [*declared, Fact("packets found by", found), Fact("decoded at once", "the window")]
+
+    def window_facts(self, window: Htj2kWindow) -> Sequence[Fact]:
+        """Return what is decoded for a window, see Describes."""
+        whole = sum(bool(stage.whole_parts) for stage in window.stages)
+        count = len(window.stages)
+        text = f"{count} codestreams" if count > 1 else "a codestream"
+        return [
+            Fact("decoded from", f"{text} of packets cut out" if not whole else f"{text}, {whole} with whole tiles")
+        ]
+
+    def advice(self) -> Sequence[Advice]:
+        """Return how the file would better be encoded, see Describes."""
+        image = self._image
+        return advice(Encoded(image.header, image.codestream.length, image.lengths, image.lengths))
 
     def close(self) -> None:
         """Do nothing: no resource is held between calls."""

@@ -72,6 +72,11 @@ class Jp2Decoder:
         """The bytes of what is kept between requests: packet indexes."""
         return self._kept_bytes
 
+    @property
+    def learning(self) -> bool:
+        """Whether it is about to be measured what may be lost of an image, see Learns."""
+        return self._rule is not None and self._rule.learning
+
     def recognizes(self, head: bytes) -> bool:
         """Report whether a file may be a JP2, JPX or JPH, or a bare codestream."""
         return head.startswith(SIGNATURES)
@@ -101,6 +106,7 @@ class Jp2Decoder:
             color,
             unit,
             indexed,
+            first.packet_lengths,
             head.orientation,
             self._alpha_is_optional,
             may_lose=indexed and unit == DecodeUnit.WINDOW and can_lose(header, color),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import NamedTuple, Protocol
 
 from sidecar.plugin import Buffer, ByteRange
@@ -21,6 +22,19 @@ class Extracted(NamedTuple):
     """Whether its tile is a part of the tile in the file."""
     dropped: int = 0
     """How many of the finest resolutions it lacks."""
+
+
+@dataclass(frozen=True, slots=True)
+class Census:
+    """What a small codestream is made of, counted for people."""
+
+    tiles: int
+    packets: int
+    """That are read."""
+    of_packets: int
+    """That those tiles have."""
+    blocks: int
+    """Code blocks whose bytes are in the packets that are read."""
 
 
 class Extraction(Protocol):
@@ -67,4 +81,8 @@ class Extractor(Protocol):
         `loss` may be lost of it. Unless `cut`, whole tiles can be decoded of it. Called in a greenlet.
         Raises Malformed, SourceError.
         """
+        ...
+
+    def count(self, area: Area, loss: Loss | None) -> Census | None:
+        """Return what decoding an area takes; None if packets are not found. As `extract`."""
         ...

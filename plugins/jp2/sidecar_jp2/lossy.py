@@ -74,6 +74,11 @@ class LossRule:
         """All that changes what is lost."""
         return f"{self._decibels:g}/{RULE}"
 
+    @property
+    def learning(self) -> bool:
+        """Whether a measurement waits or is made."""
+        return self._idle.busy
+
     def loss(self, reader: Measurable, level: int, tolerance: Tolerance) -> Loss | None:
         """Return what may be lost of windows of a level; None if nothing may, or if that is not known yet."""
         self._idle.note()

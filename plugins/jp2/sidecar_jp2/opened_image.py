@@ -35,6 +35,8 @@ class OpenedImage:
     """The least that OpenJPEG decodes of it without a fault."""
     indexed: bool = False
     """Whether the packet index finds the packets of every window, so that windows of remote blobs take few bytes."""
+    packet_lengths: bool = False
+    """Whether the first tile-part states the lengths of its packets (PLT)."""
     orientation: int = 1
     """How the image is to be shown, see ImageInfo."""
     alpha_is_optional: bool = False

@@ -8,17 +8,21 @@ from dataclasses import replace
 from typing import Literal
 
 from sidecar.plugin import (
+    Advice,
     Blob,
     Buffer,
     DecodeError,
+    Fact,
     Pixels,
     Rect,
     Tolerance,
     Unsupported,
 )
+from sidecar_jp2.advice import Encoded, advice
 from sidecar_jp2.color.convert import Samples, convert
 from sidecar_jp2.description import held_bytes
-from sidecar_jp2.extraction import Extracted, Extraction, Extractor
+from sidecar_jp2.extraction import Census, Extracted, Extraction, Extractor
+from sidecar_jp2.facts import image_facts, window_facts
 from sidecar_jp2.format.geometry import Area, Resolution, shape, spread
 from sidecar_jp2.loss.dropped_planes import Loss
 from sidecar_jp2.lossy import LossRule
@@ -117,7 +121,7 @@ class Jp2Reader:
         extraction = self._extractor.extract(area, cut=windows, loss=loss) if self._extractor else None
         if extraction is None:
             return None
-        return Jp2Window(level=level, region=region, ranges=extraction.ranges, extraction=extraction, lossy=lossy)
+        return Jp2Window(level=level, region=region, ranges=extraction.ranges, extraction=extraction, loss=loss)
 
     @property
     def _windows(self) -> bool:
@@ -219,6 +223,27 @@ class Jp2Reader:
                 for channel in self._image.color.channels
             ]
             convert(self._image.color, samples, into)
+
+    def facts(self) -> Sequence[Fact]:
+        """Return what the file is, see Describes."""
+        return image_facts(self._image)
+
+    def window_facts(self, window: Jp2Window) -> Sequence[Fact]:
+        """Return what is decoded for a window, see Describes. Raises SourceError."""
+        counted = [self._count(part) for part in ([each.window for each in window.parts] or [window])]
+        return window_facts(self._image, window, counted)
+
+    def advice(self) -> Sequence[Advice]:
+        """Return how the file would better be encoded, see Describes."""
+        image = self._image
+        length = image.codestream.length
+        return advice(Encoded(image.header, length, image.packet_lengths, image.indexed, image.unit))
+
+    def _count(self, window: Jp2Window) -> Census | None:
+        if self._extractor is None or window.extraction is None:
+            return None
+        area = self._resolution(window.level, lossy=window.lossy).area(window.region)
+        return self._extractor.count(area, window.loss)
 
     def close(self) -> None:
         """Do nothing: no resource is held between calls."""

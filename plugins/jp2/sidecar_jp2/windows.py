@@ -10,6 +10,7 @@ from itertools import pairwise
 from sidecar.plugin import Buffer, ByteRange, Rect, Size, Window
 from sidecar_jp2.extraction import Extraction
 from sidecar_jp2.format.rounding import ceil_div
+from sidecar_jp2.loss.dropped_planes import Loss
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -18,10 +19,15 @@ class Jp2Window(Window):
 
     extraction: Extraction | None = field(default=None, repr=False, compare=False)
     """None: the whole codestream is decoded, unless there are parts."""
-    lossy: bool = field(default=False, repr=False)
-    """Whether bits are left out of it."""
+    loss: Loss | None = field(default=None, repr=False)
+    """What is left out of it, if anything is."""
     parts: tuple[Part, ...] = field(default=(), repr=False, compare=False)
     """What is decoded one after the other."""
+
+    @property
+    def lossy(self) -> bool:
+        """Whether bits are left out of it."""
+        return self.loss is not None
 
     @property
     def cut(self) -> bool:

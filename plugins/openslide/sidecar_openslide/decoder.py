@@ -11,6 +11,7 @@ from typing import Final
 from sidecar.plugin import Blob, Grid, ImageInfo, Level, Native, Size, Unsupported, local_file
 from sidecar_openslide import tiff
 from sidecar_openslide.czi import largest_subblock
+from sidecar_openslide.description import SlideDescription
 from sidecar_openslide.guarded import GuardedSlide
 from sidecar_openslide.library import Library, Slide
 from sidecar_openslide.native_tiles import NativeTile, check, largest_tile, tile_of
@@ -86,7 +87,8 @@ class OpenSlideDecoder:
                 _check_samples(directories[0])
             tile = largest_tile(slide, directories, largest_subblock(blob))
             check(tile, self._max_tile_pixels, blob.size, blob.name)
-            reader = SlideReader(opened, describe(slide, tile), _background(slide.properties), again)
+            described = SlideDescription.of(slide.properties, directories, tile)
+            reader = SlideReader(opened, describe(slide, tile), _background(slide.properties), again, described)
             unless_whole.pop_all()
         return reader
 

@@ -15,7 +15,21 @@ from typing import Final
 
 import numpy as np
 
-from sidecar.plugin import Buffer, DecodeError, ImageInfo, Level, Pixels, Rect, Size, Unsupported, Window, thread_lock
+from sidecar.plugin import (
+    Advice,
+    Buffer,
+    DecodeError,
+    Fact,
+    ImageInfo,
+    Level,
+    Pixels,
+    Rect,
+    Size,
+    Unsupported,
+    Window,
+    thread_lock,
+)
+from sidecar_openslide.description import SlideDescription
 from sidecar_openslide.guarded import GuardedSlide
 from sidecar_openslide.library import Scan, Slide
 
@@ -82,8 +96,10 @@ class SlideReader:
         info: ImageInfo,
         background: tuple[int, int, int],
         reopen: Callable[[], GuardedSlide],
+        description: SlideDescription,
     ) -> None:
         self.info = info
+        self._description = description
         self._background = background
         self._reopen = reopen
         self._lock = thread_lock()
@@ -105,6 +121,26 @@ class SlideReader:
                 x, y = part.region.x - window.region.x, part.region.y - window.region.y
                 place = into[y : y + part.region.height, x : x + part.region.width]
                 show(_scan(slide, window.level, part), self._background, place)
+
+    def facts(self) -> Sequence[Fact]:
+        """Return what the slide is, see Describes."""
+        return self._description.facts(self.info)
+
+    def window_facts(self, window: Window) -> Sequence[Fact]:
+        """Return which tiles are decoded for a window, see Describes."""
+        level, region = self.info.levels[window.level], window.region
+        if level.grid is None:
+            return []
+        columns = [*level.grid.columns(region.x, region.right)]
+        rows = [*level.grid.rows(region.y, region.bottom)]
+        return [
+            Fact("tiles decoded", (len(columns) + 1) * (len(rows) + 1)),
+            Fact("reads", sum(1 for _ in pieces(region, level))),
+        ]
+
+    def advice(self) -> Sequence[Advice]:
+        """Return how the slide would better be stored, see Describes."""
+        return self._description.advice(self.info)
 
     def close(self) -> None:
         """Close the slide's files."""

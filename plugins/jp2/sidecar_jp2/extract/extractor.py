@@ -11,11 +11,13 @@ from dataclasses import replace
 from functools import partial
 
 from sidecar.plugin import Blob
+from sidecar_jp2.extract.counting import count
 from sidecar_jp2.extract.cutting import choose_cut
 from sidecar_jp2.extract.reduced_header import can_reduce, is_reducible, reduced_main_header
 from sidecar_jp2.extract.rewriting import cut_codestream, shortened_codestream
 from sidecar_jp2.extract.rewritten_codestream import RewrittenCodestream
 from sidecar_jp2.extract.small_codestream import SOP, Pieces, SmallCodestream, join_packets, join_tile_parts
+from sidecar_jp2.extraction import Census
 from sidecar_jp2.format.broken import Broken
 from sidecar_jp2.format.geometry import Area
 from sidecar_jp2.format.main_header import MainHeader
@@ -69,6 +71,11 @@ class IndexedExtractor:
         """
         with self._lease() as index:
             return extract(index, area, self._blob, cut=cut, loss=loss)
+
+    def count(self, area: Area, loss: Loss | None) -> Census | None:
+        """Return what decoding an area takes, counted; None if its packets are not found. As `extract`."""
+        with self._lease() as index:
+            return count(index, LevelWindow.of(self._header.geometry, area), self._blob, loss)
 
 
 def extract(

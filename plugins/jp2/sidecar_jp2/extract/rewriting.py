@@ -74,9 +74,9 @@ def shortened_codestream(
     pieces = Pieces.of(packets.tiles, packets.selections)
     tiles, made, at = list[RewrittenTile](), dict[int, tuple[RewrittenPrecinct, ...]](), 0
     for own, selection, number in zip(
-        index.tile_packets(window), packets.selections, _numbers(header, window), strict=True
+        index.tile_packets(window), packets.selections, tile_numbers(header, window), strict=True
     ):
-        bounds = _tile_bounds(header, number, level)
+        bounds = tile_bounds(header, number, level)
         choice = choose_blocks(header, level, (bounds, bounds), own, planes, edge)
         # Tiles whose packets are in the same order share their selections.
         if id(selection) not in made:
@@ -105,13 +105,13 @@ def _bounds(window: LevelWindow) -> Bounds:
     return Bounds(left, top, right, bottom)
 
 
-def _numbers(header: MainHeader, window: LevelWindow) -> Iterator[int]:
+def tile_numbers(header: MainHeader, window: LevelWindow) -> Iterator[int]:
     """Yield the numbers of the tiles of a window, row by row."""
     for row in range(window.y.begin, window.y.end):
         yield from range(row * header.geometry.columns + window.x.begin, row * header.geometry.columns + window.x.end)
 
 
-def _tile_bounds(header: MainHeader, number: int, level: int) -> Bounds:
+def tile_bounds(header: MainHeader, number: int, level: int) -> Bounds:
     tile = header.geometry.tile(number)
     return Bounds(*(ceil_div(edge, 1 << level) for edge in (tile.x, tile.y, tile.right, tile.bottom)))
 
