@@ -43,16 +43,16 @@ def command(text: str) -> None:
         typer.echo(f"{'':<{_LABEL}}{line}")
 
 
-def pairs(rows: Iterable[tuple[str, object]], label: str = "") -> None:
-    """Print names and values in two columns below a label."""
+def pairs(rows: Iterable[tuple[str, object]], label: str = "", *, width: int = 0, color: str | None = None) -> None:
+    """Print names and values in two columns below a label; `width`: of the names, if not as wide as they are."""
     every = [(name, _shown(value)) for name, value in rows]
-    width = min(44, max((len(name) for name, _ in every), default=0)) + 2
-    lines: list[str] = []
+    width = width or min(44, max((len(name) for name, _ in every), default=0)) + 2
     for name, value in every:
-        first, *more = _wrapped(value, WIDTH - _LABEL - width) or [""]
-        lines += [f"{name:<{width}}{first}", *(f"{'':<{width}}{line}" for line in more)]
-    for number, line in enumerate(lines):
-        typer.echo(typer.style(f"{'' if number else label:<{_LABEL}}", dim=True) + line)
+        for number, line in enumerate(_wrapped(value, WIDTH - _LABEL - width) or [""]):
+            first = f"{'' if number else name:<{width}}"
+            begin = typer.style(f"{label:<{_LABEL}}", dim=True)
+            typer.echo(f"{begin}{typer.style(first, fg=color) if color else first}{line}".rstrip())
+            label = ""
 
 
 def table(head: Sequence[str], rows: Sequence[Sequence[str]], shrink: int = 0) -> None:

@@ -13,6 +13,8 @@ import typer
 import sidecar
 from sidecar import startup
 from sidecar.cli import nginx_site
+from sidecar.cli.check import check
+from sidecar.cli.doctor.command import doctor
 from sidecar.cli.explain import explain
 from sidecar.cli.inspect_images import inspect_images
 from sidecar.cli.setting_up import CantaloupeFile, TomlFile, set_up
@@ -23,7 +25,6 @@ from sidecar.observability.redaction import redacted
 from sidecar.plugin import API_VERSION, run_inline
 from sidecar.registry import Plugins, Registry
 from sidecar.server import descriptors, sandbox
-from sidecar.server.rehearsal import rehearse
 
 
 def _show_version(value: bool) -> None:  # noqa: FBT001  # Typer passes the flag
@@ -53,13 +54,6 @@ def serve(config: TomlFile = None, cantaloupe_config: CantaloupeFile = None) -> 
     # forks while no native library is loaded.
     arguments = [sys.executable, "-m", "sidecar.server.master", "--config", "python:sidecar.server.gunicorn_conf"]
     os.execve(sys.executable, arguments, {**ALLOCATOR, **os.environ})  # noqa: S606  # no shell is wanted
-
-
-def check(config: TomlFile = None, cantaloupe_config: CantaloupeFile = None) -> None:
-    """Check settings, plugins and libraries as a start or a reload does, and change nothing."""
-    set_up(config, cantaloupe_config)
-    rehearse()
-    typer.echo("settings, plugins and libraries are right")
 
 
 def show_plugins(config: TomlFile = None, cantaloupe_config: CantaloupeFile = None) -> None:
@@ -115,6 +109,7 @@ def make_cli(plugins: Plugins) -> typer.Typer:
     cli.command("nginx")(show_nginx)
     cli.command()(explain)
     cli.command("inspect")(inspect_images)
+    cli.command()(doctor)
     for command in plugins.commands():
         cli.command()(command)
     return cli

@@ -117,7 +117,7 @@ def _after(part: str, found: re.Match[str]) -> str:
 def _parts(site: NginxSite) -> Mapping[str, str]:
     """Return what stands in each place. Raises StartError for what nginx cannot read."""
     return {
-        "bind": _server(site.bind),
+        "bind": server_of(site.bind),
         "cantaloupe": _authority(site.cantaloupe),
         "handover": _handover(site.cantaloupe),
         "prefix": f'"{site.prefix}"',
@@ -136,7 +136,8 @@ def _line(suffixes: Sequence[str]) -> str:
     return rf'{begin}+(\.|%2e)({names})((;|%3b)[^/?]*)?([/?]|$)" 1;'
 
 
-def _server(bind: str) -> str:
+def server_of(bind: str) -> str:
+    """Return how nginx names the address that the sidecar listens on. Raises StartError."""
     found = _ANY_ADDRESS.fullmatch(bind)
     return f"127.0.0.1:{found['port']}" if found else _plain("SIDECAR_BIND", bind)
 

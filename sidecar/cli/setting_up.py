@@ -12,7 +12,7 @@ from typing import Annotated
 import typer
 
 from sidecar import startup
-from sidecar.config import core
+from sidecar.config import Settings, core
 from sidecar.limits.quarantine import Quarantine
 from sidecar.limits.threads import NativePool
 from sidecar.observability import logging
@@ -39,16 +39,26 @@ class Loaded:
     service: ImageService
 
 
-def set_up(config: Path | None, cantaloupe_config: Path | None) -> startup.Setup:
-    """Find the plugins and read every setting; prints warnings. Raises StartError."""
+def name_files(config: Path | None, cantaloupe_config: Path | None) -> None:
+    """Let the files of options be those that settings are read from, here and in workers."""
     for variable, path in ((startup.TOML, config), (startup.CANTALOUPE, cantaloupe_config)):
         if path is not None:
             # Workers find it here, whatever their working directory.
             os.environ[variable] = str(path.resolve())
+
+
+def set_up(config: Path | None, cantaloupe_config: Path | None) -> startup.Setup:
+    """Find the plugins and read every setting; prints warnings. Raises StartError."""
+    name_files(config, cantaloupe_config)
     found = startup.setup()
     for warning in found.warnings:
         typer.echo(f"warning: {warning}", err=True)
     return found
+
+
+def service_of(settings: Settings, registry: Registry, pool: NativePool) -> ImageService:
+    """Return the image service of a worker that knows of no crashes."""
+    return make_service(settings, registry, pool, Quarantine())
 
 
 @contextmanager
@@ -61,7 +71,7 @@ def loaded(config: Path | None, cantaloupe_config: Path | None) -> Iterator[Load
     try:
         registry = found.plugins.load(found.config, pool)
         try:
-            yield Loaded(found, registry, make_service(settings, registry, pool, Quarantine()))
+            yield Loaded(found, registry, service_of(settings, registry, pool))
         finally:
             registry.close()
     finally:
