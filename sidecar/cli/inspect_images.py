@@ -100,6 +100,9 @@ def show_all(found: Sequence[Inspection]) -> None:
     table(head, [_line(each) for each in found])
     reasons = {reason: sum(reason in _reasons(each) for each in found) for each in found for reason in _reasons(each)}
     say()
+    for each in found:
+        if each.reason:
+            say(f"{each.name} is not served: {each.reason}: {each.problem}", typer.colors.RED)
     for reason, count in sorted(reasons.items(), key=lambda pair: -pair[1]):
         field(f"{count} of {len(found)}", reason)
     if reasons:
@@ -109,11 +112,11 @@ def show_all(found: Sequence[Inspection]) -> None:
 
 def _line(found: Inspection) -> Sequence[str]:
     if found.size is None:
-        return (found.name, size(found.file_bytes), "", "", "", "", "", "", f"not served: {found.reason}")
+        return (found.name, size(found.file_bytes), "", "", "", "", "", "", "not served")
     times = [f"{tile.milliseconds:g}" if tile.milliseconds is not None else "" for tile in found.tiles]
     full, quarter = [*times, "", ""][:2]
     memory = size(max(tile.promised_bytes for tile in found.tiles)) if found.tiles else ""
-    advice = f"not served: {found.reason}" if found.reason else ("yes" if found.advice else "none")
+    advice = "not served" if found.reason else ("yes" if found.advice else "none")
     bits = f"{8 * found.file_bytes / found.size.area:.3g}"
     megapixels = f"{found.size.area / _PIXELS:.3g}"
     return (found.name, size(found.file_bytes), megapixels, found.decoder, bits, full, quarter, memory, advice)

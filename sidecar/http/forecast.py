@@ -86,6 +86,9 @@ class Run:
     """A request that was answered, and what that took. Times in milliseconds."""
 
     status: int
+    reason: str
+    """Why it was not answered; empty if it was."""
+    problem: str
     body_bytes: int
     milliseconds: float
     first_byte: float
@@ -210,6 +213,8 @@ def _run(service: ImageService, question: Question) -> Run:
         event.over()
     return Run(
         status=asked.status,
+        reason=event.reason,
+        problem=str(event.details.get("problem", "")),
         body_bytes=sent,
         milliseconds=_since(began),
         first_byte=first,

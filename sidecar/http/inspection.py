@@ -63,6 +63,9 @@ class TileCost:
     """Of the response; 0 if it was not measured."""
     facts: tuple[Fact, ...]
     """What the decoder says of it."""
+    reason: str = ""
+    """Why it could not be made."""
+    problem: str = ""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -104,13 +107,14 @@ def inspect(service: ImageService, blob: Blob, *, measure: bool = True) -> Inspe
     except SidecarError as error:
         return replace(found, reason=error.reason, problem=str(error))
     first = settled(own, _question(own, info, SCALES[0]), PATIENCE if measure else 0)
-    tiles = tuple(_tile(own, info, scale, measure=measure) for scale in SCALES)
+    tiles = [tile for scale in SCALES if (tile := _tile(own, info, scale, measure=measure))]
+    failed = next((tile for tile in tiles if tile.reason), first)
     return replace(
         found,
-        reason=first.reason,
-        problem=first.problem,
+        reason=failed.reason,
+        problem=failed.problem,
         open_milliseconds=first.milliseconds,
-        tiles=tuple(tile for tile in tiles if tile is not None),
+        tiles=tuple(tile for tile in tiles if not tile.reason),
     )
 
 
@@ -158,6 +162,8 @@ def _tile(service: ImageService, info: ImageInfo, scale: int, *, measure: bool) 
         milliseconds=min((each.processor for each in runs), default=None),
         body_bytes=max((each.body_bytes for each in runs), default=0),
         facts=tuple(summed(cost.windows)),
+        reason=max((each.reason for each in runs), default=""),
+        problem=max((each.problem for each in runs), default=""),
     )
 
 

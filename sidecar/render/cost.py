@@ -113,7 +113,7 @@ def _joined(values: Sequence[str | int | float | bool]) -> str | int | float:
     counted = Counter(map(str, values))
     if len(counted) == 1:
         return next(iter(counted))
-    return "; ".join(f"{text} ({count} windows)" for text, count in counted.most_common(3))
+    return "; ".join(f"{text} ({count}x)" for text, count in counted.most_common(3))
 
 
 def _windows(plan: Plan, image: OpenImage, name: str) -> Iterator[WindowCost]:

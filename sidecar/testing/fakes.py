@@ -17,10 +17,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from sidecar.plugin import (
+    Advice,
     Blob,
     Buffer,
     ByteRange,
     DecodeError,
+    Fact,
     Frame,
     Grid,
     ImageInfo,
@@ -187,6 +189,18 @@ class GradientReader:
         if self.closed or [bytes(buffer) for buffer in data] != [self._line]:
             raise DecodeError("not the bytes of the window")
         _shade_into(into, window.region, self.info.levels[window.level], self.info.size)
+
+    def facts(self) -> Sequence[Fact]:
+        """Return the line, without its end."""
+        return [Fact("line", self._line.decode("ascii", "replace").rstrip())]
+
+    def window_facts(self, window: Window) -> Sequence[Fact]:
+        """Return the pixels of a window."""
+        return [Fact("pixels", window.region.size.area)]
+
+    def advice(self) -> Sequence[Advice]:
+        """Advise against gradients without tiles."""
+        return [] if self.info.tile else [Advice("it has no tiles", "write it in tiles of 64", ("tile IN OUT",))]
 
     def close(self) -> None:
         """Let all further reads fail."""

@@ -4,7 +4,7 @@
 from __future__ import annotations
 
 import io
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from itertools import product
 from typing import Final
@@ -16,7 +16,9 @@ from PIL import Image
 from sidecar.plugin import (
     EXACT,
     Blob,
+    Describes,
     EncodedTile,
+    Fact,
     Pixels,
     Rect,
     SupportsEncodedTiles,
@@ -88,6 +90,31 @@ class DecoderPowers(DecoderCase):
                 found, wanted = read(reader, blob, index, both), read(reader, blob, index, one)
                 x, y = one.x - both.x, one.y - both.y
                 assert np.array_equal(found[y : y + one.height, x : x + one.width], wanted), f"level {index}, {one}"
+
+    def test_descriptions(self, reader: Reader) -> None:
+        """Facts have names of their own, in a few lower-case words, and plain values; advice is no sentence's end."""
+        if not isinstance(reader, Describes):
+            pytest.skip("it describes nothing")
+        _check_facts(reader.facts())
+        for index, region in quarters(reader):
+            _check_facts(reader.window_facts(reader.window(index, region)))
+        for advice in reader.advice():
+            assert advice.reason
+            assert advice.remedy
+            assert not advice.reason.endswith(".")
+            assert not advice.remedy.endswith(".")
+            assert all("IN" in command and "OUT" in command for command in advice.commands)
+
+
+def _check_facts(facts: Sequence[Fact]) -> None:
+    names = [fact.name for fact in facts]
+    assert len({*names}) == len(names), names
+    for name, value in facts:
+        assert name
+        assert name == name.strip()
+        assert not name[0].isupper(), name
+        assert isinstance(value, str | int | float | bool)
+        assert "\n" not in str(value)
 
 
 def _error(pixels: Pixels, wanted: Pixels) -> float:

@@ -13,11 +13,13 @@ import numpy as np
 from PIL import Image, ImageCms
 
 from sidecar.plugin import (
+    Advice,
     Blob,
     Buffer,
     ByteRange,
     DecodeError,
     EncodedTile,
+    Fact,
     ImageInfo,
     Level,
     Native,
@@ -234,3 +236,20 @@ class PassesOthers(PassesTiles):
 
     shift = 1
     error = 1
+
+
+class RepeatsItself(Reader):
+    """Two facts of one name."""
+
+    def facts(self) -> Sequence[Fact]:
+        """Return them."""
+        return [Fact("tiles", 1), Fact("tiles", 2)]
+
+    def window_facts(self, window: Window) -> Sequence[Fact]:
+        """Return nothing."""
+        del window
+        return []
+
+    def advice(self) -> Sequence[Advice]:
+        """Return nothing."""
+        return []

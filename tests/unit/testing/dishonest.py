@@ -38,6 +38,12 @@ class TestFetches(Gradients):
     decoder = decoders.Decoder(decoders.Fetches)
 
 
+class TestRepeatsItself(Gradients):
+    """A description that names two things alike."""
+
+    decoder = decoders.Decoder(decoders.RepeatsItself)
+
+
 class TestKeepsGil(Gradients):
     """A native call that keeps the GIL."""
 
