@@ -10,7 +10,6 @@ import typer
 
 from sidecar import startup
 from sidecar.cli.console import print_json, size
-from sidecar.cli.setting_up import AsJson, CantaloupeFile, TomlFile, name_files
 from sidecar.config import Settings, core
 from sidecar.errors import StartError
 from sidecar.limits import memory_limit
@@ -27,18 +26,14 @@ class Verdict:
     """What is read, and will not do what was meant, or nothing."""
 
 
-def check(config: TomlFile = None, cantaloupe_config: CantaloupeFile = None, *, json: AsJson = False) -> None:
-    """Check settings, plugins and libraries as a start or a reload does, and change nothing.
-
-    Exit status: 0 a start would succeed, 1 it would not.
-    """
-    name_files(config, cantaloupe_config)
+def execute(*, json: bool) -> int:
+    """Check everything that a start does; returns the exit status."""
     found = verdict()
     if json:
         print_json(found)
     else:
         _show(found)
-    raise typer.Exit(1 if found.problems else 0)
+    return 1 if found.problems else 0
 
 
 def verdict() -> Verdict:

@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from http import HTTPStatus
-from typing import Annotated, Final, NamedTuple
+from typing import Final, NamedTuple
 
 import typer
 
 from sidecar.cli import nginx_site
 from sidecar.cli.console import field, pairs, print_json, say, size
 from sidecar.cli.reasons import meaning, status_alone
-from sidecar.cli.setting_up import AsJson, CantaloupeFile, Loaded, TomlFile, loaded
+from sidecar.cli.setting_up import Loaded, loaded
 from sidecar.config import core
 from sidecar.errors import StartError
 from sidecar.http.forecast import Forecast, Question, Run, run, settled
@@ -19,6 +20,7 @@ from sidecar.render.cost import Cost, summed
 _PATIENCE: Final = 10.0
 """Seconds that decoders may take to learn what they learn while they are idle."""
 _COLORS: Final = {"answered": typer.colors.GREEN, "handover": typer.colors.YELLOW, "refused": typer.colors.RED}
+_STATUS: Final = {"answered": 0, "handover": 3, "refused": 4}
 _SHOWN: Final = ("etag", "last-modified", "cache-control", "location", "content-type")
 """Headers that people ask for."""
 
@@ -32,34 +34,17 @@ class Explanation(NamedTuple):
     run: Run | None
 
 
-def explain(
-    url: Annotated[str, typer.Argument(help="The URL, whole or from the path on, as a client sends it.")],
-    *,
-    config: TomlFile = None,
-    cantaloupe_config: CantaloupeFile = None,
-    do: Annotated[bool, typer.Option("--run", help="Make the response too, and time the stages.")] = False,
-    alone: Annotated[bool, typer.Option("--alone", help="As if there were no nginx and no Cantaloupe.")] = False,
-    header: Annotated[
-        list[str] | None, typer.Option("--header", "-H", help="`Name: value` to send; may be repeated.")
-    ] = None,
-    json: AsJson = False,
-) -> None:
-    """Report what would become of a request: who answers and why, what is read and decoded, and the memory it takes.
-
-    The request goes through what answers clients, in a process of its own: no server has to run. What a running one
-    knows is not in it: its load, and images that have crashed it.
-
-    Exit status: 0 the sidecar answers, 1 the settings are wrong, 3 it hands the request over, 4 it refuses it.
-    """
-    question = Question(url, _headers(header or []), has_cantaloupe=not alone)
-    with loaded(config, cantaloupe_config) as tools:
+def execute(url: str, header: Sequence[str], *, do: bool, alone: bool, json: bool) -> int:
+    """Explain a request; returns the exit status. Raises StartError."""
+    question = Question(url, _headers(header), has_cantaloupe=not alone)
+    with loaded() as tools:
         found = settled(tools.service, question, _PATIENCE)
         explained = Explanation(found, taken(tools, found.target), run(tools.service, question) if do else None)
     if json:
         print_json(explained._asdict())
     else:
         show(explained, alone=alone)
-    raise typer.Exit({"answered": 0, "handover": 3, "refused": 4}[found.outcome])
+    return _STATUS[found.outcome]
 
 
 def taken(tools: Loaded, target: str) -> bool:
@@ -140,7 +125,7 @@ def _show_run(made: Run) -> None:
     field("read", f"{made.fetched_bytes:,} bytes in ranges; {made.system_read_bytes:,} by the whole process")
 
 
-def _headers(lines: list[str]) -> dict[str, str]:
+def _headers(lines: Sequence[str]) -> dict[str, str]:
     """Return headers by name. Raises StartError for what is none."""
     found = {}
     for line in lines:

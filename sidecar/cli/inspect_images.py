@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import Annotated, Final
+from typing import Final
 
 import typer
 
 from sidecar.cli.console import command, field, pairs, print_json, say, size, table
-from sidecar.cli.setting_up import AsJson, CantaloupeFile, Loaded, TomlFile, loaded
+from sidecar.cli.setting_up import Loaded, loaded
 from sidecar.errors import NotFound, SidecarError, StartError
 from sidecar.http.inspection import Inspection, TileCost, inspect
 from sidecar.plugin import Blob
@@ -18,21 +18,9 @@ from sidecar.render.one_file import FileBlob
 _PIXELS: Final = 1e6
 
 
-def inspect_images(
-    images: Annotated[list[str], typer.Argument(help="Files, folders (all images below them), or identifiers.")],
-    *,
-    config: TomlFile = None,
-    cantaloupe_config: CantaloupeFile = None,
-    measure: Annotated[
-        bool, typer.Option("--measure/--no-measure", help="Make tiles, and time that: a second or so for each image.")
-    ] = True,
-    json: AsJson = False,
-) -> None:
-    """Report what images are, what they cost to serve, and how they would be encoded to cost less.
-
-    Exit status: 0, 1 nothing was found or the settings are wrong, 3 the sidecar would not answer for one of them.
-    """
-    with loaded(config, cantaloupe_config) as tools:
+def execute(images: Sequence[str], *, measure: bool, json: bool) -> int:
+    """Inspect images; returns the exit status. Raises StartError."""
+    with loaded() as tools:
         found = [inspect(tools.service, blob, measure=measure) for blob in _blobs(tools, images)]
     if not found:
         raise StartError(f"no image is there: {' '.join(images)}")
@@ -42,7 +30,7 @@ def inspect_images(
         show(found[0])
     else:
         show_all(found)
-    raise typer.Exit(3 if any(each.reason for each in found) else 0)
+    return 3 if any(each.reason for each in found) else 0
 
 
 def show(found: Inspection) -> None:

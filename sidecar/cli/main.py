@@ -12,12 +12,8 @@ import typer
 
 import sidecar
 from sidecar import startup
-from sidecar.cli import nginx_site
-from sidecar.cli.check import check
-from sidecar.cli.doctor.command import doctor
-from sidecar.cli.explain import explain
-from sidecar.cli.inspect_images import inspect_images
-from sidecar.cli.setting_up import CantaloupeFile, TomlFile, set_up
+from sidecar.cli import nginx_site, tools
+from sidecar.cli.options import CantaloupeFile, TomlFile, set_up
 from sidecar.config import core
 from sidecar.errors import StartError
 from sidecar.limits.memory_limit import ALLOCATOR
@@ -103,13 +99,11 @@ def make_cli(plugins: Plugins) -> typer.Typer:
     cli = typer.Typer(no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False)
     cli.callback()(common)
     cli.command()(serve)
-    cli.command()(check)
     cli.command("plugins")(show_plugins)
     cli.command("config")(show_config)
     cli.command("nginx")(show_nginx)
-    cli.command()(explain)
-    cli.command("inspect")(inspect_images)
-    cli.command()(doctor)
+    for tool in (tools.check, tools.doctor, tools.explain, tools.inspect):
+        cli.command()(tool)
     for command in plugins.commands():
         cli.command()(command)
     return cli

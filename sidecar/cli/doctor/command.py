@@ -6,7 +6,7 @@ from collections.abc import Iterable, Iterator
 from functools import partial
 from itertools import groupby
 from pathlib import Path
-from typing import Annotated, Final
+from typing import Final
 
 import typer
 
@@ -15,8 +15,8 @@ from sidecar.cli.check import contradictions
 from sidecar.cli.console import pairs, print_json, say
 from sidecar.cli.doctor import folders, reach, system
 from sidecar.cli.doctor.finding import Examination, Finding, State, examined
-from sidecar.cli.doctor.nginx import nginx as examine_nginx
-from sidecar.cli.setting_up import AsJson, CantaloupeFile, TomlFile, name_files, service_of
+from sidecar.cli.doctor.nginx import nginx
+from sidecar.cli.setting_up import service_of
 from sidecar.config import core
 from sidecar.errors import StartError
 from sidecar.limits.threads import NativePool
@@ -28,28 +28,15 @@ _STATE: Final = 9
 """Columns of a state and the space after it."""
 
 
-def doctor(
-    *,
-    config: TomlFile = None,
-    cantaloupe_config: CantaloupeFile = None,
-    nginx: Annotated[Path | None, typer.Option(metavar="FILE", help="nginx.conf, if it is elsewhere.")] = None,
-    image: Annotated[str | None, typer.Option(metavar="IDENTIFIER", help="An image to find and open.")] = None,
-    json: AsJson = False,
-) -> None:
-    """Examine the system, the settings, nginx, the sources and Cantaloupe; each with what to do if it is not right.
-
-    It changes nothing. Run it as the user of the service, with its variables.
-
-    Exit status: 0 there is no problem, 1 there is one. Warnings are none.
-    """
-    name_files(config, cantaloupe_config)
+def execute(nginx_file: Path | None, identifier: str | None, *, json: bool) -> int:
+    """Examine everything; returns the exit status."""
     logging.configure("error", "text")
-    found = [*examine(nginx, image)]
+    found = [*examine(nginx_file, identifier)]
     if json:
         print_json(found)
     else:
         show(found)
-    raise typer.Exit(1 if any(each.state == "problem" for each in found) else 0)
+    return 1 if any(each.state == "problem" for each in found) else 0
 
 
 def examine(nginx_file: Path | None = None, identifier: str | None = None) -> Iterator[Finding]:
@@ -82,7 +69,7 @@ def examine(nginx_file: Path | None = None, identifier: str | None = None) -> It
         "folders": lambda: (*folders.folders(found.plugins.folders(found.config)), *folders.shared()),
         "sources": partial(reach.sources, registry.sources),
         "Cantaloupe": partial(reach.cantaloupe, settings.cantaloupe_url),
-        "nginx": partial(examine_nginx, nginx_file, settings, registry.decoders),
+        "nginx": partial(nginx, nginx_file, settings, registry.decoders),
         "server": partial(reach.itself, settings),
     }
     if identifier is not None:
