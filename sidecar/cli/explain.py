@@ -17,7 +17,7 @@ from sidecar.errors import StartError
 from sidecar.http.forecast import Forecast, Question, Run, run, settled
 from sidecar.render.cost import Cost, summed
 
-_PATIENCE: Final = 10.0
+_PATIENCE: Final = 30.0
 """Seconds that decoders may take to learn what they learn while they are idle."""
 _COLORS: Final = {"answered": typer.colors.GREEN, "handover": typer.colors.YELLOW, "refused": typer.colors.RED}
 _STATUS: Final = {"answered": 0, "handover": 3, "refused": 4}
@@ -69,6 +69,8 @@ def show(explained: Explanation, *, alone: bool) -> None:
     field("decoder", found.decoder)
     if found.cost is not None:
         _show_cost(found.cost, found.encoder)
+    if found.learning:
+        field("learning", "a decoder is still measuring what may be left out; a worker that has run for a while knows")
     pairs([(name, found.headers[name]) for name in _SHOWN if name in found.headers], "headers")
     field("found out", f"in {found.milliseconds:g} ms, the opening of the image included")
     if explained.run is not None:

@@ -77,6 +77,8 @@ class Forecast:
     encoder: str = ""
     cost: Cost | None = None
     """What a picture takes; None if none would be made."""
+    learning: bool = False
+    """Whether decoders are still to learn what makes such requests cheaper: a worker that has run for a while knows."""
     milliseconds: float = 0.0
     """That it took to find all this out, the opening of the image included if it was not open."""
 
@@ -178,6 +180,7 @@ def forecast(service: ImageService, question: Question) -> Forecast:
         decoder=cost.decoder if cost else event.work.decoder,
         encoder=event.work.encoder,
         cost=cost,
+        learning=service.renderer.readers.learning,
         milliseconds=_since(began),
     )
 
