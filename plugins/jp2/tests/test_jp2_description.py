@@ -124,7 +124,7 @@ def test_fewer_packets_with_precincts() -> None:
 def test_without_packet_lengths() -> None:
     """Without PLT the whole file is decoded from, and the facts say so."""
     reader = opened(MemoryBlob("a.j2k", picture((256, 256), "-t", "128,128")))
-    assert dict(reader.facts())["packets found by"].startswith("nothing")
+    assert str(dict(reader.facts())["packets found by"]).startswith("nothing")
     found = window_facts(reader, reader.window(0, Rect(0, 0, 256, 256)))
     assert found == {"decoded from": "the whole file, of which tiles are skipped"}
 
