@@ -14,7 +14,7 @@ from sidecar.observability import tracing
 from sidecar.observability.event import event_of
 from sidecar.observability.exposition import EXEMPLARS
 from sidecar.observability.logging import log
-from sidecar.observability.metrics import BROKEN, FIRST, IMAGES, IN_FLIGHT, REQUESTS, SECONDS, SENT
+from sidecar.observability.metrics import BROKEN, FIRST, HANDOVERS, IMAGES, IN_FLIGHT, REQUESTS, SECONDS, SENT
 from sidecar.observability.tracing import Trace
 
 _OWN: Final = "/sidecar/"
@@ -79,6 +79,8 @@ class Account:
         REQUESTS.labels(kind, str(self.status)).inc()
         SECONDS.labels(kind).observe(seconds)
         SENT.labels(kind).inc(self.sent)
+        if self.event.not_ours:
+            HANDOVERS.labels(self.event.reason).inc()
         if broken:
             BROKEN.labels(broken).inc()
         made = kind == "image" and self.status == HTTPStatus.OK and bool(work.decoder) and not broken

@@ -23,7 +23,6 @@ from sidecar.http.site import Site
 from sidecar.limits import deadline
 from sidecar.observability.event import event_of
 from sidecar.observability.logging import log
-from sidecar.observability.metrics import HANDOVERS
 
 _LOOKED_AT: Final = ("image", "info")
 """The kinds of requests for which Cantaloupe would open the image."""
@@ -51,7 +50,7 @@ class ErrorResponder:
         event.details["problem"] = str(error)
         _clear(resp)
         if isinstance(error, HandOver):
-            HANDOVERS.labels(error.reason).inc()
+            event.not_ours = True
             if self._handover.take(req, resp):
                 event.kind = "handover"
                 resp.set_header(REASON, error.reason)

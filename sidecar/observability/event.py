@@ -31,6 +31,8 @@ class Event:
     """By which the request is found in the log; the response carries it."""
     reason: str = ""
     """Why it was handed over, refused or broken off."""
+    not_ours: bool = False
+    """Whether it is Cantaloupe's to answer, whether there is one or not."""
     failed: bool = False
     """Whether it was handed over because something here failed, not because of what was asked."""
     left: str = "client-gone"

@@ -19,7 +19,7 @@ from sidecar.http.json_values import as_json
 from sidecar.http.readiness import Readiness
 from sidecar.limits.quarantine import Quarantine
 from sidecar.limits.threads import NativePool
-from sidecar.observability.metrics import Gauges
+from sidecar.observability.metrics import HANDOVERS, Gauges
 from sidecar.plugin import Blob, Buffer, Fact, Pixels, Rect, Size, Unsupported, Window
 from sidecar.registry import Registry
 from sidecar.render.cost import WindowCost, summed
@@ -153,6 +153,19 @@ def test_without_a_cantaloupe(service: ImageService) -> None:
     """Alone, nothing is handed over, and no Cantaloupe is asked, though its address is set."""
     found = forecast(service, Question(URLS[5], has_cantaloupe=False))
     assert (found.status, found.outcome, found.reason) == (501, "refused", "unsupported")
+
+
+def test_nothing_is_counted(service: ImageService) -> None:
+    """Metrics do not change: they are about what clients asked for."""
+
+    def handovers() -> float:
+        return sum(each.value for each in next(iter(HANDOVERS.collect())).samples if each.name.endswith("_total"))
+
+    before = handovers()
+    forecast(service, Question(URLS[5]))
+    assert handovers() == before
+    served(service, URLS[5])
+    assert handovers() == before + 1
 
 
 def test_a_run_answers(service: ImageService) -> None:
