@@ -14,7 +14,8 @@ from sidecar.cli.reasons import meaning, status_alone
 from sidecar.cli.setting_up import Loaded, loaded
 from sidecar.config import core
 from sidecar.errors import StartError
-from sidecar.http.forecast import Forecast, Question, Run, run, settled
+from sidecar.http.asking import Question
+from sidecar.http.forecast import Forecast, Run, run, settled
 from sidecar.render.cost import Cost, summed
 
 _PATIENCE: Final = 30.0

@@ -6,23 +6,20 @@ time: the routes, the reasons, the plan and the headers are those of the server.
 
 from __future__ import annotations
 
-import sys
 import time
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from contextlib import suppress
 from contextvars import copy_context
 from dataclasses import dataclass, field, fields, replace
 from http import HTTPStatus
-from io import BytesIO
 from pathlib import Path
-from typing import Any, Final, Literal, Self, TypeAlias, cast
-from urllib.parse import unquote_to_bytes, urlsplit
+from typing import Final, Literal, Self, TypeAlias, cast
 
 import gevent
 
 from sidecar.errors import SidecarError
 from sidecar.http.app import make_api
-from sidecar.http.client import BEHIND
+from sidecar.http.asking import Asked, Question, as_asked, close_body, environ_of
 from sidecar.http.error_responder import REASON
 from sidecar.observability.event import event_of
 from sidecar.observability.work import CURRENT
@@ -36,17 +33,6 @@ _PAUSE: Final = 0.02
 _IO: Final = Path("/proc/self/io")
 _FOR_NGINX: Final = frozenset({"x-accel-redirect", REASON.lower()})
 """Headers that are for nginx."""
-
-
-@dataclass(frozen=True, slots=True)
-class Question:
-    """A request that nobody has made."""
-
-    url: str
-    """Whole, or from the path on; percent-encoded as a client sends it."""
-    headers: Mapping[str, str] = field(default_factory=dict)
-    has_cantaloupe: bool = True
-    """Whether the nginx site stands in front and a Cantaloupe behind; if not, neither does."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -136,26 +122,13 @@ class _Watched(ImageService):
         return planned
 
 
-@dataclass(slots=True)
-class _Asked:
-    """A request on its way, and what comes of it."""
-
-    environ: dict[str, Any]
-    status: int = 0
-    headers: dict[str, str] = field(default_factory=dict)
-
-    def start(self, status: str, headers: Iterable[tuple[str, str]], *_: Any) -> None:
-        self.status = int(status[:3])
-        self.headers = {name.lower(): value for name, value in headers}
-
-
 def forecast(service: ImageService, question: Question) -> Forecast:
     """Return what would become of a request. Called in a greenlet; opens the image, and decodes nothing.
 
     What workers know that run elsewhere is not in it: their load, and their quarantine.
     """
     began = time.perf_counter()
-    watched = _Watched.of(_as_asked(service, question))
+    watched = _Watched.of(as_asked(service, question))
     asked, cost = copy_context().run(_ask, watched, question), None
     seen: _Seen = watched.seen
     if seen.planned is not None and asked.status < HTTPStatus.BAD_REQUEST:
@@ -198,11 +171,11 @@ def settled(service: ImageService, question: Question, seconds: float) -> Foreca
 
 def run(service: ImageService, question: Question) -> Run:
     """Answer a request, and return what that took. Called in a greenlet."""
-    return copy_context().run(_run, _as_asked(service, question), question)
+    return copy_context().run(_run, as_asked(service, question), question)
 
 
 def _run(service: ImageService, question: Question) -> Run:
-    api, asked = make_api(service), _Asked(_environ(question, "GET"))
+    api, asked = make_api(service), Asked(environ_of(question, "GET"))
     event = event_of(asked.environ)
     CURRENT.set(event.work)
     before, began, used = _system_read(), time.perf_counter(), time.process_time()
@@ -212,7 +185,7 @@ def _run(service: ImageService, question: Question) -> Run:
             first = first or _since(began)
             sent += len(chunk)
     finally:
-        _close(body)
+        close_body(body)
         event.over()
     return Run(
         status=asked.status,
@@ -228,53 +201,12 @@ def _run(service: ImageService, question: Question) -> Run:
     )
 
 
-def _ask(service: ImageService, question: Question) -> _Asked:
+def _ask(service: ImageService, question: Question) -> Asked:
     """Send a request as HEAD."""
-    asked = _Asked(_environ(question, "HEAD"))
+    asked = Asked(environ_of(question, "HEAD"))
     CURRENT.set(event_of(asked.environ).work)
-    _close(make_api(service)(asked.environ, asked.start))
+    close_body(make_api(service)(asked.environ, asked.start))
     return asked
-
-
-def _as_asked(service: ImageService, question: Question) -> ImageService:
-    if question.has_cantaloupe:
-        return service
-    return replace(service, settings=service.settings.model_copy(update={"cantaloupe_url": ""}))
-
-
-def _environ(question: Question, method: str) -> dict[str, Any]:
-    """Return the WSGI environment of a request, as gunicorn makes it (PEP 3333)."""
-    parts = urlsplit(question.url)
-    target = question.url[len(parts.scheme) + 3 + len(parts.netloc) :] if parts.netloc else question.url
-    path, _, query = (target if target.startswith("/") else f"/{target}").partition("?")
-    headers = {"Host": parts.netloc or "localhost", **question.headers}
-    if question.has_cantaloupe:
-        headers[BEHIND] = "nginx"
-    return {
-        "REQUEST_METHOD": method,
-        "SCRIPT_NAME": "",
-        "PATH_INFO": unquote_to_bytes(path).decode("latin-1"),
-        "QUERY_STRING": query,
-        "RAW_URI": path + (f"?{query}" if query else ""),
-        "SERVER_NAME": "localhost",
-        "SERVER_PORT": "80",
-        "SERVER_PROTOCOL": "HTTP/1.1",
-        "REMOTE_ADDR": "127.0.0.1",
-        "wsgi.version": (1, 0),
-        "wsgi.url_scheme": parts.scheme or "http",
-        "wsgi.input": BytesIO(),
-        "wsgi.errors": sys.stderr,
-        "wsgi.multithread": False,
-        "wsgi.multiprocess": True,
-        "wsgi.run_once": False,
-        **{f"HTTP_{name.upper().replace('-', '_')}": value for name, value in headers.items()},
-    }
-
-
-def _close(body: Iterable[bytes]) -> None:
-    close = getattr(body, "close", None)
-    if close is not None:
-        close()
 
 
 def _since(began: float) -> float:

@@ -9,7 +9,8 @@ from typing import Final
 from PIL import ImageCms
 
 from sidecar.errors import SidecarError
-from sidecar.http.forecast import Question, run, settled
+from sidecar.http.asking import Question
+from sidecar.http.forecast import run, settled
 from sidecar.iiif.orientation import orientation_of
 from sidecar.plugin import Advice, Blob, Fact, ImageInfo, Level, Rect, Size
 from sidecar.render.cost import summed

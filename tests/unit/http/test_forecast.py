@@ -13,7 +13,8 @@ from structlog.testing import capture_logs
 
 from sidecar.config import Settings
 from sidecar.http.app import make_app
-from sidecar.http.forecast import Forecast, Question, forecast, run, settled
+from sidecar.http.asking import Question
+from sidecar.http.forecast import Forecast, forecast, run, settled
 from sidecar.http.inspection import inspect
 from sidecar.http.json_values import as_json
 from sidecar.http.readiness import Readiness
