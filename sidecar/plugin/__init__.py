@@ -41,7 +41,7 @@ from sidecar.plugin.folders import Folder
 from sidecar.plugin.geometry import Buffer, ByteRange, Pixels, Rect, Size
 from sidecar.plugin.hooks import hookimpl
 from sidecar.plugin.settings import Config, FromCantaloupe, Names, RemoteSettings, Section
-from sidecar.plugin.source import Blob, Closing, KeepsBytes, Source, SupportsLocalFile, local_file
+from sidecar.plugin.source import Blob, Closing, KeepsBytes, ListsImages, Source, SupportsLocalFile, local_file
 from sidecar.plugin.threads import Native, NotesImages, run_inline, thread_lock, working_on
 from sidecar.plugin.tolerance import EXACT, Tolerance
 
@@ -79,6 +79,7 @@ __all__ = [
     "KeepsBytes",
     "Learns",
     "Level",
+    "ListsImages",
     "LocalFile",
     "Malformed",
     "MayLose",

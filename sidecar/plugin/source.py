@@ -87,6 +87,19 @@ class Closing(Protocol):
 
 
 @runtime_checkable
+class ListsImages(Protocol):
+    """An optional power of a source: it can name images, for people who look around."""
+
+    def listed(self, suffixes: frozenset[str], most: int) -> Sequence[str]:
+        """Return identifiers of images, `most` at most, in the order in which people look for them.
+
+        `suffixes`: of the names of files that are images, lower case, without the dot. A source that holds more than it
+        can look through in a moment returns some of it. Called in a greenlet. Raises SourceError.
+        """
+        ...
+
+
+@runtime_checkable
 class SupportsLocalFile(Protocol):
     """An optional power of a blob with a path: it states the root that it must not leave, and the file's state."""
 

@@ -10,6 +10,7 @@ from hashlib import sha256
 from pathlib import Path
 
 from sidecar.plugin import Buffer, ByteRange, LocalFile, Native
+from sidecar_filesystem.listing import listed
 from sidecar_filesystem.place import Place
 
 
@@ -75,3 +76,7 @@ class FilesystemSource:
         """Return the regular file of an identifier, or None. Raises SourceError if the filesystem fails."""
         file = self._native(self._place.file, identifier)
         return None if file is None else FileBlob(file, self._native)
+
+    def listed(self, suffixes: frozenset[str], most: int) -> Sequence[str]:
+        """Return the identifiers of files with some suffixes, sorted. Raises SourceError if it cannot be read."""
+        return self._native(listed, self._place, suffixes, most)
