@@ -9,6 +9,7 @@ import os
 import re
 import tomllib
 from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass
 from ipaddress import ip_network
 from pathlib import Path
 from typing import Annotated, Any, ClassVar, Final, Literal, TypeAlias, get_args
@@ -19,6 +20,7 @@ from pydantic.fields import FieldInfo
 from pydantic_settings import EnvSettingsSource
 
 from sidecar.errors import StartError
+from sidecar.observability.redaction import redacted
 from sidecar.plugin.settings import Config, Names, Section
 
 Values = Mapping[str, Mapping[str, object]]
@@ -173,11 +175,14 @@ class Settings(Section):
     """The least level that is logged."""
     log_format: Literal["json", "text"] = "json"
     """Whether log lines are JSON, or text for people, with colours on a terminal."""
+    status_networks: Names = ("127.0.0.0/8", "::1")
+    """Addresses and networks that may open the status page and the viewer, `/sidecar/`, beside Unix sockets; empty for
+    nobody. The default is this machine. Never through a proxy, whoever asks."""
     explain_responses: bool = False
     """Send with each response who answered and why (`X-Sidecar: handover; reason=not-found`), and how long each stage
     took (`Server-Timing`)."""
 
-    @field_validator("trusted_proxies")
+    @field_validator("trusted_proxies", "status_networks")
     @classmethod
     def _are_networks(cls, networks: tuple[str, ...]) -> tuple[str, ...]:
         return tuple(str(ip_network(each)) for each in networks)
@@ -192,6 +197,35 @@ class Settings(Section):
 def core(config: Config) -> Settings:
     """Return the core's settings."""
     return config.section(Settings)
+
+
+@dataclass(frozen=True, slots=True)
+class ShownSetting:
+    """A setting as people read it."""
+
+    variable: str
+    value: str
+    """As it is written in its variable, without secrets; empty if it is none."""
+    origin: str
+    """A variable or a file, or `default`."""
+    meaning: str
+
+
+def shown(config: Config) -> Iterator[ShownSetting]:
+    """Return every setting of the core and of the plugins."""
+    for kind, section in config.sections.items():
+        for name, field in kind.model_fields.items():
+            origin = config.origins.get((kind.table, name), "default")
+            meaning = " ".join((field.description or "").split())
+            yield ShownSetting(kind.variable(name), _written(getattr(section, name)), origin, meaning)
+
+
+def _written(value: object) -> str:
+    if value is None:
+        return ""
+    if isinstance(value, tuple):
+        return redacted(", ".join(map(str, value)))
+    return str(value).lower() if isinstance(value, bool) else redacted(str(value))
 
 
 class _Variables(EnvSettingsSource):

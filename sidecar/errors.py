@@ -26,6 +26,7 @@
     - Overloaded         503  too much is under way; try again later
     - ClientGone         503  the client disconnected
       x ClientTooSlow    503  the client took its response too slowly
+    - NotShown           403  the sidecar's own pages are not for this client
   + StartError           at start, never in a request: a setting or a native library is missing or wrong
 """
 
@@ -226,6 +227,13 @@ class ClientTooSlow(ClientGone):
     """The client took its response more slowly than SIDECAR_LEAST_BYTES_PER_SECOND."""
 
     reason = "too-slow"
+
+
+class NotShown(Refusal):
+    """The status page and the viewer are not for this client."""
+
+    status = 403
+    reason = "not-shown"
 
 
 class StartError(SidecarError):

@@ -14,10 +14,9 @@ import sidecar
 from sidecar import startup
 from sidecar.cli import nginx_site, tools
 from sidecar.cli.options import CantaloupeFile, TomlFile, set_up
-from sidecar.config import core
+from sidecar.config import core, shown
 from sidecar.errors import StartError
 from sidecar.limits.memory_limit import ALLOCATOR
-from sidecar.observability.redaction import redacted
 from sidecar.plugin import API_VERSION, run_inline
 from sidecar.registry import Plugins, Registry
 from sidecar.server import descriptors, sandbox
@@ -69,11 +68,9 @@ def show_plugins(config: TomlFile = None, cantaloupe_config: CantaloupeFile = No
 def show_config(config: TomlFile = None, cantaloupe_config: CantaloupeFile = None) -> None:
     """List every setting of the core and of the plugins: its value, its origin, its meaning."""
     found = set_up(config, cantaloupe_config).config
-    for kind, section in found.sections.items():
-        for name, field in kind.model_fields.items():
-            origin = found.origins.get((kind.table, name), "default")
-            typer.echo(f"{kind.variable(name)}={_written(getattr(section, name))}  ({origin})")
-            typer.echo(f"    {' '.join((field.description or '').split())}")
+    for each in shown(found):
+        typer.echo(f"{each.variable}={each.value}  ({each.origin})")
+        typer.echo(f"    {each.meaning}")
 
 
 def show_nginx(
@@ -111,15 +108,6 @@ def make_cli(plugins: Plugins) -> typer.Typer:
 
 def _load(found: startup.Setup) -> Registry:
     return found.plugins.load(found.config, run_inline)
-
-
-def _written(value: object) -> str:
-    """Return a value as it is written in its variable, without secrets in URLs; empty if it is none."""
-    if value is None:
-        return ""
-    if isinstance(value, tuple):
-        return ", ".join(map(str, value))
-    return str(value).lower() if isinstance(value, bool) else redacted(str(value))
 
 
 def main() -> None:

@@ -3,28 +3,31 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Mapping
 from http import HTTPStatus
 from typing import Any, Final
 
 from structlog.contextvars import bind_contextvars
 
 from sidecar.http.access_line import access_line, level
+from sidecar.http.request_record import request_record
 from sidecar.http.trace_report import report
 from sidecar.observability import tracing
 from sidecar.observability.event import event_of
 from sidecar.observability.exposition import EXEMPLARS
 from sidecar.observability.logging import log
 from sidecar.observability.metrics import BROKEN, FIRST, HANDOVERS, IMAGES, IN_FLIGHT, REQUESTS, SECONDS, SENT
+from sidecar.observability.request_book import Record, RequestBook
 from sidecar.observability.tracing import Trace
 
 _OWN: Final = "/sidecar/"
-"""Paths of the sidecar itself, which are asked every few seconds, and not traced."""
+"""Paths of the sidecar itself, which are asked every few seconds: not traced, and not shown on its status page."""
 
 
 class Account:
     """One request's times and sizes."""
 
-    def __init__(self, environ: dict[str, Any]) -> None:
+    def __init__(self, environ: dict[str, Any], book: RequestBook) -> None:
         self._began = time.monotonic()
         self._environ = environ
         self.event = event_of(environ)
@@ -36,6 +39,8 @@ class Account:
         self.complete = False
         own = str(environ.get("PATH_INFO", "")).startswith(_OWN)
         self._trace = tracing.begin(environ, self.event.work, traced=not own)
+        self._book = None if own else book
+        self._number = 0 if own else book.begin(self._under_way)
 
     def count(self, chunk: bytes) -> None:
         """Count a chunk of the response that is about to be sent."""
@@ -70,8 +75,17 @@ class Account:
             bytes=self.sent,
             trace=trace.id if trace else "",
         )
+        if self._book is not None:
+            self._book.end(self._number, self._record(line, trace=trace.id if trace else ""), seconds)
         if trace is not None and trace.recording:
             trace.end(report(self._environ, self.event, self.status, self.sent, broken), self.event.work)
+
+    def _under_way(self) -> Record:
+        return self._record(access_line(self._environ, self.event, self.status, ""))
+
+    def _record(self, line: Mapping[str, Any], **rest: str) -> Record:
+        sent = {"first_byte": self._first_byte, "bytes": self.sent}
+        return request_record(line, self.event.work, self._began, **sent, **rest)
 
     def _count(self, seconds: float, broken: str, trace: Trace | None) -> None:
         kind, work = self.event.kind, self.event.work

@@ -16,9 +16,11 @@ from sidecar.http.handover import Handover
 from sidecar.http.image import ImageResource
 from sidecar.http.info import InfoResource, RedirectResource
 from sidecar.http.middleware import AsciiOnly, Kind, Observed, RawPath, ReadOnly, Wsgi
+from sidecar.http.pages import pages
 from sidecar.http.prefix import Prefixed
 from sidecar.http.readiness import Readiness
 from sidecar.http.site import Site
+from sidecar.http.status_report import StatusReport
 from sidecar.http.time_limits import Timed, Times
 from sidecar.http.trust import TrustedOnly
 from sidecar.observability.metrics import Gauges
@@ -28,12 +30,13 @@ _NOTHING_MORE: Final[Mapping[str, object]] = {}
 _IMAGE = "/iiif/{version:int(1)}/{identifier}"
 
 
-def make_app(service: ImageService, readiness: Readiness, gauges: Gauges) -> Wsgi:
+def make_app(service: ImageService, readiness: Readiness, gauges: Gauges, report: StatusReport) -> Wsgi:
     """Return the WSGI application around an image service."""
     settings, admission = service.settings, service.renderer.admission
     answering = make_api(
         service,
         {
+            **pages(Site(service), report, Handover(settings).proxy),
             "/sidecar/gate": GateResource(Site(service)),
             "/sidecar/health": HealthResource(),
             "/sidecar/ready": ReadyResource(readiness),
@@ -41,7 +44,7 @@ def make_app(service: ImageService, readiness: Readiness, gauges: Gauges) -> Wsg
         },
     )
     timed = Timed(answering, Times.of(settings), lambda: admission.waiting > 0)
-    return TrustedOnly(Observed(timed, explains=settings.explain_responses), settings.trusted_proxies)
+    return TrustedOnly(Observed(timed, report.book, explains=settings.explain_responses), settings.trusted_proxies)
 
 
 def make_api(service: ImageService, more: Mapping[str, object] = _NOTHING_MORE) -> Wsgi:

@@ -27,7 +27,8 @@ class Handover:
     def __init__(self, settings: Settings) -> None:
         bodies = Bodies(settings.request_body_bytes, settings.request_body_timeout)
         url = settings.cantaloupe_url
-        self._proxy = CantaloupeProxy(url, bodies, settings.cantaloupe_connections) if url else None
+        self.proxy = CantaloupeProxy(url, bodies, settings.cantaloupe_connections) if url else None
+        """None if no SIDECAR_CANTALOUPE_URL is set."""
 
     def take(self, req: falcon.Request, resp: falcon.Response) -> bool:
         """Hand the request over; report whether there was somebody to give it to."""
@@ -40,8 +41,8 @@ class Handover:
             # nginx passes these on to Cantaloupe (sidecar-headers.conf), so that the trace goes on there.
             resp.set_headers(onward())
             return True
-        if self._proxy is not None:
-            self._proxy.answer(req, resp)
+        if self.proxy is not None:
+            self.proxy.answer(req, resp)
             return True
         return False
 

@@ -18,6 +18,7 @@ from sidecar.http.explanation import explained
 from sidecar.observability.event import event_of
 from sidecar.observability.logging import log
 from sidecar.observability.metrics import IN_FLIGHT
+from sidecar.observability.request_book import RequestBook
 
 StartResponse = Callable[..., Any]
 Wsgi = Callable[[dict[str, Any], StartResponse], Iterable[bytes]]
@@ -94,14 +95,18 @@ class ClosingIterator:
 class Observed:
     """A WSGI application around another that counts and logs each request when it is really over."""
 
-    def __init__(self, app: Wsgi, *, explains: bool = False) -> None:
-        """`explains`: each response says who answered and why, and how long the stages took."""
+    def __init__(self, app: Wsgi, book: RequestBook | None = None, *, explains: bool = False) -> None:
+        """`book`: where requests are written down for the status page.
+
+        `explains`: each response says who answered and why, and how long the stages took.
+        """
         self._app = app
+        self._book = book or RequestBook()
         self._explains = explains
 
     def __call__(self, environ: dict[str, Any], start_response: StartResponse) -> Iterable[bytes]:
         """Answer as the inner application does."""
-        account = Account(environ)
+        account = Account(environ, self._book)
 
         def started(status: str, headers: list[tuple[str, str]], *rest: Any) -> Any:
             account.status = int(status[:3])

@@ -50,8 +50,10 @@ class CantaloupeProxy:
             f"{base.scheme or 'http'}://{base.netloc}", maxsize=connections, block=True, timeout=timeout, retries=False
         )
 
-    def answer(self, req: falcon.Request, resp: falcon.Response) -> None:
+    def answer(self, req: falcon.Request, resp: falcon.Response, target: str = "") -> None:
         """Stream its response to a request, unchanged but for what concerns the connection alone.
+
+        `target`: path and query to ask for, if not those of the request.
 
         Escapes in the path may be written otherwise (`%2f` as `%2F`), which means the same (RFC 3986 §6.2.2.1).
         """
@@ -60,7 +62,7 @@ class CantaloupeProxy:
             return
         try:
             with self._bodies.whole(req) as body, span("proxy"):
-                reply = self._ask(req, body)
+                reply = self._ask(req, body, target or raw_target(req))
         except BodyRefused as refused:
             event_of(req.env).reason = refused.reason
             _refuse(resp, refused.status, str(refused))
@@ -87,10 +89,10 @@ class CantaloupeProxy:
         else:
             resp.stream = event_of(req.env).body = Relay(reply)
 
-    def _ask(self, req: falcon.Request, body: bytes | None) -> urllib3.BaseHTTPResponse:
+    def _ask(self, req: falcon.Request, body: bytes | None, target: str) -> urllib3.BaseHTTPResponse:
         return self._pool.urlopen(
             req.method,
-            self._path + raw_target(req),
+            self._path + target,
             body=body,
             headers=_onward(req, body),
             preload_content=False,

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import hashlib
 import time
+from collections.abc import Iterator
+from contextlib import suppress
 from pathlib import Path
 from typing import Final
 
@@ -47,6 +49,14 @@ class Quarantine:
         again = self._recent(path)
         _touch(path)
         return again
+
+    def images(self) -> Iterator[tuple[str, float]]:
+        """Return the images in quarantine: their digests in hexadecimal, and for how many seconds they stay."""
+        for path in sorted(self._images.glob("*")) if self._images else ():
+            with suppress(FileNotFoundError):
+                left = self._seconds - (time.time() - path.stat().st_mtime)
+                if left > 0:
+                    yield path.name, left
 
     def expire(self) -> None:
         """Remove the files of images whose time is over."""

@@ -11,10 +11,10 @@ import os
 import struct
 import time
 from bisect import bisect_left
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from math import inf
-from typing import Final, TypeAlias
+from typing import Final, TypeAlias, TypeVar
 
 from prometheus_client import REGISTRY, CollectorRegistry, Metric, generate_latest
 from prometheus_client.multiprocess import MultiProcessCollector
@@ -24,6 +24,7 @@ from prometheus_client.samples import Exemplar, Sample
 
 from sidecar.observability.metrics import BUCKETS
 
+T = TypeVar("T")
 _ATTEMPTS: Final = 5
 _PLAIN: Final = "text/plain;version=0.0.4;charset=utf-8"
 _OPEN: Final = "application/openmetrics-text"
@@ -73,19 +74,34 @@ class _WithExemplars(Collector):
 
 def exposition(accept: str = "") -> tuple[bytes, str]:
     """Return all metrics and their media type: of all workers, if they share PROMETHEUS_MULTIPROC_DIR."""
-    every: Collector = REGISTRY
-    if "PROMETHEUS_MULTIPROC_DIR" in os.environ:
-        every = CollectorRegistry()
-        MultiProcessCollector(every)  # type: ignore[no-untyped-call]  # its constructor is not annotated
+    every = _every()
     is_open = _OPEN in accept
     shown = CollectorRegistry()
     shown.register(_WithExemplars(every) if is_open else every)
+    return _again(lambda: _text(shown, is_open=is_open))
+
+
+def samples(*names: str) -> Mapping[str, Sequence[Sample]]:
+    """Return the samples of some metrics, by their full names: of all workers, as `exposition`."""
+    found = _again(lambda: [sample for family in _every().collect() for sample in family.samples])
+    return {name: [sample for sample in found if sample.name == name] for name in names}
+
+
+def _every() -> Collector:
+    if "PROMETHEUS_MULTIPROC_DIR" not in os.environ:
+        return REGISTRY
+    every = CollectorRegistry()
+    MultiProcessCollector(every)  # type: ignore[no-untyped-call]  # its constructor is not annotated
+    return every
+
+
+def _again(read: Callable[[], T]) -> T:
+    """Return what is read; a worker that is just starting has made its file and not yet filled it."""
     for _ in range(_ATTEMPTS):
         with suppress(struct.error):
-            return _text(shown, is_open=is_open)
-        # A worker that is just starting has made its file and not yet filled it.
+            return read()
         time.sleep(0.05)
-    return _text(shown, is_open=is_open)
+    return read()
 
 
 def _text(registry: CollectorRegistry, *, is_open: bool) -> tuple[bytes, str]:

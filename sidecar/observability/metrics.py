@@ -106,7 +106,7 @@ LABELS: Final[Mapping[str, str]] = {
     "cache": "one of the [caches](#caches)",
     "decoder": "a decoder that is installed",
     "format": "a format that an installed encoder makes",
-    "kind": "the kind of request, see below: 10",
+    "kind": "the kind of request, see below: 11",
     "plugin": "a source, decoder or encoder's format that is installed",
     "python": "one",
     "reason": "one of the [reasons](reasons.md), or `crash`",

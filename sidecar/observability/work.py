@@ -86,6 +86,14 @@ class Work:
             spans = {stage: time.last - time.first for stage, time in self.stages.items()}
         return {stage: round(spans[stage] / 1e6, 1) for stage in STAGES if stage in spans}
 
+    def spans(self, since: int) -> list[tuple[Stage, float, float]]:
+        """Return each stage so far with its first beginning and last end, in milliseconds after `since`."""
+        with self._lock:
+            found = {stage: (time.first - since, time.last - since) for stage, time in self.stages.items()}
+        return [
+            (each, round(found[each][0] / 1e6, 1), round(found[each][1] / 1e6, 1)) for each in STAGES if each in found
+        ]
+
 
 CURRENT: Final[ContextVar[Work | None]] = ContextVar("work", default=None)
 """The work of the request that runs."""

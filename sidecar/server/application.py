@@ -12,6 +12,7 @@ from sidecar import __version__, startup
 from sidecar.config import Settings, core
 from sidecar.http.app import make_app
 from sidecar.http.readiness import Readiness
+from sidecar.http.status_report import StatusReport
 from sidecar.limits import memory_limit
 from sidecar.limits.access_policy import AccessPolicy
 from sidecar.limits.admission import Admission
@@ -20,6 +21,7 @@ from sidecar.limits.quarantine import Quarantine
 from sidecar.limits.threads import NativePool
 from sidecar.observability import logging, metrics, tracing
 from sidecar.observability.logging import log
+from sidecar.observability.request_book import Record, RequestBook
 from sidecar.plugin import Config, Folder, KeepsBytes, MayLose
 from sidecar.registry import Registry
 from sidecar.render.decoded_cache import DecodedCache
@@ -100,9 +102,13 @@ def _kept_bytes(registry: Registry) -> int:
 
 
 def create_app(
-    config: Config, registry: Registry, pool: NativePool | None = None, journal: CrashJournal | None = None
+    config: Config,
+    registry: Registry,
+    pool: NativePool | None = None,
+    journal: CrashJournal | None = None,
+    found: startup.Setup | None = None,
 ) -> WorkerLifecycle:
-    """Return the WSGI application of one worker."""
+    """Return the WSGI application of one worker. `found`: what the status page shows of the start."""
     settings = core(config)
     tracing.prepare(__version__)
     quarantine = Quarantine(shared_dir.shared(), settings.quarantine)
@@ -127,8 +133,27 @@ def create_app(
             metrics.BUILD.labels(__version__, platform.python_version()): lambda: 1,
         }
     )
-    parts = WorkerParts(settings, registry, renderer, readiness, gauges, quarantine, journal)
-    return WorkerLifecycle(make_app(service, readiness, gauges), parts)
+    book = RequestBook(shared_dir.shared(), lambda: _state(renderer, readiness))
+    plugins, warnings = (found.plugins.found, found.warnings) if found else ((), ())
+    report = StatusReport(config, registry, plugins, warnings, quarantine, book, gauges.update)
+    parts = WorkerParts(settings, registry, renderer, readiness, gauges, quarantine, journal, book)
+    return WorkerLifecycle(make_app(service, readiness, gauges, report), parts)
+
+
+def _state(renderer: Renderer, readiness: Readiness) -> Record:
+    """Return what the status page shows of this worker. Sizes in bytes."""
+    admission, readers = renderer.admission, renderer.readers
+    return {
+        "problem": readiness.problem,
+        "budget": admission.budget,
+        "promised": admission.held,
+        "waiting": admission.waiting,
+        "resident": resident(),
+        "leased": readers.leased,
+        "idle": readers.idle,
+        "idle_bytes": readers.nbytes,
+        "lost": renderer.pool.lost + renderer.bulk.lost,
+    }
 
 
 def get_app() -> WorkerLifecycle:
@@ -140,7 +165,7 @@ def get_app() -> WorkerLifecycle:
     journal = _journal(shared)
     note = journal.recorded if journal else nullcontext
     pool = NativePool(settings.threads, note=note, stall=settings.stall_timeout)
-    app = create_app(found.config, found.plugins.load(found.config, pool), pool, journal)
+    app = create_app(found.config, found.plugins.load(found.config, pool), pool, journal, found)
     # Last: whatever is to be loaded is loaded, and no thread is started yet.
     sandbox.enter(settings.sandbox, [*found.plugins.folders(found.config), *_own_folders(shared)])
     if shared:

@@ -14,6 +14,7 @@ from typing import Any, Final
 
 from sidecar.config import core, load
 from sidecar.limits.quarantine import Quarantine
+from sidecar.observability import request_book
 from sidecar.observability.logging import standard_library
 from sidecar.server import descriptors, replacement, shared_dir
 from sidecar.server.crash_journal import examine_crash
@@ -125,6 +126,7 @@ def child_exit(server: Any, worker: Any) -> None:
     try:
         replacement.settle(_shared, worker.pid, server)
         report = examine_crash(_shared, worker.pid, Quarantine(_shared, server.quarantine))
+        request_book.forget(_shared, worker.pid)
         _clear_metrics(worker.pid)
     except OSError as error:
         text = "The end of worker %s could not be examined: %s"

@@ -20,6 +20,7 @@ from sidecar.limits.quarantine import Quarantine, digest
 from sidecar.observability import metric_files, tracing
 from sidecar.observability.logging import log
 from sidecar.observability.metrics import LONGEST, WORKERS, Gauges
+from sidecar.observability.request_book import RequestBook
 from sidecar.registry import Registry
 from sidecar.render.renderer import Renderer
 from sidecar.server import replacement, shared_dir
@@ -44,6 +45,7 @@ class WorkerParts:
     gauges: Gauges
     quarantine: Quarantine
     journal: CrashJournal | None
+    book: RequestBook
 
 
 class WorkerLifecycle:
@@ -114,6 +116,7 @@ class WorkerLifecycle:
         while True:
             gevent.sleep(_CHECK_EVERY)
             self._parts.gauges.update()
+            self._parts.book.refresh()
             LONGEST.set(self._lateness.longest)
             metric_files.report()
             self.check_stuck_calls()

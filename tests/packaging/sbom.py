@@ -3,7 +3,8 @@
     python -m tests.packaging.sbom dist
 
 writes `dist/iiif-sidecar-VERSION.cdx.json`. cyclonedx-py makes it of the lock file; added are the wheels with their
-hashes, and which of them needs what. What packages of others need among themselves is not in it.
+hashes, the viewer that lies in one of them, and which of them needs what. What packages of others need among themselves
+is not in it.
 """
 
 from __future__ import annotations
@@ -89,22 +90,41 @@ def locked() -> dict[str, Any]:
     return content
 
 
+def viewer() -> Component:
+    """Return OpenSeadragon, which lies in the core's wheel as it comes from npm (`.ci/openseadragon`)."""
+    content = (ROOT / "sidecar" / "http" / "static" / "openseadragon.min.js").read_bytes()
+    version = content.partition(b"\n")[0].split()[-1].decode("ascii")
+    return {
+        "type": "library",
+        "bom-ref": f"pkg:npm/openseadragon@{version}",
+        "name": "openseadragon",
+        "version": version,
+        "licenses": [{"license": {"id": "BSD-3-Clause"}}],
+        "purl": f"pkg:npm/openseadragon@{version}",
+        "hashes": [{"alg": "SHA-256", "content": hashlib.sha256(content).hexdigest()}],
+    }
+
+
 def completed(content: Mapping[str, Any], wheels: Sequence[Wheel]) -> Mapping[str, Any]:
     """Return the SBOM with the wheels in it."""
     (main,) = (wheel for wheel in wheels if wheel.name == MAIN)
     others = [wheel for wheel in wheels if wheel is not main]
-    components = [*content["components"], *(wheel.component() for wheel in others)]
+    components = [*content["components"], *(wheel.component() for wheel in others), viewer()]
     references: dict[str, list[str]] = {}
     for component in [main.component(), *components]:
         references.setdefault(canonicalize_name(component["name"]), []).append(component["bom-ref"])
     needed = [
-        {"ref": wheel.purl, "dependsOn": sorted(ref for name in wheel.needs for ref in references[name])}
+        {"ref": wheel.purl, "dependsOn": sorted(ref for name in _parts(wheel) for ref in references[name])}
         for wheel in wheels
     ]
     own = {wheel.purl for wheel in wheels}
     rest = [each for each in content["dependencies"] if each["ref"] not in own]
     metadata = {**content["metadata"], "component": main.component()}
     return {**content, "metadata": metadata, "components": components, "dependencies": [*needed, *rest]}
+
+
+def _parts(wheel: Wheel) -> Sequence[str]:
+    return [*wheel.needs, *(["openseadragon"] if wheel.name == MAIN else [])]
 
 
 def main(folder: Path) -> None:

@@ -45,12 +45,15 @@ def test_the_sbom_names_wheels_and_what_they_need(tmp_path: Path) -> None:
     content = json.loads(text)
     locked = {(pin.name, pin.version) for pin in pins(FOLDER / "runtime.txt")}
     listed = {(part["name"], part["version"]) for part in content["components"]}
-    assert listed == locked | {("iiif-sidecar-png", "9.8.7")}
+    viewer = sbom.viewer()
+    assert listed == locked | {("iiif-sidecar-png", "9.8.7"), ("openseadragon", viewer["version"])}
     hashed = {content["metadata"]["component"]["hashes"][0]["content"]}
     hashed |= {part["hashes"][0]["content"] for part in content["components"] if "hashes" in part}
-    assert hashed == {hashlib.sha256(each.read_bytes()).hexdigest() for each in (core, plugin)}
+    own = {hashlib.sha256(each.read_bytes()).hexdigest() for each in (core, plugin)}
+    assert hashed == own | {viewer["hashes"][0]["content"]}
     needs = {each["ref"]: each.get("dependsOn", []) for each in content["dependencies"]}
     assert "pkg:pypi/iiif-sidecar@9.8.7" in needs["pkg:pypi/iiif-sidecar-png@9.8.7"]
-    assert len(needs["pkg:pypi/iiif-sidecar@9.8.7"]) == sum(name == "numpy" for name, _ in locked)
+    assert viewer["bom-ref"] in needs["pkg:pypi/iiif-sidecar@9.8.7"]
+    assert len(needs["pkg:pypi/iiif-sidecar@9.8.7"]) == 1 + sum(name == "numpy" for name, _ in locked)
     sbom.main(tmp_path)
     assert path.read_text(encoding="utf-8") == text

@@ -88,6 +88,8 @@ def serve_a_picture(scripts: Path, folder: Path) -> None:
             assert response.status == 200, (end, response.status, response.text)
             with Image.open(io.BytesIO(response.body)) as picture:
                 assert picture.size == (256, 256)
+        for path in ("/sidecar/", "/sidecar/viewer?id=7e3c2f0a", "/sidecar/static/openseadragon.min.js"):
+            assert ask(port, path).status == 200, path
     finally:
         process.stop(signal.SIGINT)
 
