@@ -6,7 +6,6 @@ All that is written lies in `.run`, each port's in a folder of its own.
 
 from __future__ import annotations
 
-import json
 import os
 import shutil
 import signal
@@ -26,7 +25,7 @@ HERE = Path(__file__).parent
 REPOSITORY = HERE.parents[1]
 RUN = REPOSITORY / ".run"
 SUFFIXES = frozenset({"jp2", "jpx", "jpf", "j2k", "j2c", "jph", "svs", "ndpi", "vms", "scn", "mrxs", "svslide", "bif"})
-"""Of images that the page shows."""
+"""Of images that a few URLs are printed of."""
 HOST = "127.0.0.1"
 PATIENCE = 60.0
 """Seconds that starting may take."""
@@ -114,8 +113,8 @@ def cantaloupe(environment: Mapping[str, str]) -> tuple[str, str]:
     return parts.scheme, f"{parts.hostname}:{parts.port or (443 if parts.scheme == 'https' else 80)}"
 
 
-def lay_out(folder: Path, port: int, bind: str, environment: Mapping[str, str], images: Sequence[str]) -> None:
-    """Write nginx's configuration, the site's files and the page."""
+def lay_out(folder: Path, port: int, bind: str, environment: Mapping[str, str]) -> None:
+    """Write nginx's configuration and the site's files."""
     site = folder / "sidecar"
     shutil.rmtree(site, ignore_errors=True)
     shutil.copytree(REPOSITORY / "nginx", site)
@@ -134,13 +133,11 @@ def lay_out(folder: Path, port: int, bind: str, environment: Mapping[str, str], 
         "port": str(port),
         "cantaloupe": address or bind,
         "scheme": scheme or "http",
-        "identifiers": json.dumps(images).replace("<", "\\u003c"),
     }
-    for name in ("demo.conf", "demo.html"):
-        text = (HERE / name).read_text(encoding="utf-8")
-        for key, value in values.items():
-            text = text.replace("{{" + key + "}}", value)
-        (folder / name).write_text(text, encoding="utf-8")
+    text = (HERE / "demo.conf").read_text(encoding="utf-8")
+    for key, value in values.items():
+        text = text.replace("{{" + key + "}}", value)
+    (folder / "demo.conf").write_text(text, encoding="utf-8")
 
 
 @dataclass(frozen=True)
@@ -203,10 +200,10 @@ def wait_until_ready(servers: Sequence[Server], addresses: Sequence[str]) -> Non
 def announce(port: int, images: Sequence[str], root: Path, folder: Path) -> None:
     """Print what to open."""
     base = f"http://{HOST}:{port}"
-    say(f"\n  {base}/  pictures and a viewer")
+    say(f"\n  {base}/  a viewer for every image of the folder\n  {base}/sidecar/  what the sidecar does")
     for image in images[:2]:
         url = f"{base}/iiif/3/{quote(image, safe='')}"
-        say(f"\n  {url}/info.json\n  {url}/0,0,512,512/256,/0/default.jpg\n  {url}/full/800,/0/default.jpg")
+        say(f"\n  {url}/info.json\n  {url}/square/pct:25/0/default.jpg\n  {url}/full/pct:25/0/default.jpg")
     if not images:
         say(f"\n  no image that the sidecar reads was found in {root}")
     say(f"\nLogs are in {folder}. Ctrl-C stops everything.")
@@ -220,10 +217,13 @@ def run(environment: Mapping[str, str]) -> None:
     images = identifiers(root)
     folder = RUN / str(port)
     folder.mkdir(parents=True, exist_ok=True)
-    lay_out(folder, port, bind, environment, images)
+    lay_out(folder, port, bind, environment)
     nginx = [program("nginx"), "-p", str(folder), "-c", str(folder / "demo.conf"), "-e", "stderr", "-g", "daemon off;"]
     sidecar = [sys.executable, "-m", "sidecar", "serve"]
     own = {**environment, "SIDECAR_BIND": bind, "SIDECAR_FILESYSTEM_ROOT": str(root)}
+    scheme, address = cantaloupe(environment)
+    if address:
+        own["SIDECAR_CANTALOUPE_URL"] = f"{scheme}://{address}"
     say("Starting nginx and the sidecar")
     with ExitStack() as started:
         servers = [

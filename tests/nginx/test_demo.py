@@ -82,7 +82,13 @@ def demo(cantaloupe: Peer) -> Iterator[Demo]:
 def test_the_demo_shows_pictures_and_leaves_nothing(demo: Demo, cantaloupe: Peer) -> None:
     """Every URL it prints answers, what is not the sidecar's goes to Cantaloupe, and Ctrl-C ends every process."""
     urls = re.findall(rf"http://{HOST}:\d+(\S+)", demo.said)
-    assert len(urls) == 7
+    assert len(urls) == 8
+    viewer = ask(demo.port, urls.pop(0))
+    assert (viewer.status, viewer.headers["Location"]) == (302, "/sidecar/viewer")
+    page = ask(demo.port, "/sidecar/viewer?id=nemo.jp2")
+    assert page.status == 200
+    assert all(name in page.text for name in ("nemo.jp2", "slide.svs", "/sidecar/cantaloupe/iiif/3/nemo.jp2"))
+    assert ask(demo.port, "/sidecar/", headers={"Host": "elsewhere.example"}).status == 403
     for url in urls:
         answer = ask(demo.port, url)
         assert answer.status == 200
