@@ -37,16 +37,14 @@ URLS = (
 
 
 @pytest.fixture(autouse=True)
-def environment(monkeypatch: pytest.MonkeyPatch, images: Path) -> Iterator[None]:
-    """Serve the images of the tests, and nothing else; the commands set up logging, which is undone."""
+def environment(monkeypatch: pytest.MonkeyPatch, images: Path) -> None:
+    """Serve the images of the tests, and nothing else; nothing is measured first."""
     for name in [*os.environ]:
         if name.startswith("SIDECAR_"):
             monkeypatch.delenv(name)
     monkeypatch.setenv("SIDECAR_FILESYSTEM_ROOT", str(images))
     # What may be lost is measured first, which takes a second or so.
     monkeypatch.setenv("SIDECAR_JP2_LOSS_DB", "0")
-    yield
-    structlog.reset_defaults()
 
 
 def run(*arguments: str) -> Result:

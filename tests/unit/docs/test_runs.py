@@ -2,21 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-
 import pytest
-import structlog
 
 from tests.unit.docs.runs import ExampleRun, lasting, output, runs
 
 RUNS = [*runs()]
-
-
-@pytest.fixture(autouse=True)
-def logging() -> Iterator[None]:
-    """Undo what the commands set up."""
-    yield
-    structlog.reset_defaults()
 
 
 @pytest.mark.parametrize("example", RUNS, ids=lambda example: example.command[:60])

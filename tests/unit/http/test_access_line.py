@@ -76,16 +76,6 @@ def ask(app: Wsgi, path: str, capfd: pytest.CaptureFixture[str], **headers: str)
     return dict(line)
 
 
-@pytest.fixture(autouse=True)
-def as_in_a_worker() -> Iterator[None]:
-    """Log as workers do."""
-    import structlog  # noqa: PLC0415 - for this fixture alone
-
-    before = structlog.get_config()
-    yield
-    structlog.configure(**before)
-
-
 def test_the_fields_are_those_in_the_docs(pool: NativePool, capfd: pytest.CaptureFixture[str]) -> None:
     """A picture and a refusal together have every field of the table, and no other."""
     app = site(pool)

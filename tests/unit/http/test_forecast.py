@@ -18,10 +18,12 @@ from sidecar.http.forecast import Forecast, forecast, run, settled
 from sidecar.http.inspection import inspect
 from sidecar.http.json_values import as_json
 from sidecar.http.readiness import Readiness
+from sidecar.http.status_report import StatusReport
 from sidecar.limits.quarantine import Quarantine
 from sidecar.limits.threads import NativePool
 from sidecar.observability.metrics import HANDOVERS, Gauges
-from sidecar.plugin import Blob, Buffer, Fact, Pixels, Rect, Size, Unsupported, Window
+from sidecar.observability.request_book import RequestBook
+from sidecar.plugin import Blob, Buffer, Config, Fact, Pixels, Rect, Size, Unsupported, Window
 from sidecar.registry import Registry
 from sidecar.render.cost import WindowCost, summed
 from sidecar.render.service import ImageService
@@ -114,7 +116,9 @@ def service(decoder: Decoder) -> Iterator[ImageService]:
 
 def served(service: ImageService, url: str) -> tuple[falcon.testing.Result, dict[str, Any]]:
     """Let the server answer behind nginx; returns the response and its line in the log."""
-    app = make_app(service, Readiness(service.renderer.admission, lambda: 0), Gauges({}))
+    shown = Registry([], [], {})
+    report = StatusReport(Config.of(service.settings), shown, (), (), Quarantine(), RequestBook(), lambda: None)
+    app = make_app(service, Readiness(service.renderer.admission, lambda: 0), Gauges({}), report)
     path, _, query = url.partition("?")
     headers = {"X-Sidecar-Handover": "nginx", "Host": "localhost"}
     with capture_logs() as logs:
