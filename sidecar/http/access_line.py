@@ -33,6 +33,7 @@ FIELDS: Final[Mapping[str, str]] = {
     "decoder": "who opened it",
     "encoder": "the format that was made",
     "size": "of an image: its size in pixels",
+    "counts": "what plugins [count](../metrics.md#tallies), if anything",
     "bands": "in how many bands of the source it was made",
     "decoded_for": "for how many requests its pixels were decoded at once; 0: they had been decoded before",
     "shared": "whether the response was made for another request, too, which had asked for it first",
@@ -59,6 +60,7 @@ def access_line(environ: Mapping[str, Any], event: Event, status: int, broken: s
         "reason": broken or event.reason,
         "stages": work.milliseconds(),
         **{name: plugin for name, plugin in plugins.items() if plugin},
+        **({"counts": {**work.tallies}} if work.tallies else {}),
         **event.details,
     }
 

@@ -16,7 +16,7 @@ from sidecar.observability import tracing
 from sidecar.observability.event import event_of
 from sidecar.observability.exposition import EXEMPLARS
 from sidecar.observability.logging import log
-from sidecar.observability.metrics import BROKEN, FIRST, HANDOVERS, IMAGES, IN_FLIGHT, REQUESTS, SECONDS, SENT
+from sidecar.observability.metrics import BROKEN, FIRST, HANDOVERS, IMAGES, IN_FLIGHT, REQUESTS, SAVED, SECONDS, SENT
 from sidecar.observability.request_book import Record, RequestBook
 from sidecar.observability.tracing import Trace
 
@@ -100,6 +100,7 @@ class Account:
         made = kind == "image" and self.status == HTTPStatus.OK and bool(work.decoder) and not broken
         if made:
             IMAGES.labels(work.source, work.decoder, work.encoder).observe(seconds)
+            SAVED.labels(work.source).inc(max(0, work.size - work.read))
         if trace is not None and trace.recording:
             EXEMPLARS.note("sidecar_request_seconds", seconds, trace.id, kind=kind)
             if made:

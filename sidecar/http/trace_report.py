@@ -55,6 +55,8 @@ ATTRIBUTES: Final[Mapping[str, str]] = {
     "sidecar.output.size": "width and height of the picture, in pixels",
     "sidecar.bands": "in how many bands of the source it was made",
     "sidecar.read.bytes": "bytes of the image that were read for its windows",
+    "sidecar.source.bytes": "bytes of the whole image, if such windows were read",
+    "sidecar.count.*": "what plugins count: one for each of the [tallies](../metrics.md#tallies)",
 }
 """Every attribute of a server span, and what it is."""
 
@@ -82,6 +84,8 @@ def report(environ: Mapping[str, Any], event: Event, status: int, sent: int, bro
         "sidecar.output.size": event.details.get("size"),
         "sidecar.bands": event.details.get("bands"),
         "sidecar.read.bytes": work.read,
+        "sidecar.source.bytes": work.size or None,
+        **{f"sidecar.count.{name}": count for name, count in work.tallies.items()},
     }
     failed = status >= HTTPStatus.INTERNAL_SERVER_ERROR or (broken and broken not in _NOT_OURS)
     attributes = {name: value for name, value in stated.items() if value not in ("", None)}

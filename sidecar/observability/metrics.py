@@ -40,10 +40,16 @@ READ: Final = Counter(
     "not count.",
     ["source"],
 )
+SAVED: Final = Counter(
+    "sidecar_saved_bytes",
+    "Bytes of images that pictures were made without: the size of each file less what was read, if that is known.",
+    ["source"],
+)
 FETCHED: Final = Counter("sidecar_fetched_bytes", "Bytes of images that came over a network.", ["source"])
 SOURCE_ERRORS: Final = Counter("sidecar_source_errors", "Requests that a source failed.", ["source", "reason"])
 RETRIES: Final = Counter("sidecar_source_retries", "Attempts that failed, and were made again.", ["source"])
 LOOKUPS: Final = Counter("sidecar_cache_lookups", "What was looked up in caches.", ["cache", "result"])
+TALLIES: Final = Counter("sidecar_tallies", "What plugins count of their work.", ["tally"])
 SENT: Final = Counter("sidecar_sent_bytes", "Bytes of responses.", ["kind"])
 SHARED: Final = Counter("sidecar_shared_responses", "Requests answered with what was being made for an identical one.")
 GATHERED: Final = Histogram(
@@ -114,26 +120,10 @@ LABELS: Final[Mapping[str, str]] = {
     "source": "a source that is installed; `source` if it is not known which",
     "stage": "one of the [stages](operate/traces.md#what-a-trace-looks-like): 6",
     "status": "a status of HTTP; also Cantaloupe's, if the sidecar asks it",
+    "tally": "one of the [tallies](#tallies)",
     "version": "one",
 }
 """Every label, and which values it has: never anything that a client chooses."""
-CACHES: Final[Mapping[str, str]] = {
-    "readers": "opened images (`SIDECAR_READER_CACHE_SIZE`)",
-    "infos": "what is known of images without opening them (`SIDECAR_READER_CACHE_BYTES`)",
-    "failures": "images that could not be opened a moment ago; looked up only if the image is not open",
-    "windows": "bytes that another response is just reading or using",
-    "objects": "remote objects that were found a moment ago (`SIDECAR_S3_FRESHNESS`, `SIDECAR_HTTP_FRESHNESS`)",
-    "blocks": "blocks of remote objects (`SIDECAR_S3_CACHE_BYTES`, `SIDECAR_HTTP_CACHE_BYTES`)",
-}
-"""What `LOOKUPS` counts, by its label `cache`."""
-
-
-def looked_up(cache: str, *, hits: int, misses: int) -> None:
-    """Count lookups in one of CACHES."""
-    if hits:
-        LOOKUPS.labels(cache, "hit").inc(hits)
-    if misses:
-        LOOKUPS.labels(cache, "miss").inc(misses)
 
 
 class Gauges:

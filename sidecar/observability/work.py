@@ -66,6 +66,10 @@ class Work:
         """Names of the plugins, as far as the request has got to them."""
         self.read = 0
         """Bytes of the image that were read for its windows."""
+        self.size = 0
+        """Bytes of the whole image, if windows of it were read."""
+        self.tallies: dict[str, int] = {}
+        """What plugins have counted, see `sidecar.observability.counted`."""
         self.samples = False
         """Whether single pieces are kept: the first, the second, the fourth, the eighth and so on."""
         self._lock: Lock = _new_lock()
@@ -79,6 +83,11 @@ class Work:
             time.count += 1
             if self.samples and note and not time.count & (time.count - 1):
                 time.samples.append(Sample(began, ended, time.count, note))
+
+    def tally(self, name: str, count: int) -> None:
+        """Count something under a name."""
+        with self._lock:
+            self.tallies[name] = self.tallies.get(name, 0) + count
 
     def milliseconds(self) -> dict[str, float]:
         """Return the time of each stage so far, from the first beginning to the last end, in their order."""

@@ -18,6 +18,7 @@ from sidecar.errors import (
     StartError,
     Unsupported,
 )
+from sidecar.observability.counted import CountedCache, Tally
 from sidecar.plugin.decoder import (
     SIGNATURE_BYTES,
     Decoder,
@@ -58,6 +59,7 @@ __all__ = [
     "ByteRange",
     "Closing",
     "Config",
+    "CountedCache",
     "DecodeError",
     "Decoder",
     "Describes",
@@ -103,6 +105,7 @@ __all__ = [
     "SupportsLocalFile",
     "SupportsThreads",
     "SupportsTolerance",
+    "Tally",
     "Tolerance",
     "Unsupported",
     "Window",

@@ -6,11 +6,12 @@ from collections import deque
 from collections.abc import Sequence
 from contextlib import closing
 from functools import partial
-from typing import TypeAlias, cast
+from typing import Final, TypeAlias, cast
 
 import gevent
 
-from sidecar.observability.metrics import FETCHED, looked_up
+from sidecar.observability.counted import CountedCache
+from sidecar.observability.metrics import FETCHED
 from sidecar.plugin import Buffer, ByteRange, RemoteSettings
 from sidecar.remote import block_layout
 from sidecar.remote.blob import ObjectVersion
@@ -19,6 +20,9 @@ from sidecar.remote.retry import RetryPolicy
 from sidecar.remote.single_flight import Publish, SingleFlight
 from sidecar.remote.transport import Transport
 
+_BLOCKS: Final = CountedCache(
+    "blocks", "blocks of remote objects (`SIDECAR_S3_CACHE_BYTES`, `SIDECAR_HTTP_CACHE_BYTES`)"
+)
 Block: TypeAlias = tuple[str, int]
 """A blob's etag and the number of a block of it."""
 
@@ -41,7 +45,7 @@ class BlockReader:
         kept = [(block[1], self._cache.get(block)) for block in wanted]
         found = {number: data for number, data in kept if data is not None}
         missing = [block for block in wanted if block[1] not in found]
-        looked_up("blocks", hits=len(found), misses=len(missing))
+        _BLOCKS.looked_up(hits=len(found), misses=len(missing))
         self._start(identity, [block[1] for block in missing if not self._flights.find(block)])
         coming = [(block[1], self._flights.find(block)) for block in missing]
         found |= {number: cast("bytes", flight.get()) for number, flight in coming if flight}

@@ -8,7 +8,8 @@ from typing import Final
 
 from cachetools import LRUCache
 
-from sidecar.observability.metrics import FETCHED, looked_up
+from sidecar.observability.counted import CountedCache
+from sidecar.observability.metrics import FETCHED
 from sidecar.plugin import RemoteSettings
 from sidecar.remote.blob import ObjectVersion, RemoteBlob
 from sidecar.remote.block_reader import BlockReader
@@ -16,6 +17,9 @@ from sidecar.remote.retry import RetryPolicy
 from sidecar.remote.single_flight import Publish, SingleFlight
 from sidecar.remote.transport import Transport, Version
 
+_OBJECTS: Final = CountedCache(
+    "objects", "remote objects that were found a moment ago (`SIDECAR_S3_FRESHNESS`, `SIDECAR_HTTP_FRESHNESS`)"
+)
 _REMEMBERED: Final = 4096
 """Objects."""
 
@@ -44,7 +48,7 @@ class RemoteObjects:
         """
         asked, version = self._found.get(key, (float("-inf"), None))
         fresh = version is not None and time.monotonic() - asked < self._freshness
-        looked_up("objects", hits=fresh, misses=not fresh)
+        _OBJECTS.looked_up(hits=fresh, misses=not fresh)
         if not fresh:
             version = self._ask(key, version)
         if version is None:

@@ -11,12 +11,14 @@ from weakref import WeakValueDictionary
 from gevent.event import Event
 from gevent.lock import BoundedSemaphore
 
-from sidecar.observability.metrics import READ, looked_up
+from sidecar.observability.counted import CountedCache
+from sidecar.observability.metrics import READ
 from sidecar.observability.tracing import span
 from sidecar.observability.work import CURRENT, source_of
 from sidecar.plugin import Blob, Buffer, ByteRange
 from sidecar.render.plugin_calls import plugin_call
 
+_WINDOWS: Final = CountedCache("windows", "bytes that another response is just reading or using")
 # Bytes on their way at once: at first, so that the first of them come soon, and soon after, for 1 Gbit/s at 30 ms.
 # More would share the link, and decoding would wait for all of them and then be busy for long with the last.
 _FIRST_AT_ONCE: Final = 1 << 20
@@ -83,7 +85,7 @@ class Fetcher:
         fetched = self._shared.get(key) or self._shared.setdefault(key, Fetched())
         # If the first reader fails or is cancelled, the next one tries.
         with fetched.turn:
-            looked_up("windows", hits=fetched.data is not None, misses=fetched.data is None)
+            _WINDOWS.looked_up(hits=fetched.data is not None, misses=fetched.data is None)
             if fetched.data is None:
                 size, source = sum(each.length for each in ranges), source_of("source")
                 with link.turn(size), span("fetch", source), plugin_call(source, blob.name):
@@ -91,4 +93,6 @@ class Fetcher:
                 READ.labels(source).inc(size)
                 if work := CURRENT.get():
                     work.read += size
+            if work := CURRENT.get():
+                work.size = blob.size
             return fetched, fetched.data

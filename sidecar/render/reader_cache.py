@@ -31,7 +31,7 @@ from sidecar.errors import (
 )
 from sidecar.limits.quarantine import Quarantine
 from sidecar.limits.threads import Note
-from sidecar.observability.metrics import looked_up
+from sidecar.observability.counted import CountedCache
 from sidecar.observability.work import CURRENT
 from sidecar.plugin import (
     Blob,
@@ -49,6 +49,11 @@ from sidecar.render.decoder_choice import DecoderChoice
 from sidecar.render.info_cache import InfoCache
 from sidecar.render.plugin_calls import plugin_call
 
+_READERS: Final = CountedCache("readers", "opened images (`SIDECAR_READER_CACHE_SIZE`)")
+_INFOS: Final = CountedCache("infos", "what is known of images without opening them (`SIDECAR_READER_CACHE_BYTES`)")
+_FAILED: Final = CountedCache(
+    "failures", "images that could not be opened a moment ago; looked up only if the image is not open"
+)
 _READER_BYTES: Final = 8192
 """What a reader holds that does not say."""
 _FAILURES: Final = 1024
@@ -139,7 +144,7 @@ class ReaderCache:
     def info(self, blob: Blob) -> ImageInfo:
         """Return what the image is; opens it if that is not known yet. Raises as `lease`."""
         known = self._infos.get(blob.etag)
-        looked_up("infos", hits=known is not None, misses=known is None)
+        _INFOS.looked_up(hits=known is not None, misses=known is None)
         if known is not None:
             return known
         with self.lease(blob) as image:
@@ -173,7 +178,7 @@ class ReaderCache:
         turn = self._opening.get(blob.etag) or self._opening.setdefault(blob.etag, BoundedSemaphore(1))
         with turn:
             entry = self._entries.get(blob.etag)
-            looked_up("readers", hits=entry is not None, misses=entry is None)
+            _READERS.looked_up(hits=entry is not None, misses=entry is None)
             if entry is None:
                 entry, info = self._open_or_recall(blob)
                 self._infos.put(blob.etag, info)
@@ -183,7 +188,7 @@ class ReaderCache:
 
     def _open_or_recall(self, blob: Blob) -> tuple[_Entry, ImageInfo]:
         failure = self._failures.get(blob.etag)
-        looked_up("failures", hits=failure is not None, misses=failure is None)
+        _FAILED.looked_up(hits=failure is not None, misses=failure is None)
         if failure:
             raise _copy(failure)
         try:

@@ -9,11 +9,12 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Iterable
+from typing import Final
 
 from sidecar_jp2.index.index_cache import IndexCache
 from sidecar_jp2.settings import Jp2Settings
 
-from sidecar.plugin import Config, Decoder, Native, Section, StartError, hookimpl
+from sidecar.plugin import Config, CountedCache, Decoder, Native, Section, StartError, hookimpl
 from sidecar_htj2k.decoder import Htj2kDecoder
 from sidecar_htj2k.openjph import OpenJph, load
 from sidecar_htj2k.settings import Htj2kSettings
@@ -21,6 +22,7 @@ from sidecar_htj2k.settings import Htj2kSettings
 SIDECAR_API = 1
 """The version of the plugin API that this was written for."""
 
+INDEXES: Final = CountedCache("htj2k_indexes", "packet indexes in memory (`SIDECAR_HTJ2K_INDEX_MEMORY_BYTES`)")
 log = logging.getLogger(__name__)
 
 
@@ -38,6 +40,6 @@ def register_decoders(config: Config, native: Native) -> Iterable[Decoder]:
     except StartError as error:
         log.warning("HTJ2K is left to other decoders: %s", error)
         return []
-    indexes = IndexCache(native, config.section(Htj2kSettings).index_memory_bytes)
+    indexes = IndexCache(native, config.section(Htj2kSettings).index_memory_bytes, lookups=INDEXES)
     alpha = config.section(Jp2Settings).alpha
     return [Htj2kDecoder(codec, indexes, native, alpha=alpha != "drop", alpha_is_optional=alpha == "auto")]

@@ -4,12 +4,26 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import NamedTuple, Protocol
+from typing import Final, NamedTuple, Protocol
 
 from sidecar.plugin import Buffer, ByteRange
 from sidecar_jp2.format.geometry import Area
 from sidecar_jp2.loss.dropped_planes import Loss
 from sidecar_jp2.loss.loss_table import LossKey
+
+
+class LeftOut(NamedTuple):
+    """How much of a window is not decoded, though the file has it."""
+
+    planes: int = 0
+    """Bit planes, summed over the subbands of all components."""
+    layers: int = 0
+    """Quality layers."""
+    blocks: int = 0
+    """Code blocks of packets that were read."""
+
+
+NOTHING: Final = LeftOut()
 
 
 class Extracted(NamedTuple):
@@ -22,6 +36,7 @@ class Extracted(NamedTuple):
     """Whether its tile is a part of the tile in the file."""
     dropped: int = 0
     """How many of the finest resolutions it lacks."""
+    left_out: LeftOut = NOTHING
 
 
 @dataclass(frozen=True, slots=True)

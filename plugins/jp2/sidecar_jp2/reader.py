@@ -18,6 +18,7 @@ from sidecar.plugin import (
     Tolerance,
     Unsupported,
 )
+from sidecar_jp2 import tallies
 from sidecar_jp2.advice import Encoded, advice
 from sidecar_jp2.color.convert import Samples, convert
 from sidecar_jp2.description import held_bytes
@@ -254,10 +255,13 @@ class Jp2Reader:
         blob = self._image.blob
         if extraction:
             made = extraction.extracted(data)
+            tallies.count(made.left_out, cut=made.cut)
             yield MemoryInput(made.codestream), made
         elif data:
+            tallies.WHOLE.add()
             yield MemoryInput(data[0]), None
         elif blob.path:
+            tallies.WHOLE.add()
             with open_input(blob, self._image.codestream) as source:
                 yield source, None
         else:

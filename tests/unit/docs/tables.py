@@ -15,11 +15,14 @@ from sidecar.config import Settings
 from sidecar.errors import HandOver, Refusal, SidecarError, StartError
 from sidecar.http.access_line import FIELDS
 from sidecar.http.trace_report import ATTRIBUTES
-from sidecar.observability import metrics
+from sidecar.observability import counted, metrics
 from sidecar.observability.work import STAGES
 from sidecar.plugin import RemoteSettings, Section
 from sidecar.registry import Plugins
+from sidecar.server import application
 
+PARTS: Final = (application, Plugins())
+"""Imported, all that is counted has been declared."""
 ROOT: Final = Path(__file__).parents[3]
 PAGES: Final = [
     *ROOT.glob("*.md"),
@@ -123,7 +126,12 @@ def fields() -> str:
 
 def caches() -> str:
     """Return every cache whose hits are counted."""
-    return table(["cache", "what it keeps"], [[f"`{name}`", what] for name, what in metrics.CACHES.items()])
+    return table(["cache", "what it keeps"], [[f"`{name}`", what] for name, what in counted.CACHES.items()])
+
+
+def tallies() -> str:
+    """Return everything that plugins count of their work."""
+    return table(["tally", "what is counted"], [[f"`{name}`", what] for name, what in counted.TALLY_NAMES.items()])
 
 
 def attributes() -> str:
@@ -204,6 +212,7 @@ TABLES: Final[Mapping[str, Callable[[], str]]] = {
     "renamed": renamed,
     "settings": all_settings,
     "stages": stages,
+    "tallies": tallies,
 }
 
 

@@ -17,14 +17,14 @@ from sidecar_jp2.extract.reduced_header import can_reduce, is_reducible, reduced
 from sidecar_jp2.extract.rewriting import cut_codestream, shortened_codestream
 from sidecar_jp2.extract.rewritten_codestream import RewrittenCodestream
 from sidecar_jp2.extract.small_codestream import SOP, Pieces, SmallCodestream, join_packets, join_tile_parts
-from sidecar_jp2.extraction import Census
+from sidecar_jp2.extraction import Census, LeftOut
 from sidecar_jp2.format.broken import Broken
 from sidecar_jp2.format.geometry import Area
 from sidecar_jp2.format.main_header import MainHeader
 from sidecar_jp2.index.index_cache import IndexCache
 from sidecar_jp2.index.packet_index import PacketIndex, WindowPackets
 from sidecar_jp2.index.packet_selection import LevelWindow
-from sidecar_jp2.loss.dropped_planes import Loss, dropped_planes
+from sidecar_jp2.loss.dropped_planes import Loss, dropped_planes, summed
 from sidecar_jp2.loss.loss_table import LossKey
 
 EMPTY, EMPTY_EPH = SOP + b"\x00", SOP + b"\x00\xff\x92"
@@ -106,8 +106,8 @@ def extract(
     if packets is None:
         return None
     small = run(_make, index, area, window, packets, cut=cut, loss=loss)
-    if loss and loss.layers and isinstance(small, RewrittenCodestream):
-        small = replace(small, complete=False)
+    if loss and loss.layers:
+        small = replace(small, left_out=small.left_out._replace(layers=max(0, header.layers - loss.layers)))
     taken = sum(part.stop - part.start for part in small.ranges)
     # That a tile other than the first has a style of its own is known from its header only.
     share = 1 if small.restyled and header.geometry.columns * header.geometry.rows > 1 else MAX_SHARE
@@ -158,7 +158,9 @@ def _build(
         planes = dropped_planes(header, window.level, loss) if loss else None
         head = reduced_main_header(header, window.level, x, y, marked=True, planes=planes)
         reduced = Area(left, top, right, bottom, 0, window.tiles, marked=True)
-        return join_packets(head, Pieces.of(tiles, selections), empty, reduced, marked=header.sop, dropped=window.level)
+        pieces, left_out = Pieces.of(tiles, selections), LeftOut(planes=summed(planes) if planes else 0)
+        small = join_packets(head, pieces, empty, reduced, marked=header.sop, dropped=window.level)
+        return replace(small, left_out=left_out)
     # All resolutions stay, the finest ones with empty packets, and OpenJPEG skips them.
     pieces = Pieces.of(tiles, [selection.padded for selection in selections])
     head = reduced_main_header(header, 0, window.x, window.y, marked=True)

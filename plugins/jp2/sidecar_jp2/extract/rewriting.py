@@ -14,6 +14,7 @@ from sidecar_jp2.extract.cutting import Cut, Places, alone
 from sidecar_jp2.extract.reduced_header import can_reduce, reduced_main_header
 from sidecar_jp2.extract.rewritten_codestream import Packets, RewrittenCodestream, RewrittenPrecinct, RewrittenTile
 from sidecar_jp2.extract.small_codestream import Pieces, SmallCodestream
+from sidecar_jp2.extraction import LeftOut
 from sidecar_jp2.format.block_grid import Bounds
 from sidecar_jp2.format.geometry import Area
 from sidecar_jp2.format.main_header import MainHeader, Progression, parse_main_header
@@ -21,7 +22,7 @@ from sidecar_jp2.format.markers import Marker
 from sidecar_jp2.format.rounding import ceil_div
 from sidecar_jp2.index.packet_index import PacketIndex, WindowPackets
 from sidecar_jp2.index.packet_selection import LevelWindow, Selection, TilePackets
-from sidecar_jp2.loss.dropped_planes import Loss, dropped_planes
+from sidecar_jp2.loss.dropped_planes import Loss, dropped_planes, summed
 
 Unchanged: TypeAlias = Callable[[], SmallCodestream]
 """Makes the small codestream of the same packets as they are."""
@@ -58,6 +59,7 @@ def cut_codestream(
         store=index.blocks,
         unchanged=unchanged,
         cut=True,
+        left_out=LeftOut(planes=summed(planes) if planes else 0),
     )
 
 
@@ -97,6 +99,7 @@ def shortened_codestream(
         store=index.blocks,
         unchanged=unchanged,
         dropped=level,
+        left_out=LeftOut(planes=summed(planes)),
     )
 
 

@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from sidecar.plugin import Buffer, ByteRange, DecodeError
-from sidecar_jp2.extraction import Extracted
+from sidecar_jp2.extraction import NOTHING, Extracted, LeftOut
 from sidecar_jp2.format.geometry import Area
 from sidecar_jp2.format.markers import Marker
 from sidecar_jp2.format.rounding import ceil_div
@@ -47,10 +47,11 @@ class SmallCodestream:
     """Whether tile-part headers change how their tile is coded: windows of such tiles are not proven."""
     cut: bool = False
     """Its tiles are those of the file."""
+    left_out: LeftOut = NOTHING
 
     def extracted(self, data: Sequence[Buffer]) -> Extracted:
         """Build the codestream; see `build`."""
-        return Extracted(self.build(data), self.area, dropped=self.dropped)
+        return Extracted(self.build(data), self.area, dropped=self.dropped, left_out=self.left_out)
 
     def located(self, area: Area) -> Area:
         """Return where any area of the whole codestream that holds `self.area` lies in the small one."""

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import logging
 from collections import OrderedDict
-from typing import NamedTuple, TypeAlias
+from typing import Final, NamedTuple, TypeAlias
 
-from sidecar.plugin import thread_lock
+from sidecar.plugin import CountedCache, thread_lock
 
 log = logging.getLogger(__name__)
 
+PRECINCTS: Final = CountedCache("jp2_precincts", "packet headers that were read or written anew, kept with the indexes")
 MAX_BYTES = 8 * 2**20
 """An image of 80 MP takes half a megabyte if all of its packets are read; a window only some of them."""
 ENTRY_BYTES = 230

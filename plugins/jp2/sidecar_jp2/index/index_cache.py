@@ -5,10 +5,11 @@ from __future__ import annotations
 import logging
 from collections.abc import Iterator
 from contextlib import contextmanager
+from typing import Final
 
 from cachetools import LRUCache
 
-from sidecar.plugin import Native
+from sidecar.plugin import CountedCache, Native
 from sidecar_jp2.format.main_header import MainHeader
 from sidecar_jp2.index import serialization
 from sidecar_jp2.index.packet_index import PacketIndex
@@ -16,6 +17,10 @@ from sidecar_jp2.index.sqlite_cache import SqliteCache
 
 log = logging.getLogger(__name__)
 
+INDEXES: Final = CountedCache("jp2_indexes", "packet indexes in memory (`SIDECAR_JP2_INDEX_MEMORY_BYTES`)")
+ON_DISK: Final = CountedCache(
+    "jp2_disk", "packet indexes on disk (`SIDECAR_JP2_INDEX_FOLDER`); looked up if they are not in memory"
+)
 ENTRY_BYTES = 4096
 """The memory of an index beside what it counts itself: objects, names."""
 
@@ -23,10 +28,13 @@ ENTRY_BYTES = 4096
 class IndexCache:
     """The packet indexes of one worker, by etag. All its methods are called in greenlets of one thread."""
 
-    def __init__(self, native: Native, memory: int, disk: SqliteCache | None = None) -> None:
-        """Keep about `memory` bytes of indexes; `native` runs what takes long."""
+    def __init__(
+        self, native: Native, memory: int, disk: SqliteCache | None = None, lookups: CountedCache = INDEXES
+    ) -> None:
+        """Keep about `memory` bytes of indexes; `native` runs what takes long, `lookups` counts them."""
         self._native = native
         self._disk = disk
+        self._lookups = lookups
         limit = max(memory, 1)
         self.limit = limit
         """Bytes that are kept at most."""
@@ -58,6 +66,7 @@ class IndexCache:
 
     def _index(self, key: str, header: MainHeader, stop: int, name: str) -> PacketIndex:
         index = self._indexes.get(key)
+        self._lookups.looked_up(hits=index is not None, misses=index is None)
         if index is None:
             index = PacketIndex(header, stop, self._native, name)
             self._load(key, index)
@@ -71,8 +80,11 @@ class IndexCache:
             self._indexes[key] = index
 
     def _load(self, key: str, index: PacketIndex) -> None:
-        data = self._native(self._disk.get, key) if self._disk else None
-        if data is None or self._disk is None:
+        if self._disk is None:
+            return
+        data = self._native(self._disk.get, key)
+        ON_DISK.looked_up(hits=data is not None, misses=data is None)
+        if data is None:
             return
         try:
             index.losses.fill(serialization.restore(index.tile_parts, data))

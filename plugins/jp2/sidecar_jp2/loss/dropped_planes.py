@@ -59,6 +59,11 @@ def dropped_planes(header: MainHeader, level: int, loss: Loss) -> Planes:
     return tuple(_component(header, number, level, loss) for number in range(len(header.coding)))
 
 
+def summed(planes: Planes) -> int:
+    """Return how many they are, over all subbands."""
+    return sum(sum(map(sum, component)) for component in planes)
+
+
 def _component(header: MainHeader, number: int, level: int, loss: Loss) -> tuple[tuple[int, ...], ...]:
     finest = header.coding[number].levels - level
     resolutions = range(1, finest + 1)
