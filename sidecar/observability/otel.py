@@ -27,7 +27,7 @@ from opentelemetry.sdk.resources import OTELResourceDetector, Resource
 from opentelemetry.sdk.trace import ReadableSpan, TracerProvider
 from opentelemetry.sdk.trace.export import BatchSpanProcessor, ConsoleSpanExporter, SpanExporter, SpanExportResult
 from opentelemetry.sdk.trace.id_generator import IdGenerator
-from opentelemetry.trace import Span, SpanKind, Status, StatusCode, format_trace_id, set_span_in_context
+from opentelemetry.trace import Span, SpanContext, SpanKind, Status, StatusCode, format_trace_id, set_span_in_context
 from opentelemetry.trace import Tracer as OpenTelemetryTracer
 
 from sidecar.errors import StartError
@@ -211,12 +211,22 @@ class OtelTrace:
         self._propagator.inject(headers, context)
         return {name.lower(): value for name, value in headers.items()}
 
+    def anchor(self, stage: Stage | None, began: int) -> SpanContext | None:
+        """Return the context of the span of a stage, or of the request; None if it is not recorded, or over."""
+        if not self._server.is_recording():
+            return None
+        epoch = time.time_ns() - time.perf_counter_ns()
+        return (self._begun(stage, epoch + began) if stage else self._server).get_span_context()
+
     def end(self, report: Report, work: Work) -> None:
         """Make the spans of the stages, and end that of the request."""
         if not self.recording:
             return
         for stage, spent in [*work.stages.items()]:
-            self._end_stage(self._begun(stage, work.epoch + spent.first), spent, work.epoch)
+            self._begun(stage, work.epoch + spent.first)
+        self._link(work)
+        for stage, spent in [*work.stages.items()]:
+            self._end_stage(self._stages[stage], spent, work.epoch)
         for stage in self._stages.keys() - work.stages.keys():
             self._stages[stage].end()
         server = self._server
@@ -226,6 +236,14 @@ class OtelTrace:
             server.set_attribute("error.type", report.error)
             server.set_status(Status(StatusCode.ERROR))
         server.end()
+
+    def _link(self, work: Work) -> None:
+        """Let the spans of what was done in the course of other requests lead there."""
+        own = {span.get_span_context().span_id for span in (self._server, *self._stages.values())}
+        for each in work.links:
+            if isinstance(each.anchor, SpanContext) and each.anchor.span_id not in own:
+                span = self._stages.get(each.stage, self._server) if each.stage else self._server
+                span.add_link(each.anchor, {"sidecar.link": each.stage or "response"})
 
     def _begun(self, stage: Stage, began: int) -> Span:
         if stage not in self._stages:

@@ -18,7 +18,7 @@ from sidecar.errors import StartError
 from sidecar.observability.logging import log
 from sidecar.observability.metrics import STAGES
 from sidecar.observability.otel_variables import Wanted, wanted
-from sidecar.observability.work import CURRENT, Note, Stage, Work
+from sidecar.observability.work import CURRENT, Link, Note, Stage, Work
 
 Value: TypeAlias = str | int | float | bool
 _NOTHING: Final[Note] = {}
@@ -49,6 +49,13 @@ class Trace(Protocol):
 
     def onward(self, stage: Stage | None, began: int) -> Mapping[str, str]:
         """Return the headers with which another server goes on with the trace, below a stage that began then."""
+        ...
+
+    def anchor(self, stage: Stage | None, began: int) -> object:
+        """Return what links of other traces lead to: the span of a stage that began then, or that of the request.
+
+        None if there will be none.
+        """
         ...
 
     def end(self, report: Report, work: Work) -> None:
@@ -128,6 +135,18 @@ def onward() -> Mapping[str, str]:
     """Return the headers with which a server that is asked for this request goes on with its trace; lower case."""
     made = _trace.get()
     return made.onward(*(_stage.get() or (None, 0))) if made else {}
+
+
+def anchor(stage: Stage | None = None, began: int = 0) -> object:
+    """Return what others link to for which the request that runs does something, see Trace; None if it has no trace."""
+    made = _trace.get()
+    return made.anchor(stage, began) if made else None
+
+
+def link(work: Work | None, anchor: object, stage: Stage | None = None) -> None:
+    """Note that a request had something done for it in the course of another one, whose anchor this is."""
+    if work is not None and anchor is not None:
+        work.links.append(Link(anchor, stage))
 
 
 def carriers() -> frozenset[str]:

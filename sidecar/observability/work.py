@@ -55,6 +55,16 @@ class StageTime:
     samples: list[Sample] = field(default_factory=list)
 
 
+@dataclass(frozen=True, slots=True)
+class Link:
+    """That something was done for a request in the course of another one."""
+
+    anchor: object
+    """Where in the other's trace, see `sidecar.observability.tracing.anchor`."""
+    stage: Stage | None
+    """The stage that was done there; None: all of it."""
+
+
 class Work:
     """What is done for a request. Safe in any thread."""
 
@@ -72,6 +82,8 @@ class Work:
         """What plugins have counted, see `sidecar.observability.counted`."""
         self.samples = False
         """Whether single pieces are kept: the first, the second, the fourth, the eighth and so on."""
+        self.links: list[Link] = []
+        """What was done for it in the course of others; only if these are traced."""
         self._lock: Lock = _new_lock()
 
     def add(self, stage: Stage, began: int, ended: int, note: Note) -> None:

@@ -19,6 +19,7 @@ from sidecar.render.fetch import Fetched, Fetcher, Link
 from sidecar.render.plan import Plan
 from sidecar.render.plugin_calls import plugin_call
 from sidecar.render.reader_cache import OpenImage
+from sidecar.render.shared_decode import noted
 from sidecar.render.task import Task
 from sidecar.render.tiling import Band
 from sidecar.render.windows import window_of
@@ -122,8 +123,7 @@ class Bands:
             raise gevent.GreenletExit
         region = piece.window.region
         x, y = region.x - band.x, region.y - band.y
-        note = {"x": region.x, "y": region.y, "width": region.width, "height": region.height}
-        with span("decode", self._image.decoder, note), plugin_call(self._image.decoder, self._blob.name):
+        with span("decode", self._image.decoder, noted(region)), plugin_call(self._image.decoder, self._blob.name):
             self._image.reader.read(piece.window, piece.data, pixels[y : y + region.height, x : x + region.width])
 
 

@@ -18,6 +18,14 @@ _SECONDS: Final = 5.0
 """For so long: the tiles of one step of a viewer come sooner."""
 
 
+class Kept(NamedTuple):
+    """Pixels, and the trace of what they were decoded for."""
+
+    pixels: Pixels
+    anchor: object = None
+    """See `sidecar.observability.tracing.anchor`."""
+
+
 class _Place(NamedTuple):
     key: Key
     region: Rect
@@ -30,24 +38,25 @@ class DecodedCache:
         """`limit`: bytes; `seconds`: how long pixels that nobody uses are kept."""
         self.nbytes = 0
         self._limit, self._seconds = limit, seconds
-        self._kept: OrderedDict[_Place, Pixels] = OrderedDict()
+        self._kept: OrderedDict[_Place, Kept] = OrderedDict()
         self._timers: dict[_Place, gevent.Greenlet[..., Any]] = {}
 
-    def find(self, key: Key, region: Rect) -> Pixels | None:
+    def find(self, key: Key, region: Rect) -> Kept | None:
         """Return a view of a region's pixels, or None."""
         for place in reversed(self._kept):
             if place.key == key and place.region.holds(region):
                 self._kept.move_to_end(place)
-                return cut(self._kept[place], place.region, region)
+                kept = self._kept[place]
+                return kept._replace(pixels=cut(kept.pixels, place.region, region))
         return None
 
-    def put(self, key: Key, region: Rect, pixels: Pixels) -> None:
-        """Keep the pixels of a region, which nobody may change any more."""
+    def put(self, key: Key, region: Rect, pixels: Pixels, anchor: object = None) -> None:
+        """Keep the pixels of a region, which nobody may change any more; `anchor` as in Kept."""
         if pixels.nbytes > self._limit:
             return
         place = _Place(key, region)
         self._drop(place)
-        self._kept[place] = pixels
+        self._kept[place] = Kept(pixels, anchor)
         self.nbytes += pixels.nbytes
         self._timers[place] = gevent.spawn_later(self._seconds, self._expire, place)
         while self.nbytes > self._limit:
@@ -63,9 +72,9 @@ class DecodedCache:
         self._drop(place)
 
     def _drop(self, place: _Place) -> None:
-        pixels = self._kept.pop(place, None)
-        if pixels is not None:
-            self.nbytes -= pixels.nbytes
+        kept = self._kept.pop(place, None)
+        if kept is not None:
+            self.nbytes -= kept.pixels.nbytes
         timer = self._timers.pop(place, None)
         if timer is not None:
             timer.kill(block=False)

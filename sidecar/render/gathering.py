@@ -23,7 +23,8 @@ from sidecar.limits.cpu_share import CpuShare
 from sidecar.limits.outcome import Outcome, repeater
 from sidecar.limits.threads import NativePool
 from sidecar.observability.metrics import ASKED, DECODED, DECODED_BEFORE, GATHERED
-from sidecar.observability.tracing import spent
+from sidecar.observability.tracing import anchor, link, span, spent
+from sidecar.observability.work import CURRENT
 from sidecar.plugin import Pixels, Rect, SupportsGathering
 from sidecar.render.decoded_cache import DecodedCache, cut
 from sidecar.render.fetch import Fetcher, Link
@@ -71,7 +72,8 @@ class Gatherer:
         """Take a request's turn; the ticket waits for its pixels."""
         if (found := self._cache.find(wanted.key, wanted.region)) is not None:
             DECODED_BEFORE.inc()
-            return Ticket(self, None, found)
+            link(CURRENT.get(), found.anchor, "decode")
+            return Ticket(self, None, found.pixels)
         member = Member(wanted)
         if (decode := self._decode_with(wanted)) is not None:
             DECODED_BEFORE.inc()
@@ -184,13 +186,14 @@ class Gatherer:
         pending = self._pool.spawn_for(wanted.blob.etag, read, wanted, region, coded)
         ending.with_native(pending.then)
         pixels = pending.get()
-        decode.share_time(began)
+        made_here = anchor("decode", began)
+        decode.share_time(began, made_here)
         self._count(decode)
-        self._cache.put(wanted.key, region, pixels)
+        self._cache.put(wanted.key, region, pixels, made_here)
         return pixels
 
     def _coded(self, wanted: Wanted, region: Rect) -> Coded:
-        with plugin_call(wanted.image.decoder, wanted.blob.name):
+        with span("index", wanted.image.decoder), plugin_call(wanted.image.decoder, wanted.blob.name):
             window = window_of(wanted.image.reader, wanted.level, region, wanted.tolerance)
         if not window.ranges:
             return Coded(window)

@@ -12,8 +12,8 @@ import numpy as np
 from gevent.event import AsyncResult, Event
 
 from sidecar.limits.outcome import Outcome
-from sidecar.observability.tracing import span
-from sidecar.observability.work import CURRENT, Work
+from sidecar.observability.tracing import link, span
+from sidecar.observability.work import CURRENT, Note, Work
 from sidecar.plugin import EXACT, Blob, Buffer, Pixels, Rect, Tolerance, Window
 from sidecar.render.decoded_cache import Key
 from sidecar.render.fetch import Fetched
@@ -97,12 +97,16 @@ class Decode:
         self.members.append(member)
         member.decode = self
 
-    def share_time(self, began: int) -> None:
-        """Note for all but the first, who has it already, that they have been decoded since a moment."""
-        ended, note = perf_counter_ns(), {"requests": len(self.members)}
+    def share_time(self, began: int, anchor: object) -> None:
+        """Note for all but the first, who has it already, that they have been decoded since a moment.
+
+        `anchor` leads to the first's trace.
+        """
+        ended = perf_counter_ns()
         for member in self.members:
             if member is not self.first and member.work is not None:
-                member.work.add("decode", max(began, member.since), ended, note)
+                member.work.add("decode", max(began, member.since), ended, noted(member.region))
+                link(member.work, anchor, "decode")
 
     def settle(self, made: Outcome[Pixels]) -> None:
         """Give all members what came of it."""
@@ -139,10 +143,15 @@ class Ending:
             self._call()
 
 
+def noted(region: Rect) -> Note:
+    """Return the place of a piece in the image, for a trace."""
+    return {"x": region.x, "y": region.y, "width": region.width, "height": region.height}
+
+
 def read(wanted: Wanted, region: Rect, coded: Coded) -> Pixels:
     """Decode a region; nobody may change the pixels. Runs in a native thread. Raises as `ImageReader.read`."""
     reader = wanted.image.reader
-    with span("decode", wanted.image.decoder), plugin_call(wanted.image.decoder, wanted.blob.name):
+    with span("decode", wanted.image.decoder, noted(region)), plugin_call(wanted.image.decoder, wanted.blob.name):
         pixels = np.empty((region.height, region.width, reader.info.channels), np.uint8)
         reader.read(coded.window, coded.data, pixels)
     # Several requests see them.

@@ -19,6 +19,8 @@ from gevent.event import AsyncResult
 
 from sidecar.limits.outcome import Outcome, repeater
 from sidecar.observability.metrics import SHARED
+from sidecar.observability.tracing import anchor, link
+from sidecar.observability.work import CURRENT
 from sidecar.render.body import Body
 from sidecar.render.client import Client
 
@@ -46,6 +48,8 @@ class _Made:
     data: bytes
     give_back: Callable[[], None]
     details: dict[str, str | int]
+    anchor: object = None
+    """Where it is in the trace of the request that it was made for."""
     users: set[object] = field(default_factory=set)
 
     def use(self) -> Callable[[], None]:
@@ -102,6 +106,7 @@ class _Response:
             self._withdraw(client.name, turn)
         if joined:
             SHARED.inc()
+            link(CURRENT.get(), made.anchor)
         return Whole(made.data, made.use(), made.details | {"shared": joined})
 
     def _begin(self, turn: _Turn) -> None:
@@ -116,7 +121,7 @@ class _Response:
         try:
             with closing(self._start(client)) as body:
                 data = b"".join(body)
-                made = partial(_same, _Made(data, body.keep(len(data)), body.details))
+                made = partial(_same, _Made(data, body.keep(len(data)), body.details, anchor()))
         except gevent.GreenletExit:
             return
         except BaseException as error:  # noqa: BLE001  # raised again where it is awaited
