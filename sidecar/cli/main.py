@@ -13,6 +13,7 @@ import typer
 import sidecar
 from sidecar import startup
 from sidecar.cli import nginx_site, tools
+from sidecar.cli.health import health
 from sidecar.cli.options import CantaloupeFile, TomlFile, set_up
 from sidecar.config import core, shown
 from sidecar.errors import StartError
@@ -96,6 +97,7 @@ def make_cli(plugins: Plugins) -> typer.Typer:
     cli = typer.Typer(no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False)
     cli.callback()(common)
     cli.command()(serve)
+    cli.command()(health)
     cli.command("plugins")(show_plugins)
     cli.command("config")(show_config)
     cli.command("nginx")(show_nginx)
@@ -115,7 +117,9 @@ def main() -> None:
     try:
         if sys.argv[1:] == ["--version"]:  # also if a plugin cannot be loaded
             _show_version(value=True)
-        make_cli(Plugins())()
+        # Whether it serves may be asked every few seconds, and needs no plugin.
+        asks = sys.argv[1:2] == ["health"]
+        make_cli(Plugins(installed=not asks))()
     except typer.Exit:
         return
     except StartError as error:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from typing import Final
 
 import falcon
@@ -29,14 +30,16 @@ class ReadyResource:
 
     kind: Final = "ready"
 
-    def __init__(self, readiness: Readiness) -> None:
+    def __init__(self, readiness: Readiness, plugins: Mapping[str, Sequence[str]]) -> None:
+        """`plugins`: the names of what is loaded, by kind."""
         self._readiness = readiness
+        self._plugins = plugins
 
-    def on_get(self, _req: falcon.Request, resp: falcon.Response) -> None:
-        """Answer 200, or 503 and why."""
-        problem = self._readiness.problem
-        resp.status = falcon.HTTP_503 if problem else falcon.HTTP_200
-        resp.media = {"status": problem or "ready"}
+    def on_get(self, req: falcon.Request, resp: falcon.Response) -> None:
+        """Answer 200, or 503 and why; with `?sources=all` only if those over a network can be read, too."""
+        ready, state = self._readiness.state(remote=req.get_param("sources") == "all")
+        resp.status = falcon.HTTP_200 if ready else falcon.HTTP_503
+        resp.media = {**state, "plugins": self._plugins}
         resp.set_header("Cache-Control", "no-store")
 
     on_head = on_get

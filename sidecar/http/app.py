@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Final
 from urllib.parse import unquote
 
@@ -39,7 +39,7 @@ def make_app(service: ImageService, readiness: Readiness, gauges: Gauges, report
             **pages(Site(service), report, Handover(settings).proxy),
             "/sidecar/gate": GateResource(Site(service)),
             "/sidecar/health": HealthResource(),
-            "/sidecar/ready": ReadyResource(readiness),
+            "/sidecar/ready": ReadyResource(readiness, _plugins(service)),
             "/sidecar/metrics": MetricsResource(gauges),
         },
     )
@@ -70,6 +70,12 @@ def make_api(service: ImageService, more: Mapping[str, object] = _NOTHING_MORE) 
     app.add_error_handler(Exception, errors.unforeseen)
     app.add_error_handler(SidecarError, errors.expected)
     return Prefixed(app, settings.prefix)
+
+
+def _plugins(service: ImageService) -> Mapping[str, Sequence[str]]:
+    """Return the names of what plugins have registered."""
+    decoders = service.renderer.readers.decoders
+    return {"sources": [each.name for each in service.sources], "decoders": decoders, "formats": [*service.encoders]}
 
 
 def _not_found(req: falcon.Request, resp: falcon.Response, **_: str) -> None:

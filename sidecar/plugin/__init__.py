@@ -42,7 +42,7 @@ from sidecar.plugin.folders import Folder
 from sidecar.plugin.geometry import Buffer, ByteRange, Pixels, Rect, Size
 from sidecar.plugin.hooks import hookimpl
 from sidecar.plugin.settings import Config, FromCantaloupe, Names, RemoteSettings, Section
-from sidecar.plugin.source import Blob, Closing, KeepsBytes, ListsImages, Source, SupportsLocalFile, local_file
+from sidecar.plugin.source import Blob, Closing, KeepsBytes, ListsImages, Source, SupportsCheck, SupportsLocalFile, local_file
 from sidecar.plugin.threads import Native, NotesImages, run_inline, thread_lock, working_on
 from sidecar.plugin.tolerance import EXACT, Tolerance
 
@@ -100,6 +100,7 @@ __all__ = [
     "SourceError",
     "SourceTimeout",
     "StartError",
+    "SupportsCheck",
     "SupportsEncodedTiles",
     "SupportsGathering",
     "SupportsLocalFile",

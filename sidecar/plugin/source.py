@@ -100,6 +100,23 @@ class ListsImages(Protocol):
 
 
 @runtime_checkable
+class SupportsCheck(Protocol):
+    """An optional power of a source: it says whether images can be read at the moment, for `/sidecar/ready`."""
+
+    @property
+    def is_remote(self) -> bool:
+        """Whether that asks over a network: then it is asked only for those who want to know."""
+        ...
+
+    def check(self) -> None:
+        """Ask the storage once, and return if it answers as it should. Called in a greenlet.
+
+        Raises SourceError, SourceTimeout. After some seconds nobody waits any more.
+        """
+        ...
+
+
+@runtime_checkable
 class SupportsLocalFile(Protocol):
     """An optional power of a blob with a path: it states the root that it must not leave, and the file's state."""
 

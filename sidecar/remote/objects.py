@@ -15,7 +15,7 @@ from sidecar.remote.blob import ObjectVersion, RemoteBlob
 from sidecar.remote.block_reader import BlockReader
 from sidecar.remote.retry import RetryPolicy
 from sidecar.remote.single_flight import Publish, SingleFlight
-from sidecar.remote.transport import Transport, Version
+from sidecar.remote.transport import Transient, Transport, Version
 
 _OBJECTS: Final = CountedCache(
     "objects", "remote objects that were found a moment ago (`SIDECAR_S3_FRESHNESS`, `SIDECAR_HTTP_FRESHNESS`)"
@@ -54,6 +54,13 @@ class RemoteObjects:
         if version is None:
             return None
         return RemoteBlob(name, self._identity(key, version), self._reader, partial(self._forget, key))
+
+    def check(self, key: str) -> None:
+        """Ask the origin once for an object that need not exist. Raises SourceError if that fails, or is refused."""
+        try:
+            self._transport.open(key, 1, None)
+        except Transient as failure:
+            raise failure.error from failure
 
     def close(self) -> None:
         """Cancel what is under way and close the connections."""

@@ -23,6 +23,11 @@ class DecoderChoice:
         """Whether a decoder is about to learn how to decode faster what was asked for, see Learns."""
         return any(isinstance(each, Learns) and each.learning for each in self._decoders)
 
+    @property
+    def names(self) -> Sequence[str]:
+        """The names of the decoders, in the order in which they are asked."""
+        return [decoder.name for decoder in self._decoders]
+
     def candidates(self, blob: Blob) -> Sequence[Decoder]:
         """Return the decoders that may open a blob, in order. Raises SourceError; Unsupported if there is none."""
         _, dot, suffix = blob.name.rpartition(".")

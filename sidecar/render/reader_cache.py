@@ -122,6 +122,11 @@ class ReaderCache:
         self._failures: TTLCache[str, SidecarError] = TTLCache(_FAILURES, _FAILURE_SECONDS, monotonic)
 
     @property
+    def decoders(self) -> Sequence[str]:
+        """The names of the decoders, in the order in which they are asked."""
+        return self._decoders.names
+
+    @property
     def leased(self) -> int:
         """Opened images in use."""
         return sum(entry.users > 0 for entry in self._entries.values()) + len(self._replaced)

@@ -116,7 +116,7 @@ def create_app(
         settings, registry, pool or NativePool(settings.threads, stall=settings.stall_timeout), quarantine
     )
     renderer = service.renderer
-    readiness = Readiness(renderer.admission, lambda: renderer.pool.lost + renderer.bulk.lost)
+    readiness = Readiness(renderer.admission, lambda: renderer.pool.lost + renderer.bulk.lost, registry.sources)
     gauges = metrics.Gauges(
         {
             metrics.PERMITS: lambda: renderer.admission.held,

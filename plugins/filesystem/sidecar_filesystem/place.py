@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import os
 from dataclasses import dataclass
 from pathlib import Path
 
-from sidecar.plugin import LocalFile, StartError
+from sidecar.plugin import LocalFile, SourceError, StartError
 from sidecar_filesystem.settings import FilesystemSettings
 
 
@@ -28,6 +29,13 @@ class Place:
         if not identifier or not {"", ".", ".."}.isdisjoint(parts):
             return None
         return LocalFile.find(self.root, "/".join((self.folder, *parts)))
+
+    def check(self) -> None:
+        """Look into the folder, which need not be listable. Blocks. Raises SourceError."""
+        try:
+            os.stat(f"{self.folder}/.")  # noqa: PTH116  # Path would drop the dot, by which the folder is entered
+        except OSError as error:
+            raise SourceError(f"filesystem: the folder cannot be read: {error}") from error
 
 
 def locate(settings: FilesystemSettings) -> Place | None:

@@ -72,6 +72,15 @@ class FilesystemSource:
         """For logs and metrics."""
         return "filesystem"
 
+    @property
+    def is_remote(self) -> bool:
+        """See SupportsCheck: a mount over a network is asked, too."""
+        return False
+
+    def check(self) -> None:
+        """Look into the folder. Raises SourceError if that fails."""
+        self._native(self._place.check)
+
     def find(self, identifier: str) -> FileBlob | None:
         """Return the regular file of an identifier, or None. Raises SourceError if the filesystem fails."""
         file = self._native(self._place.file, identifier)

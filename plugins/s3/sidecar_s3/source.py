@@ -10,6 +10,7 @@ from sidecar_s3.settings import S3Settings
 
 _LONGEST_KEY: Final = 1024
 """Bytes of UTF-8; "Naming Amazon S3 objects" in the S3 User Guide."""
+_PROBE: Final = "sidecar-ready"
 _SCHEME: Final = "s3://"
 
 
@@ -23,6 +24,17 @@ class S3Source:
         self._settings = settings
         self.close = objects.close
         self.kept_bytes = objects.kept_bytes
+
+    @property
+    def is_remote(self) -> bool:
+        """See SupportsCheck."""
+        return True
+
+    def check(self) -> None:
+        """Ask for an object of each bucket that need not be there. Raises SourceError if one fails or refuses."""
+        settings = self._settings
+        for bucket in filter(None, dict.fromkeys((settings.bucket, *settings.buckets))):
+            self._objects.check(f"{bucket}/{settings.path_prefix}{_PROBE}")
 
     def find(self, identifier: str) -> Blob | None:
         """Return the object that an identifier leads to. Raises SourceError, SourceTimeout."""

@@ -16,7 +16,7 @@ from sidecar_s3.api import ObjectUrls
 from sidecar_s3.settings import S3Settings
 
 from sidecar.cantaloupe import takeover
-from sidecar.plugin import ByteRange, Closing, Config, KeepsBytes, Source, SourceError, StartError
+from sidecar.plugin import ByteRange, Closing, Config, KeepsBytes, Source, SourceError, StartError, SupportsCheck
 from sidecar.testing.contracts.source import SourceContract, Store
 from sidecar.testing.object_store import ObjectStore, Reply
 
@@ -132,6 +132,25 @@ def test_a_missing_bucket_is_not_a_missing_object(s3: ObjectStore) -> None:
     """A wrong setting must not look like 404s."""
     with pytest.raises(SourceError, match="NoSuchBucket"):
         source_of(settings(s3, bucket="imgaes")).find("page.jp2")
+
+
+def test_whether_it_can_be_read(s3: ObjectStore) -> None:
+    """A check passes if each bucket answers, is refused for a wrong secret or a missing bucket, and is one attempt."""
+    source = source_of(settings(s3, buckets="shared"))
+    assert isinstance(source, SupportsCheck)
+    assert source.is_remote
+    source.check()
+    wrong = settings(s3).model_copy(update={"secret_key": SecretStr("mistyped")})
+    for given, reason in ((settings(s3, buckets="shared, missing"), "NoSuchBucket"), (wrong, "SignatureDoesNotMatch")):
+        failing = source_of(given)
+        assert isinstance(failing, SupportsCheck)
+        with pytest.raises(SourceError, match=reason):
+            failing.check()
+    s3.requests.clear()
+    s3.mischief = lambda _request, _reply: Reply(503)
+    with pytest.raises(SourceError):
+        source.check()
+    assert len(s3.requests) == 1
 
 
 def test_a_wrong_secret(s3: ObjectStore) -> None:
