@@ -1,14 +1,16 @@
 """What is counted under a name that some module declares: lookups in caches, and tallies of plugins.
 
-A name is declared when its module is imported, so that there are few, all of them are known, and no client chooses one.
+A name is declared when its module is imported, so that there are few, all are known, and no client chooses one. Metrics
+are loaded when something is first counted: gunicorn's master imports this, and prometheus_client decides when it is
+imported whether processes share metrics.
 """
 
 from __future__ import annotations
 
 import re
-from typing import Final
+from functools import cache, cached_property
+from typing import Any, Final
 
-from sidecar.observability.metrics import LOOKUPS, TALLIES
 from sidecar.observability.work import CURRENT
 
 CACHES: Final[dict[str, str]] = {}
@@ -34,14 +36,19 @@ class CountedCache:
         Call it once, when a module is imported. The names of a plugin's caches begin with its own: `jp2_indexes`.
         """
         _declare(CACHES, name, meaning)
-        self._hits, self._misses = LOOKUPS.labels(name, "hit"), LOOKUPS.labels(name, "miss")
+        self._name = name
 
     def looked_up(self, *, hits: int = 0, misses: int = 0) -> None:
         """Count lookups that found something, and those that did not."""
-        if hits:
-            self._hits.inc(hits)
-        if misses:
-            self._misses.inc(misses)
+        for result, count in (("hit", hits), ("miss", misses)):
+            if count:
+                self._counter(result).inc(count)
+
+    @cache  # noqa: B019  # made once, for the life of the process
+    def _counter(self, result: str) -> Any:
+        from sidecar.observability.metrics import LOOKUPS  # noqa: PLC0415  # as said above
+
+        return LOOKUPS.labels(self._name, result)
 
 
 class Tally:
@@ -56,12 +63,18 @@ class Tally:
         Call it once, when a module is imported. The names of a plugin's tallies begin with its own: `jp2_windows`.
         """
         _declare(TALLY_NAMES, name, meaning)
-        self._name, self._total = name, TALLIES.labels(name)
+        self._name = name
 
     def add(self, count: int = 1) -> None:
         """Count some, for the request that is worked on if there is one. 0 is not counted."""
         if not count:
             return
-        self._total.inc(count)
+        self._counter.inc(count)
         if (work := CURRENT.get()) is not None:
             work.tally(self._name, count)
+
+    @cached_property
+    def _counter(self) -> Any:
+        from sidecar.observability.metrics import TALLIES  # noqa: PLC0415  # as said above
+
+        return TALLIES.labels(self._name)

@@ -19,9 +19,10 @@ from sidecar.observability import counted, metrics
 from sidecar.observability.work import STAGES
 from sidecar.plugin import RemoteSettings, Section
 from sidecar.registry import Plugins
+from sidecar.remote import objects
 from sidecar.server import application
 
-PARTS: Final = (application, Plugins())
+PARTS: Final = (application, objects, Plugins())
 """Imported, all that is counted has been declared."""
 ROOT: Final = Path(__file__).parents[3]
 PAGES: Final = [
@@ -126,12 +127,14 @@ def fields() -> str:
 
 def caches() -> str:
     """Return every cache whose hits are counted."""
-    return table(["cache", "what it keeps"], [[f"`{name}`", what] for name, what in counted.CACHES.items()])
+    return table(["cache", "what it keeps"], [[f"`{name}`", what] for name, what in sorted(counted.CACHES.items())])
 
 
 def tallies() -> str:
     """Return everything that plugins count of their work."""
-    return table(["tally", "what is counted"], [[f"`{name}`", what] for name, what in counted.TALLY_NAMES.items()])
+    return table(
+        ["tally", "what is counted"], [[f"`{name}`", what] for name, what in sorted(counted.TALLY_NAMES.items())]
+    )
 
 
 def attributes() -> str:

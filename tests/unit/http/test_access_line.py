@@ -30,6 +30,7 @@ from sidecar.http.middleware import Wsgi
 from sidecar.limits.threads import NativePool
 from sidecar.observability import logging
 from sidecar.observability.event import Event
+from sidecar.observability.work import CURRENT
 from sidecar.plugin import Config
 from sidecar.registry import Registry
 from sidecar.server.application import create_app
@@ -47,7 +48,7 @@ def pool() -> Iterator[NativePool]:
 
 
 class Failing(MemorySource):
-    """A source that raises what its identifiers are named by."""
+    """A source that raises what its identifiers are named by, and counts."""
 
     errors: tuple[SidecarError, ...] = ()
 
@@ -56,6 +57,8 @@ class Failing(MemorySource):
         for error in self.errors:
             if identifier == type(error).__name__:
                 raise type(error)(str(error))
+        if work := CURRENT.get():
+            work.tally("found", 1)
         return super().find(identifier)
 
 
@@ -84,6 +87,7 @@ def test_the_fields_are_those_in_the_docs(pool: NativePool, capfd: pytest.Captur
     assert {*picture, *refusal} - {"event", "level", "timestamp"} == set(FIELDS)
     assert (picture["outcome"], picture["decoder"], picture["encoder"]) == ("answered", "gradient", "raw")
     assert picture["stages"].keys() == {"wait", "index", "fetch", "decode", "encode"}
+    assert picture["counts"] == {"found": 1}
     assert (refusal["outcome"], refusal["reason"], refusal["status"]) == ("refused", "not-found", 404)
 
 
