@@ -12,7 +12,7 @@ export PATH := $(PATH):/usr/sbin:/usr/local/sbin
 export PORT CANTALOUPE BENCH_FILES SOAK_MINUTES
 FUZZ_MINUTES ?= 10
 
-.PHONY: help run test soak load fuzz attack bench lint lock audit wheels wheels-test packages browser clean
+.PHONY: help run test soak load fuzz attack bench lint lock audit wheels wheels-test packages browser otelcol clean
 .DEFAULT_GOAL := help
 
 help: ## List the tasks
@@ -39,6 +39,9 @@ attack: .venv/.dev ## Attack a real site on this machine, and write the table of
 
 bench: .venv/.dev ## Measure, compare in one run and draw (ONLY=ac for parts, BENCH_LARGE=1 for a gigapixel too)
 	.venv/bin/python -m tests.benchmarks $(if $(ONLY),--only $(ONLY))
+
+otelcol: ## Build a collector of OpenTelemetry, with which `make test` then tests what is exported (needs Go)
+	cd tests/nginx/otelcol && go build -trimpath -ldflags '-s -w' -o ../../../.run/otelcol .
 
 lint: .venv/.dev ## Check style, types, the direction of imports, declared dependencies and spelling
 	.venv/bin/ruff check .

@@ -58,7 +58,9 @@ def traced(
             OTEL_METRICS_EXPORTER="otlp",
             OTEL_METRIC_EXPORT_INTERVAL="200",
         )
-        sidecar = Sidecar(home, f'workers = 2\n[filesystem]\nroot = "{folder}"\n', environment=environment)
+        sidecar = Sidecar(
+            home, f'workers = 2\ndecoded_cache_bytes = 0\n[filesystem]\nroot = "{folder}"\n', environment=environment
+        )
         logs.append(sidecar.process.log)
         with Nginx(home / "nginx", sidecar.port, session_cantaloupe.port, TRUSTED) as nginx:
             yield Traced(nginx, sidecar, session_cantaloupe, collector)
@@ -171,7 +173,10 @@ def test_exemplars(traced: Traced) -> None:
 def test_metrics(traced: Traced) -> None:
     """Each worker exports its own metrics; together they are those that Prometheus gets."""
     ask(traced.nginx.port, TILE)
-    expected = traced.sidecar.metric('sidecar_image_seconds_count{decoder="jp2",format="jpg",source="filesystem"}')
+    name = 'sidecar_image_seconds_count{decoder="jp2",format="jpg",source="filesystem"}'
+    # A request is counted when it is over, which may be after its client has everything.
+    wait_for(lambda: traced.sidecar.metric(name) > 0, "a picture")
+    expected = traced.sidecar.metric(name)
 
     def latest() -> list[Metric]:
         """The newest metrics of each worker."""
@@ -193,8 +198,12 @@ def test_metrics(traced: Traced) -> None:
     assert kinds["sidecar_requests"] == ("sum", "1")
     assert kinds["sidecar_sent_bytes"] == ("sum", "By")
     assert kinds["sidecar_image_seconds"] == ("histogram", "s")
-    workers = [point for metric in latest() if metric.name == "sidecar_workers" for point in metric.gauge.data_points]
-    assert sum(point.as_double for point in workers) == 2
+
+    def workers() -> float:
+        gauges = (metric.gauge for metric in latest() if metric.name == "sidecar_workers")
+        return sum(float(point.as_double) for gauge in gauges for point in gauge.data_points)
+
+    wait_for(lambda: workers() == 2, "both workers export")
 
 
 def test_strangers_are_not_believed(folder: Path, cantaloupe: Peer, tmp_path: Path) -> None:
