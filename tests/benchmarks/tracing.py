@@ -82,7 +82,7 @@ def _used(pid: int) -> float:
 def _served(name: str, endpoint: str) -> Iterator[Sidecar]:
     folder = files.BENCH / "tracing" / name.replace(", ", "-")
     folder.mkdir(parents=True, exist_ok=True)
-    toml = f'workers = 1\nthreads = 1\nlog_level = "error"\n[filesystem]\nroot = "{IMAGES}"\n'
+    toml = f'workers = 1\nthreads = 1\ndecoded_cache_bytes = 0\nlog_level = "error"\n[filesystem]\nroot = "{IMAGES}"\n'
     server = Sidecar(folder, toml, environment={"OTEL_EXPORTER_OTLP_ENDPOINT": endpoint})
     try:
         yield server
