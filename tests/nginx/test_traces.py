@@ -96,6 +96,9 @@ def test_a_tile(traced: Traced) -> None:
             "sidecar.decoder": "jp2",
             "sidecar.encoder": "jpg",
             "sidecar.outcome": "answered",
+            "sidecar.decode.requests": 1,
+            "sidecar.shared": False,
+            "sidecar.count.jp2_whole": 1,
         }.items()
     )
     assert found["http.response.body.size"] > 1000
@@ -121,7 +124,7 @@ def test_a_handover_is_in_the_docs(traced: Traced, cantaloupe: Peer) -> None:
     for first, target in enumerate([TILE, UNKNOWN], 1):
         trace = f"{first:032x}"
         ask(traced.nginx.port, target, headers={"traceparent": f"00-{trace}-{PARENT}-01"})
-        shown = tree(traced.collector.trace(trace))
+        shown = f"trace {trace} (1-{trace[:8]}-{trace[8:]} in X-Ray)\n{tree(traced.collector.trace(trace))}"
         assert "\n".join(f"    {line}" for line in shown.splitlines()) in text
     assert cantaloupe.requests[-1].headers["x-amzn-trace-id"].startswith(f"Root=1-00000000-{2:024x};Parent=")
 
