@@ -12,7 +12,7 @@ export PATH := $(PATH):/usr/sbin:/usr/local/sbin
 export PORT CANTALOUPE BENCH_FILES SOAK_MINUTES
 FUZZ_MINUTES ?= 10
 
-.PHONY: help run test soak load fuzz attack bench lint lock audit wheels wheels-test packages browser otelcol clean
+.PHONY: help run test soak load fuzz attack bench lint lock audit wheels wheels-test packages more-packages otelcol clean
 .DEFAULT_GOAL := help
 
 help: ## List the tasks
@@ -67,8 +67,8 @@ wheels: .venv/.dev ## Build the wheels of all distributions in dist/, the same b
 wheels-test: wheels ## Install the wheels elsewhere, serve a picture, and run the examples through their contracts
 	SOURCE_DATE_EPOCH=$(EPOCH) .venv/bin/python -m tests.packaging.wheels dist
 
-browser: ## Install Chromium, without which the tests of the pages are skipped
-	@.ci/packages $(PYTHON) browser
+more-packages: ## Install Chromium and promtool, without which some tests are skipped
+	@.ci/packages $(PYTHON) more
 
 packages: ## Install what is needed of the system, or say what it is
 	@.ci/packages $(PYTHON)
