@@ -13,8 +13,8 @@ from typing import Any, Final
 from sidecar import __version__
 from sidecar.config import shown
 from sidecar.limits.quarantine import Quarantine
+from sidecar.observability.counted import CACHES
 from sidecar.observability.exposition import samples
-from sidecar.observability.metrics import CACHES
 from sidecar.observability.request_book import SLOW_SECONDS, Page, Record, RequestBook
 from sidecar.plugin import API_VERSION, Config
 from sidecar.registry import Plugin, Registry

@@ -42,7 +42,16 @@ from sidecar.plugin.folders import Folder
 from sidecar.plugin.geometry import Buffer, ByteRange, Pixels, Rect, Size
 from sidecar.plugin.hooks import hookimpl
 from sidecar.plugin.settings import Config, FromCantaloupe, Names, RemoteSettings, Section
-from sidecar.plugin.source import Blob, Closing, KeepsBytes, ListsImages, Source, SupportsCheck, SupportsLocalFile, local_file
+from sidecar.plugin.source import (
+    Blob,
+    Closing,
+    KeepsBytes,
+    ListsImages,
+    Source,
+    SupportsCheck,
+    SupportsLocalFile,
+    local_file,
+)
 from sidecar.plugin.threads import Native, NotesImages, run_inline, thread_lock, working_on
 from sidecar.plugin.tolerance import EXACT, Tolerance
 
