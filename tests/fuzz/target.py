@@ -13,7 +13,7 @@ DATA: Final = Path(__file__).parents[1] / "data" / "fuzz"
 SEED: Final = "seed-"
 CASE: Final = "case-"
 """Begins the name of an input that once surprised: it raised what it must not, hung, or took too much."""
-PACKAGES: Final = ("sidecar", "sidecar_jp2", "sidecar_htj2k", "sidecar_openslide")
+PACKAGES: Final = ("sidecar", "sidecar_jp2", "sidecar_htj2k", "sidecar_openslide", "sidecar_tiff")
 """Whose lines count as reached."""
 
 

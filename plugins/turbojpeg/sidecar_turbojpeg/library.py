@@ -163,7 +163,7 @@ def _failures() -> Iterator[None]:
 
 def load(path: str = "") -> Compressor:
     """Load the library at a path, or the system's. Raises StartError if there is none that can be used."""
-    path = path or _find()
+    path = path_of(path)
     try:
         modern = hasattr(ctypes.CDLL(path), "tj3Init")
         compress: Compressor = Turbo3(path) if modern else Turbo2(path)
@@ -172,6 +172,11 @@ def load(path: str = "") -> Compressor:
         reason = str(error).partition("\n")[0]
         raise StartError(f"the TurboJPEG library {path} does not serve: {reason}; {_REMEDY}") from error
     return compress
+
+
+def path_of(path: str) -> str:
+    """Return the path of the library that is set, or of the system's. Raises StartError if there is none."""
+    return path or _find()
 
 
 def _find() -> str:

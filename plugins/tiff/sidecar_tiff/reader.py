@@ -1,0 +1,84 @@
+"""From a window of a slide to its pixels: only the tiles that it touches are fetched and decoded."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Final, Literal
+
+import numpy as np
+
+from sidecar.plugin import Buffer, ImageInfo, Pixels, Rect, Window
+from sidecar.plugin.color import shared_profile
+from sidecar_tiff.codecs import DecodeTile, blank
+from sidecar_tiff.levels import ShownLevel
+
+_CHANNELS: Final = 3
+
+
+class TiffReader:
+    """An ImageReader. It holds places of tiles and no state of a decode, so any number of threads may read at once."""
+
+    thread_safe: Literal[True] = True
+
+    def __init__(self, levels: Sequence[ShownLevel], icc: bytes | None) -> None:
+        self._levels = levels
+        stored = levels[0].stored
+        self.info = ImageInfo(
+            size=stored.size,
+            channels=_CHANNELS,
+            levels=tuple(each.level for each in levels),
+            tile=stored.tile,
+            icc=None if icc is None else shared_profile(icc),
+        )
+        self.held_bytes = sum(
+            each.stored.places.nbytes + each.stored.lengths.nbytes + len(each.stored.tables) + 4096
+            for each in levels
+            if each.ratio == 1
+        )
+        """The bytes of the lists of tiles, see HoldsBytes."""
+
+    def window(self, level: int, region: Rect) -> Window:
+        """Return the places of the tiles that a region touches, those left out that were not scanned."""
+        shown = self._levels[level]
+        places = (shown.stored.place(column, row) for column, row in shown.tiles(region))
+        return Window(level=level, region=region, ranges=tuple(place for place in places if place.length))
+
+    def read(self, window: Window, data: Sequence[Buffer], into: Pixels) -> None:
+        """Write RGB pixels, white where nothing was scanned. Raises DecodeError."""
+        shown = self._levels[window.level]
+        tiles = iter(data)
+        with shown.codec.decoding() as decode:
+            canvas = _Canvas(shown, window.region, into, decode)
+            for column, row in shown.tiles(window.region):
+                missing = not shown.stored.place(column, row).length
+                canvas.paint(column, row, None if missing else next(tiles))
+
+    def close(self) -> None:
+        """Do nothing: no resource is held between calls."""
+
+
+@dataclass(frozen=True, slots=True)
+class _Canvas:
+    """The pixels of a window while its tiles are decoded."""
+
+    shown: ShownLevel
+    region: Rect
+    into: Pixels
+    decode: DecodeTile
+
+    def paint(self, column: int, row: int, tile: Buffer | None) -> None:
+        """Show a tile, as far as it lies in the region; None: nothing was scanned there. Raises DecodeError."""
+        size, region = self.shown.tile, self.region
+        left, top = column * size.width, row * size.height
+        x, y = max(left, region.x), max(top, region.y)
+        right, bottom = min(left + size.width, region.right), min(top + size.height, region.bottom)
+        place = self.into[y - region.y : bottom - region.y, x - region.x : right - region.x]
+        if tile is None:
+            blank(place)
+        elif place.shape[:2] == (size.height, size.width) and place.strides[1:] == (_CHANNELS, 1):
+            self.decode(tile, place)
+        else:
+            whole = np.empty((size.height, size.width, _CHANNELS), np.uint8)
+            self.decode(tile, whole)
+            place[:] = whole[y - top : bottom - top, x - left : right - left]

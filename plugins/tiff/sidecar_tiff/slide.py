@@ -1,0 +1,207 @@
+"""What a TIFF is as a slide: its levels as OpenSlide counts them, or the reason why it is left to OpenSlide.
+
+Only what looks the same in any reader is taken: Aperio's slides and plain tiled pyramids, of JPEG tiles, and of JPEG
+2000 tiles as Aperio has them. OpenSlide reads the other makers' TIFFs in ways of their own: tiles that overlap, several
+areas in one directory, backgrounds. They are told apart by what OpenSlide knows them by.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
+from enum import Enum
+from itertools import pairwise
+from typing import Final
+
+import numpy as np
+
+from sidecar.plugin import Blob, ByteRange, Size, Unsupported
+from sidecar_tiff import tags
+from sidecar_tiff.pages import Contents, Numbers, Page
+
+_MOST_PIXELS: Final = 1 << 24
+"""Of a tile: it is decoded whole, however little of it is wanted. OpenSlide's plugin has the same limit."""
+_MOST_PIXEL_BYTES, _MOST_BYTES = 4, 1 << 16
+"""Of a compressed tile: for each pixel, and beside them."""
+_ICC_SPACE: Final = slice(16, 20)
+"""The colour space that a profile is about (ICC.1:2022 7.2.6)."""
+_UNEVEN: Final = 0.01
+"""Of a level's side: what rounding its size may make beside a pixel."""
+_EIGHT_BITS: Final = 8
+
+
+class Coding(Enum):
+    """How tiles are compressed, and what their samples are."""
+
+    JPEG_GREY = "JPEG, grey"
+    JPEG_RGB = "JPEG, RGB"
+    JPEG_YCC = "JPEG, YCbCr"
+    JPEG_2000_RGB = "JPEG 2000, RGB"
+    JPEG_2000_YCC = "JPEG 2000, YCbCr"
+
+    @property
+    def jpeg(self) -> bool:
+        """Whether it is JPEG (ITU-T T.81)."""
+        return self in (Coding.JPEG_GREY, Coding.JPEG_RGB, Coding.JPEG_YCC)
+
+
+_JPEG: Final = {
+    (tags.GREY, 1): Coding.JPEG_GREY,
+    (tags.RGB, 3): Coding.JPEG_RGB,
+    (tags.YCBCR, 3): Coding.JPEG_YCC,
+}
+_JPEG_2000: Final = {tags.JPEG_2000_RGB: Coding.JPEG_2000_RGB, tags.JPEG_2000_YCC: Coding.JPEG_2000_YCC}
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class StoredLevel:
+    """A resolution as the file has it. Tiles are all of one size: those at the right and bottom edge are padded."""
+
+    size: Size
+    downsample: float
+    tile: Size
+    coding: Coding
+    tables: bytes = field(repr=False)
+    """The JPEG tables that all tiles share (TIFF Technical Note 2); empty if each has its own."""
+    places: Numbers = field(repr=False)
+    lengths: Numbers = field(repr=False)
+    """In bytes; 0 if nothing was scanned there."""
+
+    @property
+    def columns(self) -> int:
+        """Tiles across."""
+        return -(-self.size.width // self.tile.width)
+
+    @property
+    def longest(self) -> int:
+        """The bytes of the longest tile."""
+        return int(self.lengths.max())
+
+    def place(self, column: int, row: int) -> ByteRange:
+        """Return where a tile lies; an empty range if it is missing."""
+        index = row * self.columns + column
+        start = int(self.places[index])
+        return ByteRange(start, start + int(self.lengths[index]))
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Slide:
+    """The levels of a slide, finest first."""
+
+    levels: Sequence[StoredLevel]
+    icc: bytes | None
+
+
+def slide_of(contents: Contents, blob: Blob) -> Slide:
+    """Return what a TIFF is as a slide. Raises Unsupported if it is none, or not one that is read here."""
+    first = contents.pages[0]
+    aperio = first.texts.get(tags.DESCRIPTION, b"").startswith(b"Aperio")
+    if not aperio:
+        _check_plain(first)
+    pages = [page for index, page in enumerate(contents.pages) if _is_level(page, index, aperio=aperio)]
+    if not pages or pages[0] is not first:
+        raise Unsupported("a TIFF whose first picture is not tiled")
+    levels = [*_levels(pages, blob, aperio=aperio)]
+    if any(level.size.width >= before.size.width for before, level in pairwise(levels)):
+        raise Unsupported("a slide whose levels are not in order")
+    icc = first.texts.get(tags.ICC)
+    if icc is not None and icc[_ICC_SPACE] != b"RGB ":
+        raise Unsupported("a slide whose ICC profile is not one of RGB")
+    return Slide(levels, icc)
+
+
+def _check_plain(page: Page) -> None:
+    """Raise Unsupported for the TIFFs of makers, and those in which XML says what belongs together."""
+    description = page.texts.get(tags.DESCRIPTION, b"").lstrip(b"\xef\xbb\xbf \t\r\n")
+    software = page.texts.get(tags.SOFTWARE, b"")
+    maker = (
+        tags.NDPI in page.tags  # Hamamatsu
+        or tags.XMP in page.tags  # Ventana
+        or description.startswith(b"<")  # Leica, Philips, Argos, OME
+        or software.startswith((b"MedScan", b"Philips"))  # Trestle
+        or page.texts.get(tags.MAKE, b"").startswith((b"Huron", b"Hamamatsu", b"Philips"))
+    )
+    if maker:
+        raise Unsupported("a slide of a maker whose TIFFs only OpenSlide reads")
+
+
+def _is_level(page: Page, index: int, *, aperio: bool) -> bool:
+    """Report whether OpenSlide takes a directory for a level: of others than Aperio's, smaller pictures only."""
+    tiled = tags.TILE_WIDTH in page.tags
+    return tiled and (aperio or not index or bool(page.number(tags.SUBFILE, 0) & tags.REDUCED))
+
+
+def _levels(pages: Sequence[Page], blob: Blob, *, aperio: bool) -> Iterator[StoredLevel]:
+    whole = _size(pages[0], tags.WIDTH, tags.LENGTH)
+    for page in pages:
+        level = StoredLevel(
+            size=(size := _size(page, tags.WIDTH, tags.LENGTH)),
+            downsample=_downsample(whole, size),
+            tile=_size(page, tags.TILE_WIDTH, tags.TILE_LENGTH),
+            coding=_coding(page, aperio=aperio),
+            tables=page.texts.get(tags.JPEG_TABLES, b""),
+            places=page.lists.get(tags.TILE_OFFSETS, np.empty(0, np.uint32)),
+            lengths=page.lists.get(tags.TILE_BYTES, np.empty(0, np.uint32)),
+        )
+        _check_tiles(level, blob, aperio=aperio)
+        yield level
+
+
+def _size(page: Page, width: int, height: int) -> Size:
+    size = Size(page.number(width, 0), page.number(height, 0))
+    if not size.area:
+        raise Unsupported("a TIFF that does not state its size")
+    return size
+
+
+def _downsample(whole: Size, size: Size) -> float:
+    """Return how many pixels of the finest level make one.
+
+    Scanners reduce by whole numbers and cut off what is left at the edges. OpenSlide takes the mean of the quotients of
+    both sides, which is a little more then, and tiles would drift away from where they are.
+    """
+    ratios = whole.width / size.width, whole.height / size.height
+    mean = (ratios[0] + ratios[1]) / 2
+    even = max(1, round(mean))
+    sides = ((whole.width, size.width), (whole.height, size.height))
+    if all(side in (full // even, -(-full // even)) for full, side in sides):
+        return float(even)
+    if any(abs(side - full / mean) > 1 + _UNEVEN * side for full, side in sides):
+        raise Unsupported("a slide whose levels are not of one shape")
+    return mean
+
+
+def _coding(page: Page, *, aperio: bool) -> Coding:
+    plain = (
+        {*page.numbers.get(tags.BITS_PER_SAMPLE, (1,))} == {_EIGHT_BITS}
+        and page.number(tags.ORIENTATION, 1) == 1
+        and page.number(tags.PLANAR, 1) == 1
+        and page.number(tags.DEPTH, 1) == 1
+        and {*page.numbers.get(tags.SAMPLE_FORMAT, (1,))} == {1}
+    )
+    compression, samples = page.number(tags.COMPRESSION, 1), page.number(tags.SAMPLES_PER_PIXEL, 1)
+    coding = None
+    if compression == tags.JPEG:
+        coding = _JPEG.get((page.number(tags.PHOTOMETRIC, 0), samples))
+    elif aperio and samples == 3:  # noqa: PLR2004  # red, green and blue, whatever they are stored as
+        coding = _JPEG_2000.get(compression)
+    if not plain or coding is None:
+        raise Unsupported("tiles of another kind than JPEG of 8 bit grey, RGB or YCbCr, or Aperio's JPEG 2000")
+    return coding
+
+
+def _check_tiles(level: StoredLevel, blob: Blob, *, aperio: bool) -> None:
+    """Raise Unsupported if a list of tiles is not that of the level's, or leads out of the file."""
+    count = level.columns * -(-level.size.height // level.tile.height)
+    if len(level.places) != count or len(level.lengths) != count:
+        raise Unsupported(f"{len(level.places)} places and {len(level.lengths)} lengths of {count} tiles")
+    if level.tile.area > _MOST_PIXELS or level.longest > _MOST_PIXEL_BYTES * level.tile.area + _MOST_BYTES:
+        raise Unsupported(f"tiles of {level.tile.width} x {level.tile.height} pixels in {level.longest} bytes")
+    # OpenSlide shows a part of the level before instead, and of tiles beside it, which may be broken.
+    if aperio and not level.lengths.all():
+        raise Unsupported("an Aperio slide with missing tiles")
+    there = level.lengths > 0
+    if there.any() and int(level.places[there].astype(np.uint64).max()) + level.longest > blob.size:
+        ends = level.places.astype(np.float64) + level.lengths
+        if bool((ends[there] > blob.size).any()):
+            raise Unsupported("tiles that lead out of the file")
