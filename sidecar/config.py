@@ -101,6 +101,10 @@ class Settings(Section):
     """The colour behind transparent pixels in formats without alpha."""
     color: Literal["keep", "srgb"] = "srgb"
     """`srgb`: convert colours described by an ICC profile to sRGB; `keep`: leave them and embed the profile."""
+    pass_tiles: bool = True
+    """Whether a tile that the file holds as a JPEG, as those of slides, is sent as it is if exactly that tile is asked
+    for: at the quality and with the subsampling that it is stored with, which encoding it again could only make worse.
+    Not if its colours are converted, see SIDECAR_COLOR."""
     orientation: Literal["rotations", "all", "stored"] = "rotations"
     """Which orientations in an image's metadata turn it: `rotations` (EXIF 3, 6 and 8), as Cantaloupe 5, which shows
     mirrored ones as they are stored; `all` eight, if no Cantaloupe stands behind; `stored`: none, as Cantaloupe 4 for

@@ -52,6 +52,7 @@ LOOKUPS: Final = Counter("sidecar_cache_lookups", "What was looked up in caches.
 TALLIES: Final = Counter("sidecar_tallies", "What plugins count of their work.", ["tally"])
 SENT: Final = Counter("sidecar_sent_bytes", "Bytes of responses.", ["kind"])
 SHARED: Final = Counter("sidecar_shared_responses", "Requests answered with what was being made for an identical one.")
+PASSED: Final = Counter("sidecar_passed_tiles", "Stored tiles that were sent as they are, without decoding them.")
 GATHERED: Final = Histogram(
     "sidecar_decode_requests", "Small requests that one decode was made for.", buckets=(1, 2, 3, 4, 6, 8, 12, 16, 24)
 )

@@ -217,10 +217,22 @@ class EncodedTile:
     prefix: bytes = field(default=b"", repr=False)
     """What the format needs before the stored bytes, as the shared tables of a JPEG-in-TIFF (TIFF Technical Note 2)."""
 
+    def file(self, data: Sequence[Buffer]) -> bytes:
+        """Return the whole file from the bytes of `ranges`, in the same order. Called in a greenlet; must be quick.
+
+        A decoder that has to look at them derives its own frozen dataclass. Raises DecodeError if they are not what the
+        tile should be.
+        """
+        return b"".join((self.prefix, *data))
+
 
 @runtime_checkable
 class SupportsEncodedTiles(Protocol):
-    """An optional power of a reader: a stored tile can be passed on without decoding it."""
+    """An optional power of a reader: a stored tile can be passed on without decoding it.
+
+    The core does so if a response is exactly that region, in the tile's format, and nothing changes its pixels. A tile
+    holds the ICC profile of `info`, if there is one, as the core's own responses do.
+    """
 
     def encoded_tile(self, level: int, region: Rect) -> EncodedTile | None:
         """Return the stored tile that shows exactly this region, or None. Called in a greenlet; reads nothing."""

@@ -47,6 +47,8 @@ class Plan:
     """The encoder's strip height."""
     tolerance: Tolerance
     """What hides errors of the pixels that are decoded."""
+    unchanged: bool
+    """Whether the pixels are encoded as they are decoded: a stored tile may be passed on in their place."""
     lookahead: Lookahead
     peak_bytes: int
     """What fetching, decoding, the steps and encoding hold at once, at most."""
@@ -72,6 +74,8 @@ class PlanLimits:
     background: tuple[int, int, int]
     srgb: bool = False
     """Whether colours described by a profile are converted to sRGB."""
+    pass_tiles: bool = True
+    """Whether stored tiles may be passed on."""
     lookahead: Lookahead = field(default_factory=Lookahead)
     time: TimeLimits = field(default_factory=TimeLimits)
 
@@ -137,11 +141,18 @@ def make_plan(
         frame=frame_sent,
         rows=demands.rows,
         tolerance=_tolerance(factory, frame_sent, output.steps, crop.size, target),
+        unchanged=limits.pass_tiles and _is_unchanged(output, stored.orientation, info),
         lookahead=lookahead,
         peak_bytes=peak,
         # Of black and white, all pixels are held before the first byte is made.
         rest_bytes=peak if output.binarize else output.encoder_bytes,
     )
+
+
+def _is_unchanged(output: Output, orientation: Orientation, info: ImageInfo) -> bool:
+    frame = output.frame
+    same = (frame.channels, frame.icc) == (info.channels, info.icc)
+    return same and not output.steps and not output.binarize and orientation == Orientation()
 
 
 class _Demands(NamedTuple):

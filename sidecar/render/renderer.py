@@ -24,6 +24,7 @@ from sidecar.render.gathering import Gatherer
 from sidecar.render.plan import Plan
 from sidecar.render.plugin_calls import plugin_call
 from sidecar.render.reader_cache import OpenImage, ReaderCache
+from sidecar.render.stored_tile import DETAILS, passed_on, stored_tile
 from sidecar.render.strips import Source, Strips, encode
 
 
@@ -62,6 +63,11 @@ class Renderer:
             client.check_alive()
             client.granted()
             image = owned.enter_context(self.readers.lease(blob))
+            if tile := stored_tile(plan, blob, image, factory):
+                owned.callback(computing.close)
+                body = Body(passed_on(tile, blob, image, self.fetcher), iter(()), owned, place, client.check_alive)
+                body.details |= DETAILS
+                return body
             reading = owned.enter_context(closing(Calls(self.bulk if plan.large else self.pool, blob.etag)))
             writing = owned.enter_context(closing(Calls(self.pool, blob.etag)))
             details: dict[str, str | int] = {}

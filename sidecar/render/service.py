@@ -136,7 +136,8 @@ class ImageService:
             settings.min_size,
             settings.hand_over,
         )
-        return (settings.downscale_filter, settings.background_color, settings.color, settings.orientation, *limits)
+        how = (settings.downscale_filter, settings.background_color, settings.color, settings.orientation)
+        return (*how, settings.pass_tiles, *limits)
 
     @property
     def _fitting(self) -> int:

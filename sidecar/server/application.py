@@ -80,6 +80,7 @@ def make_service(settings: Settings, registry: Registry, small: NativePool, quar
         filter=settings.downscale_filter,
         background=settings.background,
         srgb=settings.color == "srgb",
+        pass_tiles=settings.pass_tiles,
         time=TimeLimits(settings.first_byte_timeout, settings.total_timeout),
     )
     policy = AccessPolicy.of(settings)

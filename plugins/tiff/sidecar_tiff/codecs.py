@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
+from dataclasses import dataclass, field
 from typing import Final, Protocol, TypeAlias
 
 import numpy as np
+from sidecar_turbojpeg.segments import profile_segments
 
-from sidecar.plugin import Buffer, DecodeError, Pixels
+from sidecar.plugin import Buffer, ByteRange, DecodeError, EncodedTile, Pixels, Rect
 from sidecar_tiff import jpeg
 from sidecar_tiff.jpeg2000 import Jpeg2000
 from sidecar_tiff.slide import Coding, StoredLevel
@@ -58,6 +60,7 @@ class JpegCodec:
 
     def __init__(self, level: StoredLevel, turbo: Turbo) -> None:
         self._tile = level.tile
+        self._coding = level.coding
         self._components = 1 if level.coding is Coding.JPEG_GREY else 3
         self._turbo = turbo
         self._begin = jpeg.opening(level.coding, level.tables)
@@ -78,12 +81,33 @@ class JpegCodec:
     def _decode(self, session: Session, tile: Buffer, into: Pixels) -> None:
         session.decode(jpeg.stream(self._begin, tile, self.checked(tile)), into)
 
+    def passed(self, region: Rect, place: ByteRange, icc: bytes | None) -> JpegTile:
+        """Return a tile as it is passed on."""
+        prefix = self._with_profile(icc) if icc else self._begin
+        return JpegTile(region=region, media_type="image/jpeg", ranges=(place,), prefix=prefix, codec=self)
+
+    def _with_profile(self, icc: bytes) -> bytes:
+        before = len(jpeg.opening(self._coding, b""))
+        return self._begin[:before] + profile_segments(icc) + self._begin[before:]
+
     def checked(self, tile: Buffer) -> jpeg.TileHead:
         """Return what a tile's header says. Raises DecodeError if that is not what its directory says."""
         head = jpeg.head_of(tile)
         if head.size != self._tile or head.components != self._components:
             raise DecodeError(f"JPEG tile: {head.size} of {head.components} components instead of {self._tile}")
         return head
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class JpegTile(EncodedTile):
+    """A stored JPEG tile, which becomes a file of its own."""
+
+    codec: JpegCodec = field(repr=False, compare=False)
+
+    def file(self, data: Sequence[Buffer]) -> bytes:
+        """Return the file: the same scan, behind markers that say what it is. Raises DecodeError."""
+        (tile,) = data
+        return jpeg.stream(self.prefix, tile, self.codec.checked(tile))
 
 
 class Jpeg2000Codec:

@@ -8,9 +8,9 @@ from typing import Final, Literal
 
 import numpy as np
 
-from sidecar.plugin import Buffer, ImageInfo, Pixels, Rect, Window
+from sidecar.plugin import Buffer, EncodedTile, ImageInfo, Pixels, Rect, Window
 from sidecar.plugin.color import shared_profile
-from sidecar_tiff.codecs import DecodeTile, blank
+from sidecar_tiff.codecs import DecodeTile, JpegCodec, blank
 from sidecar_tiff.levels import ShownLevel
 
 _CHANNELS: Final = 3
@@ -53,6 +53,18 @@ class TiffReader:
             for column, row in shown.tiles(window.region):
                 missing = not shown.stored.place(column, row).length
                 canvas.paint(column, row, None if missing else next(tiles))
+
+    def encoded_tile(self, level: int, region: Rect) -> EncodedTile | None:
+        """Return the stored tile of a region. None for parts of tiles: those at the edges, which hold padding, too."""
+        shown = self._levels[level]
+        tile, whole = shown.tile, shown.size
+        column, row = region.x // tile.width, region.y // tile.height
+        exact = Rect(column * tile.width, row * tile.height, tile.width, tile.height)
+        inside = region.right <= whole.width and region.bottom <= whole.height
+        if region != exact or not inside or shown.ratio > 1 or not isinstance(shown.codec, JpegCodec):
+            return None
+        place = shown.stored.place(column, row)
+        return shown.codec.passed(region, place, self.info.icc) if place.length else None
 
     def close(self) -> None:
         """Do nothing: no resource is held between calls."""

@@ -39,7 +39,7 @@ class DecoderPowers(DecoderCase):
     """Encoded tiles, windows with small errors, windows decoded together."""
 
     def test_encoded_tiles(self, reader: Reader, blob: Blob) -> None:
-        """A stored tile, decoded by Pillow, shows the pixels of the same window: size, channels, colours."""
+        """A stored tile, decoded by Pillow, shows the pixels of the same window: size, channels, colours, profile."""
         if not isinstance(reader, SupportsEncodedTiles):
             pytest.skip("it passes on no tiles")
         stored = [(index, tile) for index, region in _tiles(reader) if (tile := reader.encoded_tile(index, region))]
@@ -47,7 +47,7 @@ class DecoderPowers(DecoderCase):
             pytest.skip("no tile of this sample can be passed on")
         for index, tile in stored:
             wanted = read(reader, blob, index, tile.region)
-            found = _decoded(blob, tile, reader.info.channels)
+            found = _decoded(blob, tile, reader.info.channels, reader.info.icc)
             assert found.shape == wanted.shape
             error = float(np.sqrt(np.mean((found.astype(float) - wanted) ** 2)))
             assert error <= self.tile_tolerance, f"level {index}, {tile.region}"
@@ -143,9 +143,10 @@ def _tiles(reader: Reader) -> Iterator[tuple[int, Rect]]:
             yield index, Rect(left, top, right - left, bottom - top)
 
 
-def _decoded(blob: Blob, tile: EncodedTile, channels: int) -> Pixels:
-    file = b"".join((tile.prefix, *blob.read(tile.ranges)))
+def _decoded(blob: Blob, tile: EncodedTile, channels: int, icc: bytes | None) -> Pixels:
+    file = tile.file(blob.read(tile.ranges))
     with Image.open(io.BytesIO(file)) as image:
         assert image.get_format_mimetype() == tile.media_type
+        assert image.info.get("icc_profile") == icc
         pixels = np.asarray(image.convert(_MODES[channels]))
     return pixels.reshape(*pixels.shape[:2], -1)
