@@ -36,7 +36,7 @@ FIELDS: Final[Mapping[str, str]] = {
     "counts": "what plugins [count](../metrics.md#tallies), if anything",
     "bands": "in how many bands of the source it was made",
     "decoded_for": "for how many requests its pixels were decoded at once; 0: they had been decoded before",
-    "stored": "1 if it is a tile that was sent as the file holds it",
+    "stored": "whether it is a tile that was sent as the file holds it",
     "shared": "whether the response was made for another request, too, which had asked for it first",
     "promised": "bytes of memory that were promised to it, see [memory](memory.md)",
 }

@@ -24,7 +24,7 @@ from sidecar.render.gathering import Gatherer
 from sidecar.render.plan import Plan
 from sidecar.render.plugin_calls import plugin_call
 from sidecar.render.reader_cache import OpenImage, ReaderCache
-from sidecar.render.stored_tile import DETAILS, passed_on, stored_tile
+from sidecar.render.stored_tile import passed_on, stored_tile
 from sidecar.render.strips import Source, Strips, encode
 
 
@@ -66,11 +66,11 @@ class Renderer:
             if tile := stored_tile(plan, blob, image, factory):
                 owned.callback(computing.close)
                 body = Body(passed_on(tile, blob, image, self.fetcher), iter(()), owned, place, client.check_alive)
-                body.details |= DETAILS
+                body.details["stored"] = True
                 return body
             reading = owned.enter_context(closing(Calls(self.bulk if plan.large else self.pool, blob.etag)))
             writing = owned.enter_context(closing(Calls(self.pool, blob.etag)))
-            details: dict[str, str | int] = {}
+            details: dict[str, str | int] = {"stored": False}
             begin = partial(self._bands, plan, blob, image, reading, client.name, details)
             parts = owned.enter_context(closing(Strips(plan, begin)))
             place.pausable(plan.rest_bytes, partial(_pause, parts, reading))

@@ -7,17 +7,12 @@ of the settings of the encoder: encoding the pixels again could only lose more o
 
 from __future__ import annotations
 
-from typing import Final
-
 from sidecar.observability.metrics import PASSED
 from sidecar.plugin import Blob, EncodedTile, EncoderFactory, SupportsEncodedTiles
 from sidecar.render.fetch import Fetcher, Link
 from sidecar.render.plan import Plan
 from sidecar.render.plugin_calls import plugin_call
 from sidecar.render.reader_cache import OpenImage
-
-DETAILS: Final[dict[str, str | int]] = {"stored": 1}
-"""What the log says of such a response."""
 
 
 def stored_tile(plan: Plan, blob: Blob, image: OpenImage, factory: EncoderFactory) -> EncodedTile | None:

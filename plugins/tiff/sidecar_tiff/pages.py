@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from sidecar.plugin import Blob, Buffer, ByteRange, Malformed, Unsupported
 from sidecar_tiff import tags
 from sidecar_tiff.directory import HEADER, Directory, Entry, Form
+from sidecar_tiff.hints import Hints
 from sidecar_tiff.rounds import Rounds
 
 Numbers: TypeAlias = NDArray[np.unsignedinteger]
@@ -82,10 +83,14 @@ def read_contents(blob: Blob, form: Form) -> Contents:
     """
     far = blob.path is None
     reading = _Reading(blob, form, min(max(_FAR, blob.size >> _LIST_SHARE), _FAR_MOST) if far else _NEAR)
+    hints = Hints(reading.rounds, form) if far else None
     while True:
         found = reading.contents()
-        if not reading.rounds.fetch():
+        if not reading.rounds.wanting:
             return found
+        if hints:
+            hints.want()
+        reading.rounds.fetch()
 
 
 class _Reading:

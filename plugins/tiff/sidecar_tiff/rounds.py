@@ -40,13 +40,16 @@ class Rounds:
         if inside.length > 0:
             self._wanted.append(inside)
 
-    def fetch(self) -> bool:
-        """Fetch all that is wanted, in one call; return False if nothing is. Raises SourceError."""
+    def fetch(self) -> None:
+        """Fetch all that is wanted, in one call. Raises SourceError."""
         wanted, self._wanted = [*dict.fromkeys(self._wanted)], []
-        if wanted:
-            found = self.blob.read(wanted)
-            self._known += [(place, memoryview(data)) for place, data in zip(wanted, found, strict=True)]
-        return bool(wanted)
+        found = self.blob.read(wanted)
+        self._known += [(place, memoryview(data)) for place, data in zip(wanted, found, strict=True)]
+
+    @property
+    def wanting(self) -> bool:
+        """Whether anything is missing."""
+        return bool(self._wanted)
 
     @property
     def known(self) -> Sequence[tuple[ByteRange, memoryview]]:

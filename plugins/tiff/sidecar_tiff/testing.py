@@ -53,6 +53,8 @@ class Writer:
             struct.pack("<2sHHHQ", b"II", 43, 8, 0, 0) if big else struct.pack("<2sHI", b"II", 42, 0)
         )
         self._link = len(self._file) - struct.calcsize("=" + self._offset)
+        self._base = 0
+        """Where the bytes begin that are put together."""
 
     def file(self, pictures: Iterable[Picture], *, tiles_first: bool = True) -> bytes:
         """Return the file."""
@@ -68,6 +70,19 @@ class Writer:
                 self._directory(picture, places, lengths)
                 self._file += b"".join(picture.parts)
         return bytes(self._file)
+
+    def placed(self, picture: Picture, start: int, places: Sequence[int]) -> bytes:
+        """Return a directory and its values as they lie at a place of a file, the tiles elsewhere."""
+        other = Writer(big=self._kind == _LONG8)
+        other._file = bytearray(16)  # where the place of the first directory is noted
+        other._base = start - len(other._file)
+        other._directory(picture, places, [len(part) for part in picture.parts])
+        return bytes(other._file[16:])
+
+    def link(self, data: bytes) -> int:
+        """Return where in a directory the place of the next one stands."""
+        (count,) = struct.unpack_from("<" + self._count, data)
+        return struct.calcsize("=" + self._count) + int(count) * struct.calcsize(f"=HH{self._offset}{self._offset}")
 
     def _places(self, picture: Picture) -> list[int]:
         places = []
@@ -87,8 +102,14 @@ class Writer:
         fields = {**picture.fields, picture.lists[0]: (self._kind, places), picture.lists[1]: (_LONG, lengths)}
         width = struct.calcsize(f"=HH{self._offset}{self._offset}")
         start = len(self._file)
-        struct.pack_into("<" + self._offset, self._file, self._link, start)
-        after = start + struct.calcsize("=" + self._count) + width * len(fields) + struct.calcsize("=" + self._offset)
+        struct.pack_into("<" + self._offset, self._file, self._link, self._base + start)
+        after = (
+            self._base
+            + start
+            + struct.calcsize("=" + self._count)
+            + width * len(fields)
+            + struct.calcsize("=" + self._offset)
+        )
         directory, values = bytearray(struct.pack("<" + self._count, len(fields))), bytearray()
         for tag, (kind, value) in sorted(fields.items()):
             count, data = _packed(kind, value)

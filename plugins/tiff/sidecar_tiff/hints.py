@@ -1,0 +1,92 @@
+"""Where directories of a far file may lie that the chain has not led to yet: read ahead, and never believed.
+
+Each directory says where the next one is, and writers leave them behind the tiles they belong to, so that a chain of
+seven takes seven round trips, one after the other. But small levels, label and macro image lie near the end of the
+file. A directory found there says where its tiles begin, which is where the directory before it ends. Followed from
+both ends, the chain takes half as many rounds. What is found like this only is at hand when the chain comes to it: a
+hint that is wrong costs its bytes and nothing else.
+"""
+
+from __future__ import annotations
+
+import struct
+from collections.abc import Iterator, Sequence
+from typing import Final
+
+from sidecar.plugin import ByteRange, Malformed
+from sidecar_tiff import tags
+from sidecar_tiff.directory import Directory, Form
+from sidecar_tiff.rounds import Rounds
+
+_TAIL: Final = 1 << 20
+"""Bytes at the end of a file: label, macro image, the smallest levels."""
+_LIKELY: Final = 64
+"""Fields of a directory that is looked for, at most."""
+_LISTS: Final = (tags.TILE_OFFSETS, 273)
+"""TILE_OFFSETS and StripOffsets."""
+
+
+class Hints:
+    """Asks for bytes that are likely to be wanted, beside those that are."""
+
+    def __init__(self, rounds: Rounds, form: Form) -> None:
+        self._rounds = rounds
+        self._form = form
+        self._searched = 0
+        self._asked = False
+
+    def want(self) -> None:
+        """Want what is likely next; call it once a round, before it is fetched."""
+        size = self._rounds.blob.size
+        if not self._asked:
+            self._asked = True
+            self._rounds.want(ByteRange(size - min(_TAIL, size), size))
+            return
+        known, self._searched = self._rounds.known[self._searched :], len(self._rounds.known)
+        starts = [start for place, data in known for start in self._beginnings(place, data)]
+        if starts:
+            earliest = min(starts)
+            self._rounds.want(ByteRange(earliest - self._rounds.ahead, earliest))
+
+    def _beginnings(self, place: ByteRange, data: memoryview) -> Iterator[int]:
+        """Yield where the tiles of what looks like a directory begin."""
+        for directory in self._candidates(place, data):
+            for tag in _LISTS:
+                entry = directory.entries.get(tag)
+                if entry is None or entry.count > (1 << 20):
+                    continue
+                inside = place.start <= entry.place.start and entry.place.stop <= place.stop
+                if inside:
+                    values = data[entry.place.start - place.start : entry.place.stop - place.start]
+                    yield from self._first(directory, tag, values)
+
+    def _first(self, directory: Directory, tag: int, values: memoryview) -> Iterator[int]:
+        try:
+            numbers = self._form.numbers(directory.entries[tag], values)
+        except Malformed:
+            return
+        there = numbers[numbers > 0]
+        if there.size:
+            yield int(there.min())
+
+    def _candidates(self, place: ByteRange, data: memoryview) -> Iterator[Directory]:
+        """Yield what looks like a directory that begins with SUBFILE or WIDTH, as all do that describe a picture."""
+        content = bytes(data)
+        for signature in self._signatures():
+            at = content.find(signature)
+            while at >= 0:
+                start = at - self._form.count_bytes
+                if start >= 0 and (found := self._directory(place, content, start)):
+                    yield found
+                at = content.find(signature, at + 1)
+
+    def _directory(self, place: ByteRange, content: bytes, start: int) -> Directory | None:
+        length = self._form.length(content[start:])
+        whole = content[start : start + length]
+        fields = (length - self._form.count_bytes) // self._form.entry.size
+        return self._form.directory(whole, place.start + start) if len(whole) == length and fields <= _LIKELY else None
+
+    def _signatures(self) -> Sequence[bytes]:
+        """Return how the first field of a directory begins: its tag, and a type of whole numbers."""
+        code = self._form.order + "HH"
+        return [struct.pack(code, tag, kind) for tag in (tags.SUBFILE, tags.WIDTH) for kind in (3, 4)]

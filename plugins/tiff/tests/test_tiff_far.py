@@ -1,0 +1,167 @@
+"""Slides from afar: rounds of range requests, at an object store and in a file of gigabytes."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from contextlib import closing, contextmanager
+from dataclasses import dataclass, field
+from datetime import datetime
+from pathlib import Path
+
+import numpy as np
+import pytest
+import sidecar_http
+from sidecar_http.settings import HttpSettings
+from sidecar_tiff import samples, tags
+from sidecar_tiff.reader import TiffReader
+from sidecar_tiff.testing import Making, Picture, Writer, encoded
+
+from sidecar.plugin import Blob, Buffer, ByteRange, Closing, Config, Malformed, Rect, Size, Unsupported
+from sidecar.testing.fakes import MemoryBlob
+from sidecar.testing.object_store import ObjectStore
+from sidecar.testing.reading import read
+
+BLOCK = 1 << 15
+
+
+@dataclass
+class FarBlob:
+    """A far blob of any size that is mostly holes: what is in it, by place, and which blocks have been fetched."""
+
+    size: int
+    pieces: Sequence[tuple[int, bytes]]
+    name: str = "far.svs"
+    etag: str = "v1"
+    last_modified: datetime | None = None
+    path: Path | None = None
+    rounds: list[int] = field(default_factory=list)
+    """Bytes that each call had to fetch."""
+    kept: set[int] = field(default_factory=lambda: {0})
+    """Blocks that are here: the first comes along with finding the object."""
+
+    def read(self, ranges: Sequence[ByteRange]) -> Sequence[Buffer]:
+        """As a source does: whole blocks, each fetched once."""
+        blocks = {block for start, stop in ranges for block in range(start // BLOCK, -(-stop // BLOCK))}
+        if missing := blocks - self.kept:
+            self.rounds.append(len(missing) * BLOCK)
+            self.kept |= missing
+        return [self._bytes(*each) for each in ranges]
+
+    def _bytes(self, start: int, stop: int) -> bytes:
+        found = bytearray(stop - start)
+        for at, data in self.pieces:
+            first, last = max(at, start), min(at + len(data), stop)
+            if first < last:
+                found[first - start : last - start] = data[first - at : last - at]
+        return bytes(found)
+
+
+def large(sizes: Sequence[Size], tile_bytes: int = 20_000) -> FarBlob:
+    """A BigTIFF as Aperio writes it, each directory behind its tiles, all of which are the same but counted apart."""
+    tile = encoded(samples.picture(Size(240, 240)), Making())
+    writer, pieces, at = Writer(big=True), [], 16
+    pieces.append((0, bytes(writer._file)))
+    link = 8
+    for size in sizes:
+        tiled = size.width > 0
+        count = -(-size.width // 240) * -(-size.height // 240) if tiled else 1
+        length = count * tile_bytes if tiled else 300_000
+        places = at + tile_bytes * np.arange(count)
+        pieces.append((at, tile))
+        start = at + length
+        fields: dict[int, tuple[int, object]] = {
+            tags.WIDTH: (4, size.width or 1000),
+            tags.LENGTH: (4, size.height or 800),
+            tags.BITS_PER_SAMPLE: (3, [8, 8, 8]),
+            tags.COMPRESSION: (3, tags.JPEG if tiled else 1),
+            tags.PHOTOMETRIC: (3, tags.YCBCR),
+            tags.SAMPLES_PER_PIXEL: (3, 3),
+            tags.DESCRIPTION: (2, b"Aperio Image Library\0"),
+        }
+        lists = (273, 279)
+        if tiled:
+            fields |= {tags.TILE_WIDTH: (4, 240), tags.TILE_LENGTH: (4, 240)}
+            lists = (tags.TILE_OFFSETS, tags.TILE_BYTES)
+        data = writer.placed(Picture(fields, [tile] * count, lists), start, places.tolist())
+        pieces += [(link, start.to_bytes(8, "little")), (start, data)]
+        link = start + writer.link(data)
+        at = start + len(data)
+    return FarBlob(at, pieces)
+
+
+GIGAPIXELS = [Size(100_000, 80_000), Size(0, 0), Size(25_000, 20_000), Size(6_250, 5_000), Size(3_125, 2_500)]
+ASSOCIATED = [Size(0, 0), Size(0, 0)]
+
+
+@contextmanager
+def opened(blob: Blob) -> Iterator[TiffReader]:
+    """The reader under test."""
+    with closing(samples.decoder().open(blob)) as reader:
+        yield reader
+
+
+def test_a_slide_of_gigabytes_opens_in_four_rounds() -> None:
+    """A slide of 3 GB with seven directories, each behind its tiles: finding it and three more rounds."""
+    blob = large([*GIGAPIXELS, *ASSOCIATED])
+    assert blob.size > 2_900_000_000
+    with opened(blob) as reader:
+        assert [level.downsample for level in reader.info.levels] == [1, 2, 4, 8, 16, 32, 64, 128, 256]
+        assert reader.held_bytes < 4_000_000
+    assert 1 + len(blob.rounds) <= 4
+    assert sum(blob.rounds) < 16_000_000
+
+
+def test_a_tile_takes_one_round() -> None:
+    """Every window of every level takes one round more, and no more bytes than its tiles have."""
+    blob = large([*GIGAPIXELS, *ASSOCIATED])
+    with opened(blob) as reader:
+        for index, level in enumerate(reader.info.levels[:8]):
+            before = len(blob.rounds)
+            window = reader.window(index, Rect(level.size.width // 2, level.size.height // 2, 200, 180))
+            assert len(blob.rounds) == before
+            assert sum(each.length for each in window.ranges) <= len(window.ranges) * 200_000
+            blob.read(window.ranges)
+            assert len(blob.rounds) <= before + 1
+            tile = reader.encoded_tile(index, Rect(240, 240, 240, 240))
+            assert len(blob.rounds) <= before + 1
+            assert (tile is not None) == (level.grid is not None and level.grid.width == 240)
+
+
+def test_from_a_server(tmp_path: Path) -> None:
+    """Over HTTP, without a mount: the pixels are those of the file, and only ranges are asked for."""
+    path = samples.aperio(tmp_path, samples.CODINGS[0], Size(1500, 1200))
+    local = MemoryBlob(path.name, path.read_bytes())
+    with ObjectStore({f"slides/{path.name}": local.content}) as store:
+        given = HttpSettings.model_validate({"url_prefix": f"{store.url}/slides/"})
+        (source,) = sidecar_http.register_sources(Config.of(given))
+        blob = source.find(path.name)
+        assert blob is not None
+        with opened(blob) as reader, opened(local) as near:
+            region = Rect(300, 200, 500, 400)
+            found = read(reader, blob, 0, region)
+            assert np.array_equal(found, read(near, local, 0, region))
+        assert all("range" in request.headers for request in store.requests)
+        assert isinstance(source, Closing)
+        source.close()
+
+
+def test_a_list_of_millions_of_tiles() -> None:
+    """A directory that claims more tiles than slides have is refused before its lists are read."""
+    blob = large([Size(240 * 1100, 240 * 1000)], tile_bytes=100)
+    with pytest.raises(Unsupported, match="1100000 tiles"):
+        samples.decoder().open(blob)
+    assert sum(blob.rounds) < 4_000_000
+
+
+def test_many_directories() -> None:
+    """A long chain of directories, each far from the next, is given up."""
+    blob = large([Size(240, 240)] * 70)
+    with pytest.raises(Unsupported, match="64"):
+        samples.decoder().open(blob)
+
+
+def test_a_directory_outside_the_file() -> None:
+    """A chain that leads out of the file is broken, whatever hints there are."""
+    blob = large([Size(480, 240)])
+    with pytest.raises(Malformed):
+        samples.decoder().open(FarBlob(blob.size - 200, blob.pieces))
