@@ -18,8 +18,9 @@ from sidecar_tiff import tags
 from sidecar_tiff.directory import Directory, Form
 from sidecar_tiff.rounds import Rounds
 
-_TAIL: Final = 1 << 20
-"""Bytes at the end of a file: label, macro image, the smallest levels."""
+_TAIL, _LONGEST_TAIL = 1 << 20, 1 << 22
+_TAIL_SHARE: Final = 9
+"""Bytes at the end of a file, 2**-9 of it: label, macro image, the levels from 1:32 on."""
 _LIKELY: Final = 64
 """Fields of a directory that is looked for, at most."""
 _LISTS: Final = (tags.TILE_OFFSETS, 273)
@@ -40,7 +41,8 @@ class Hints:
         size = self._rounds.blob.size
         if not self._asked:
             self._asked = True
-            self._rounds.want(ByteRange(size - min(_TAIL, size), size))
+            tail = min(max(_TAIL, size >> _TAIL_SHARE), _LONGEST_TAIL)
+            self._rounds.want(ByteRange(size - tail, size))
             return
         known, self._searched = self._rounds.known[self._searched :], len(self._rounds.known)
         starts = [start for place, data in known for start in self._beginnings(place, data)]
