@@ -32,6 +32,7 @@ PARTS: Final[Mapping[str, str]] = {
     "h": "cuts",
     "i": "bits",
     "j": "tracing",
+    "k": "slides",
 }
 
 

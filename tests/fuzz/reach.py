@@ -20,6 +20,7 @@ PARSERS: Final = (
     "sidecar/http/conditional",
     "sidecar/remote/http_ranges",
     "sidecar_openslide/tiff",
+    "sidecar_tiff/",
     "sidecar_jp2/",
     "sidecar_htj2k/",
 )

@@ -10,9 +10,9 @@ from collections.abc import Mapping
 from types import MappingProxyType
 from typing import Final
 
-from tests.fuzz import structures, texts
+from tests.fuzz import slides, structures, texts
 from tests.fuzz.target import Target
 
 TARGETS: Final[Mapping[str, Target]] = MappingProxyType(
-    {target.name: target for target in (*structures.TARGETS, *texts.TARGETS)}
+    {target.name: target for target in (*structures.TARGETS, *slides.TARGETS, *texts.TARGETS)}
 )
