@@ -84,7 +84,7 @@ class Settings(Section):
     min_size: int = Setting(64, ge=1)
     """The smallest side of the sizes that info.json lists, as `endpoint.iiif.min_size`."""
     min_tile_size: int = Setting(512, ge=1)
-    """The smallest tile side that info.json lists, as `endpoint.iiif.min_tile_size`. 480 is better for slides of 240."""
+    """The smallest tile side that info.json lists, as `endpoint.iiif.min_tile_size`."""
     restrict_to_sizes: bool = False
     """Answer only the sizes that info.json lists, as `endpoint.iiif.restrict_to_sizes`."""
     slash_substitute: str = ""

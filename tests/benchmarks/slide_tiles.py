@@ -32,7 +32,7 @@ SETTINGS: Final = 'workers = 2\nlog_level = "warning"\n[filesystem]\nroot = "{}"
 
 
 def sessions(size: tuple[int, int], seed: int, side: int) -> Iterator[list[str]]:
-    """Yield the tiles that each move of a session wants and that have not come yet, in the same viewports for all sides."""
+    """Yield the tiles that each move of a session wants and that have not come yet: the same viewports for all."""
     draw = random.Random(seed)  # noqa: S311  # a session that can be repeated
     most = 1
     while size[0] > WIDTH * most or size[1] > HEIGHT * most:

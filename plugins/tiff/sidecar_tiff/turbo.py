@@ -11,11 +11,12 @@ from contextlib import contextmanager
 from ctypes import c_char_p, c_int, c_ulong, c_void_p
 from typing import Final
 
-import turbojpeg
 from sidecar_turbojpeg.library import path_of
 
 from sidecar.plugin import DecodeError, Pixels, StartError
 
+_RGB: Final = 0
+"""TJPF_RGB of turbojpeg.h."""
 _FATAL: Final = 1
 """TJERR_FATAL. Others are warnings, such as bytes that are too many: pictures are shown all the same."""
 
@@ -55,9 +56,7 @@ class Turbo:
     def decode(self, handle: int, jpeg: bytes, into: Pixels) -> None:
         """Decode a file; `into` has the size of the whole, of a half, a quarter or an eighth. Raises DecodeError."""
         height, width, _ = into.shape
-        status = self._decompress(
-            handle, jpeg, len(jpeg), into.ctypes.data, width, into.strides[0], height, turbojpeg.TJPF_RGB, 0
-        )
+        status = self._decompress(handle, jpeg, len(jpeg), into.ctypes.data, width, into.strides[0], height, _RGB, 0)
         if status and self._code(handle) == _FATAL:
             raise DecodeError(f"libjpeg-turbo: {self._text(handle).decode(errors='replace')}")
 
