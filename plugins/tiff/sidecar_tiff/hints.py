@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import struct
 from collections.abc import Iterator, Sequence
+from itertools import islice
 from typing import Final
 
 from sidecar.plugin import ByteRange, Malformed
@@ -23,6 +24,8 @@ _TAIL_SHARE: Final = 9
 """Bytes at the end of a file, 2**-9 of it: label, macro image, the levels from 1:32 on."""
 _LIKELY: Final = 64
 """Fields of a directory that is looked for, at most."""
+_MOST_PLACES: Final = 64
+"""Places that may be directories, looked at in one round: a file could be full of them."""
 _LISTS: Final = (tags.TILE_OFFSETS, 273)
 """TILE_OFFSETS and StripOffsets."""
 
@@ -52,7 +55,7 @@ class Hints:
 
     def _beginnings(self, place: ByteRange, data: memoryview) -> Iterator[int]:
         """Yield where the tiles of what looks like a directory begin."""
-        for directory in self._candidates(place, data):
+        for directory in islice(self._candidates(place, data), _MOST_PLACES):
             for tag in _LISTS:
                 entry = directory.entries.get(tag)
                 if entry is None or entry.count > (1 << 20):
@@ -76,14 +79,16 @@ class Hints:
         content = bytes(data)
         for signature in self._signatures():
             at = content.find(signature)
-            while at >= 0:
+            for _ in range(_MOST_PLACES):
+                if at < 0:
+                    break
                 start = at - self._form.count_bytes
                 if start >= 0 and (found := self._directory(place, content, start)):
                     yield found
                 at = content.find(signature, at + 1)
 
     def _directory(self, place: ByteRange, content: bytes, start: int) -> Directory | None:
-        length = self._form.length(content[start:])
+        length = self._form.length(content[start : start + self._form.count_bytes])
         whole = content[start : start + length]
         fields = (length - self._form.count_bytes) // self._form.entry.size
         return self._form.directory(whole, place.start + start) if len(whole) == length and fields <= _LIKELY else None

@@ -24,6 +24,8 @@ _SEQUENTIAL: Final = frozenset({0xC0, 0xC1})
 """SOF0 and SOF1: Huffman coding, each block decoded once. Progressive files hold all of a tile's coefficients."""
 _TABLES: Final = frozenset({_DHT, _DQT, _DRI})
 _APPLICATION: Final = range(0xE0, 0xF0)
+_MOST_SEGMENTS: Final = 256
+"""Before the scan; encoders write ten or so."""
 _PADDING: Final = 64
 """Bytes that may follow the end of a tile's image, as some writers round lengths up."""
 
@@ -105,7 +107,9 @@ def _segments(data: Buffer) -> Iterator[Segment]:
     if bytes(view[:2]) != SOI:
         raise DecodeError("JPEG tile: no beginning of an image")
     at = len(SOI)
-    while at + 4 <= len(view):
+    for _ in range(_MOST_SEGMENTS):
+        if at + 4 > len(view):
+            return
         mark, marker = view[at], view[at + 1]
         if mark != 0xFF:  # noqa: PLR2004  # of every marker (T.81 B.1.1.2)
             raise DecodeError("JPEG tile: no marker where one belongs")

@@ -153,6 +153,15 @@ def test_a_list_of_millions_of_tiles() -> None:
     assert sum(blob.rounds) < 4_000_000
 
 
+def test_an_end_that_is_full_of_directories() -> None:
+    """What looks like directories at the end of a file is looked at in a few places only, and not believed."""
+    blob = large([*GIGAPIXELS, *ASSOCIATED])
+    looks_like_one = (1).to_bytes(8, "little") + bytes.fromhex("fe00040001000000000000000000000000000000")
+    full = FarBlob(blob.size + (1 << 20), [*blob.pieces, (blob.size, looks_like_one * ((1 << 20) // 28))])
+    with opened(full) as reader:
+        assert len(reader.info.levels) == 9
+
+
 def test_many_directories() -> None:
     """A long chain of directories, each far from the next, is given up."""
     blob = large([Size(240, 240)] * 70)
