@@ -54,7 +54,6 @@ class TestTiff(DecoderContract):
         return made.decoder()
 
     samples: ClassVar = {
-        "Aperio, YCbCr, whole ratios": lambda folder: on_disk(made.aperio(folder, made.CODINGS[0], made.EVEN)),
         "Aperio, YCbCr 4:4:4, odd ratios, shared tables": lambda folder: _far(made.aperio(folder, made.CODINGS[1])),
         "Aperio, RGB, shared tables, ICC": lambda folder: on_disk(made.aperio(folder, made.CODINGS[2], icc=made.SRGB)),
         "Aperio, JPEG 2000, YCbCr": lambda folder: on_disk(made.aperio(folder, made.CODINGS[4], Size(300, 260))),
