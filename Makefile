@@ -9,10 +9,10 @@ EPOCH := $(shell git log -1 --format=%ct 2>/dev/null || echo 315532800)
 PIP := .venv/bin/python -m pip --disable-pip-version-check
 # Debian keeps nginx where ordinary users do not look.
 export PATH := $(PATH):/usr/sbin:/usr/local/sbin
-export PORT CANTALOUPE BENCH_FILES SOAK_MINUTES
+export PORT CANTALOUPE BENCH_FILES BENCH_LARGE SOAK_MINUTES
 FUZZ_MINUTES ?= 10
 
-.PHONY: help run test soak load fuzz attack bench lint lock audit wheels wheels-test packages more-packages otelcol clean
+.PHONY: help run test soak load fuzz attack bench bench-peers lint lock audit wheels wheels-test packages more-packages otelcol clean
 .DEFAULT_GOAL := help
 
 help: ## List the tasks
@@ -42,6 +42,25 @@ bench: .venv/.dev ## Measure, compare in one run and draw (ONLY=ac for parts, BE
 
 otelcol: ## Build a collector of OpenTelemetry, with which `make test` then tests what is exported (needs Go)
 	cd tests/nginx/otelcol && go build -trimpath -ldflags '-s -w' -o ../../../.run/otelcol .
+
+bench-peers: .venv/.dev .bench/peers/large-image/.ready .bench/peers/iipsrv/.ready ## Compare with other servers (ONLY='words', ROUNDS=3, CANTALOUPE=…)
+	.venv/bin/python -m tests.benchmarks.peers $(if $(ONLY),--only '$(ONLY)') $(if $(ROUNDS),--rounds $(ROUNDS))
+
+# What is compared with is no part of the project: it stands in folders of its own, and in no lock file. Without it the
+# comparison says what is missing, and goes on.
+.bench/peers/large-image/.ready:
+	@mkdir -p $(@D)
+	@$(PYTHON) -m venv $(@D) && $(@D)/bin/python -m pip --disable-pip-version-check --quiet install \
+	    large-image large-image-source-openslide large-image-source-tiff openslide-bin gunicorn \
+	    || { rm -rf $(@D); echo 'large_image cannot be installed; it takes no part' >&2; exit 0; }
+	@[ ! -d $(@D) ] || touch $@
+
+.bench/peers/iipsrv/.ready:
+	@mkdir -p $(@D)
+	@[ -e /usr/lib/iipimage-server/iipsrv.fcgi ] || (cd $(@D) && apt-get download -qq iipimage-server libfcgi0ldbl \
+	    libmemcached11 libhashkit2 && for package in *.deb; do dpkg -x "$$package" .; done; rm -f *.deb) 2>/dev/null \
+	    || echo 'iipimage-server cannot be had; install it with apt-get, or iipsrv takes no part' >&2
+	@touch $@
 
 lint: .venv/.dev ## Check style, types, the direction of imports, declared dependencies and spelling
 	.venv/bin/ruff check .

@@ -22,6 +22,8 @@ SINGLE, TILED = "single_lossy.jp2", "tiled1024_lossy.jp2"
 SINGLE_LOSSLESS, TILED_LOSSLESS = "single_lossless.jp2", "tiled1024_lossless.jp2"
 SINGLE_LARGE, TILED_LARGE = "single_400mp.jp2", "tiled1024_1gp.jp2"
 SLIDE = "slide.svs"
+GROWING = ("tiled1024_12mp.jp2", TILED, "tiled1024_400mp.jp2", "tiled1024_1600mp.jp2")
+"""The same tiles, in pictures of all sizes."""
 IN_TILES = frozenset({TILED, TILED_LARGE})
 LABELS = {
     SINGLE: "80 MP, one tile",
@@ -31,8 +33,12 @@ LABELS = {
     SINGLE_LARGE: "400 MP, one tile",
     TILED_LARGE: "1 GP, tiles",
     SLIDE: "50 MP, slide",
+    GROWING[0]: "12 MP, tiles",
+    GROWING[2]: "400 MP, tiles",
+    GROWING[3]: "1,600 MP, tiles",
 }
 
+TWELVE = Size(4096, 3072)
 EIGHTY = Size(10_000, 8_000)
 FOUR_HUNDRED = Size(20_000, 20_000)
 LOSSY = ("-I", "-r", "8", "-p", "RPCL", "-PLT", "-c", "[256,256],[256,256],[128,128]")
@@ -63,6 +69,8 @@ QUILTS = {"67 MP": 2, "1 GP": 8}
 """How many patches are laid side by side in each direction."""
 REPEAT = Size(4, 4)
 """9 by 7 whole tiles of 1024, four times each way: 36864 by 28672 pixels."""
+REPEATS = {GROWING[2]: Size(3, 2), GROWING[3]: Size(5, 5)}
+"""27648 by 14336 pixels, 46080 by 35840."""
 SLIDE_SIZE = Size(8192, 6144)
 
 
@@ -70,7 +78,8 @@ def pictures() -> list[Path]:
     """The pictures in JPEG 2000, the usual two or with the large ones."""
     found = [single(), tiled()]
     if LARGE:
-        found += [_ready(SINGLE_LARGE, lambda to: _encode(to, FOUR_HUNDRED, ONE_TILE)), _ready(TILED_LARGE, _repeat)]
+        large = partial(_repeat, times=REPEAT)
+        found += [_ready(SINGLE_LARGE, lambda to: _encode(to, FOUR_HUNDRED, ONE_TILE)), _ready(TILED_LARGE, large)]
     return found
 
 
@@ -90,6 +99,13 @@ def lossless() -> list[Path]:
         _ready(SINGLE_LOSSLESS, lambda to: _encode(to, EIGHTY, LOSSLESS_ONE_TILE)),
         _ready(TILED_LOSSLESS, lambda to: _encode(to, EIGHTY, LOSSLESS_TILES)),
     ]
+
+
+def growing() -> list[Path]:
+    """Tiles of 1024 as in `tiled`, in 12, 80 and 400 MP, and in 1,600 MP with the large ones."""
+    small = _ready(GROWING[0], lambda to: _encode(to, TWELVE, TILES))
+    wanted = {name: times for name, times in REPEATS.items() if LARGE or name != GROWING[-1]}
+    return [small, tiled(), *(_ready(name, partial(_repeat, times=times)) for name, times in wanted.items())]
 
 
 def patch() -> Path:
@@ -163,10 +179,10 @@ def _drawn(size: Size) -> Iterator[Path]:
         path.unlink()
 
 
-def _repeat(path: Path) -> None:
+def _repeat(path: Path, times: Size) -> None:
     tiles = mosaic.take_apart(tiled().read_bytes())
     with path.open("wb") as file:
-        mosaic.write(file, tiles, REPEAT)
+        mosaic.write(file, tiles, times)
 
 
 def _slide(path: Path) -> None:

@@ -72,8 +72,10 @@ class Viewer:
         return time.perf_counter() - began
 
 
-def views(size: tuple[int, int], seed: int) -> Iterator[list[str]]:
+def views(size: tuple[int, int], seed: int, tiles: int = TILES) -> Iterator[list[str]]:
     """Yield the tiles that each move of a viewer wants, those nearest to the middle first, none of them twice.
+
+    At least so many `tiles` in all, if the picture has them.
 
     It begins with the whole picture; then it zooms in by two, pans by half a viewport, or zooms out by two.
     """
@@ -84,7 +86,7 @@ def views(size: tuple[int, int], seed: int) -> Iterator[list[str]]:
     scale, x, y = most, size[0] / 2, size[1] / 2
     seen: set[str] = set()
     for _ in range(MOVES):
-        if len(seen) >= TILES:
+        if len(seen) >= tiles:
             return
         wanted = [words for words in viewport(size, scale, x, y) if words not in seen]
         yield wanted

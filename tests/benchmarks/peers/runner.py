@@ -1,0 +1,74 @@
+"""Plays all workloads: for each picture the peers are started anew, and take turns."""
+
+from __future__ import annotations
+
+import tempfile
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import ExitStack
+from pathlib import Path
+from typing import Final
+
+from tests.benchmarks import files
+from tests.benchmarks.peers.measure import measured
+from tests.benchmarks.peers.peer import Peer, Server
+from tests.benchmarks.peers.plan import BARE, NGINX, PEERS, VIEWING, Part, rounds_of
+from tests.benchmarks.peers.results import Case, Round
+from tests.benchmarks.peers.same import check
+from tests.benchmarks.peers.workload import Workload
+from tests.benchmarks.rounds import turns
+
+WARM: Final = 1000
+"""The turn of the sessions that do not count: by then each server knows the picture."""
+Say = Callable[[str], None]
+
+
+def present() -> Sequence[Peer]:
+    """Return the peers that can take part."""
+    return [peer for peer in PEERS if not peer.missing]
+
+
+def cases(part: Part, rounds: int, say: Say, advance: Callable[[], None]) -> Iterator[Case]:
+    """Play what is done with a picture; a peer that fails in a workload is left out of it, and reported."""
+    with tempfile.TemporaryDirectory(prefix="peers-") as home, ExitStack() as stack:
+        servers = started(part, Path(home), stack)
+        check({name: server for name, server in servers.items() if name != NGINX}, part.picture)
+        for name, server in servers.items():
+            if name not in {BARE, NGINX}:
+                VIEWING.play(server, part.picture, WARM)
+        for workload in part.workloads:
+            taking = {name: servers[name] for name in part.peers(workload) if name in servers}
+            for peer, played in _played(part, workload, taking, rounds_of(workload, rounds), say, advance).items():
+                yield Case(part.picture.label, workload.name, peer, played)
+
+
+def started(part: Part, home: Path, stack: ExitStack) -> dict[str, Server]:
+    """Start all peers that take part in anything."""
+    wanted = {name for workload in part.workloads for name in part.peers(workload)}
+    servers = {}
+    for peer in present():
+        if peer.name in wanted:
+            folder = home / peer.name.replace(" ", "-").replace(",", "")
+            folder.mkdir()
+            servers[peer.name] = stack.enter_context(peer.serve(folder, files.FILES))
+    return servers
+
+
+def _played(
+    part: Part, workload: Workload, servers: Mapping[str, Server], rounds: int, say: Say, advance: Callable[[], None]
+) -> Mapping[str, Sequence[Round]]:
+    found: dict[str, list[Round]] = {name: [] for name in servers}
+    for turn, name in turns([*servers], rounds):
+        if name in found:
+            try:
+                played = measured(workload, servers[name], part.picture, turn)
+            except (RuntimeError, OSError) as error:
+                del found[name]
+                say(f"{part.picture.label}, {workload.name}: {name} is left out: {error}")
+            else:
+                found[name].append(played)
+                say(
+                    f"{part.picture.label}, {workload.name}, {name}: {played.rate:.2f} a second, "
+                    f"{1000 * played.work / len(played.lasts):.0f} ms of processor, {played.memory / 1e6:.0f} MB"
+                )
+        advance()
+    return found

@@ -1,0 +1,52 @@
+"""Tiles that have nothing to do with each other: of any scale and place, or of one scale."""
+
+from __future__ import annotations
+
+import random
+from dataclasses import dataclass
+from typing import Final
+
+from sidecar.plugin import Size
+from tests.benchmarks.peers.peer import Server, asking
+from tests.benchmarks.peers.picture import Picture
+from tests.benchmarks.peers.workload import Played, all_at_once
+
+SIDE: Final = 512
+SCALES: Final = (1, 2, 4, 8)
+
+
+@dataclass(frozen=True, slots=True)
+class SingleTiles:
+    """Random tiles of a viewer's grid, some at a time."""
+
+    name: str
+    title: str
+    scales: tuple[int, ...] = SCALES
+    tiles: int = 24
+    at_once: int = 4
+    side: int = SIDE
+    share: float = 1.0
+
+    def play(self, server: Server, picture: Picture, turn: int) -> Played:
+        """Ask for tiles, none of them twice in a turn."""
+        draw = random.Random(f"{self.name} {turn}")  # noqa: S311  # the same for all
+        words = [
+            place(picture.size, self.scales[number % len(self.scales)], self.side, draw) for number in range(self.tiles)
+        ]
+        with asking(server, picture.name, self.at_once) as asker:
+            return all_at_once(asker, words, self.at_once)
+
+
+def place(size: Size, scale: int, side: int, draw: random.Random) -> str:
+    """Return a whole tile of a scale, anywhere."""
+    step = side * scale
+    left, top = (draw.randrange(length // step) * step for length in (size.width, size.height))
+    return f"{left},{top},{step},{step}/{side},/0/default.jpg"
+
+
+RANDOM: Final = SingleTiles("tiles", "random tiles, 4 at a time")
+FULL: Final = SingleTiles("tiles-full", "random tiles at 1:1, 4 at a time", (1,))
+HALF: Final = SingleTiles("tiles-half", "random tiles at 1:2, 4 at a time", (2,))
+ALONE: Final = SingleTiles("one-tile", "one tile at a time", (1, 2, 4), tiles=12, at_once=1)
+STORED: Final = SingleTiles("stored", "stored tiles, one at a time", (1,), tiles=60, at_once=1, side=240)
+"""Tiles of the file, as they lie in it."""
