@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from math import isnan
 from pathlib import Path
 
 import matplotlib as mpl
@@ -14,7 +15,10 @@ BAR = 0.28
 
 
 def draw(report: Report, path: Path) -> None:
-    """Write horizontal bars in groups, the case's name beside each group, as SVG or PNG by the path's suffix."""
+    """Write horizontal bars in groups, the case's name beside each group, as SVG or PNG by the path's suffix.
+
+    There is no bar for NaN.
+    """
     chart = report.chart
     bars = len(chart.series)
     # Text stays text, and the same figures give the same file.
@@ -24,7 +28,7 @@ def draw(report: Report, path: Path) -> None:
         for place, (name, values) in enumerate(chart.series.items()):
             at = [case * (bars + 1) + place for case in range(len(chart.cases))]
             drawn = axes.barh(at, values, height=0.9, label=name)
-            axes.bar_label(drawn, [number(value) for value in values], padding=3, fontsize=8)
+            axes.bar_label(drawn, ["" if isnan(value) else number(value) for value in values], padding=3, fontsize=8)
         axes.set_yticks([case * (bars + 1) + (bars - 1) / 2 for case in range(len(chart.cases))], chart.cases)
         axes.invert_yaxis()
         axes.margins(x=0.12)

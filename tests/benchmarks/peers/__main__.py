@@ -45,7 +45,7 @@ def main(
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(1))
     console = Console(width=WIDTH)
     results = kept(KEPT) if again else _measure(only, rounds, console)
-    console.print(Markdown(pages.figures(results)))
+    console.print(Markdown(pages.figures(results, measured_only=bool(only))))
     if not only:
         pages.write(results)
         for path in plots.draw(results):

@@ -13,7 +13,7 @@ from urllib.parse import urlsplit
 
 from tests.benchmarks.peers.front import front
 from tests.benchmarks.peers.peer import JPEG2000, Server, behind
-from tests.nginx.peers import HOST, ask
+from tests.nginx.peers import HOST
 from tests.resilience.processes import family, listeners
 
 
@@ -39,11 +39,11 @@ class Cantaloupe:
 
     @property
     def version(self) -> str:
-        """As its front page and its process show."""
-        about = re.search(r"Cantaloupe[^0-9<]*([0-9][0-9.]*[0-9])", ask(self.port, "/").text)
+        """As its process shows it."""
         words = " ".join(
             Path(f"/proc/{pid}/cmdline").read_text(encoding="utf-8").replace("\0", " ") for pid in listeners(self.port)
         )
+        about = re.search(r"cantaloupe-([0-9.]+[0-9])", words)
         heap = re.search(r"-Xmx(\S+)", words)
         return " ".join(
             (

@@ -10,8 +10,8 @@ from functools import partial
 from pathlib import Path
 from typing import Final
 
-import glymur.version
 import openslide
+from sidecar_jp2.openjpeg.library import bind
 
 import sidecar
 from tests.benchmarks.peers.peer import JPEG2000, QUALITY, SLIDE, Server, behind
@@ -44,9 +44,12 @@ class Ours:
     @property
     def version(self) -> str:
         """Of all that is under it."""
+        bind()
+        from glymur.version import openjpeg_version  # noqa: PLC0415  # `bind` chooses the library that it binds to
+
         return (
             f"{sidecar.__version__} with {WORKERS} workers, Python {platform.python_version()}, "
-            f"OpenJPEG {glymur.version.openjpeg_version}, OpenSlide {openslide.__library_version__}"
+            f"OpenJPEG {openjpeg_version}, OpenSlide {openslide.__library_version__}"
         )
 
     @contextmanager

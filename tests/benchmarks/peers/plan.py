@@ -32,7 +32,7 @@ PEERS: Final[Sequence[Peer]] = (
     Bare(),
     NginxAlone(),
 )
-VIEWING, BURSTS = Viewing("viewers-6"), Viewing("viewers-24", connections=AT_ONCE)
+VIEWING, BURSTS = Viewing("viewers-6"), Viewing("viewers-24", connections=AT_ONCE, share=0.67)
 VIEWS: Final[Sequence[Workload]] = (THUMBNAILS, PREVIEWS, LARGE, WHOLE, Mixed())
 USES: Final[Sequence[Workload]] = (VIEWING, BURSTS, RANDOM, *VIEWS)
 SLIDE_USES: Final[Sequence[Workload]] = (VIEWING, BURSTS, FULL, HALF, *VIEWS, STORED)

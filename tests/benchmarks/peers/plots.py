@@ -23,10 +23,15 @@ def draw(results: Results, folder: Path = FOLDER) -> list[Path]:
     folder.mkdir(parents=True, exist_ok=True)
     drawn = []
     for name, report in reports(results):
-        path = folder / f"peers-{name}.svg"
+        path = folder / file_name(name)
         plots.draw(report, path)
         drawn.append(path)
     return drawn
+
+
+def file_name(name: str) -> str:
+    """Return the name of a plot's file."""
+    return f"peers-{name}.svg"
 
 
 def reports(results: Results) -> Iterator[tuple[str, Report]]:

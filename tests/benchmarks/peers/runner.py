@@ -6,19 +6,19 @@ import tempfile
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack
 from pathlib import Path
-from typing import Final
 
 from tests.benchmarks import files
 from tests.benchmarks.peers.measure import measured
 from tests.benchmarks.peers.peer import Peer, Server
-from tests.benchmarks.peers.plan import BARE, NGINX, PEERS, VIEWING, Part, rounds_of
+from tests.benchmarks.peers.plan import BARE, NGINX, PEERS, Part, rounds_of
 from tests.benchmarks.peers.results import Case, Round
 from tests.benchmarks.peers.same import check
+from tests.benchmarks.peers.viewing import Viewing
 from tests.benchmarks.peers.workload import Workload
 from tests.benchmarks.rounds import turns
 
-WARM: Final = 1000
-"""The turn of the sessions that do not count: by then each server knows the picture."""
+WARM, BEFORE = Viewing("warm", viewers=1), 1000
+"""A session that does not count, and its turn: after it each server knows the picture."""
 Say = Callable[[str], None]
 
 
@@ -34,7 +34,7 @@ def cases(part: Part, rounds: int, say: Say, advance: Callable[[], None]) -> Ite
         check({name: server for name, server in servers.items() if name != NGINX}, part.picture)
         for name, server in servers.items():
             if name not in {BARE, NGINX}:
-                VIEWING.play(server, part.picture, WARM)
+                WARM.play(server, part.picture, BEFORE)
         for workload in part.workloads:
             taking = {name: servers[name] for name in part.peers(workload) if name in servers}
             for peer, played in _played(part, workload, taking, rounds_of(workload, rounds), say, advance).items():

@@ -38,9 +38,10 @@ def spread(ratio: Ratio, unit: str = "") -> str:
     return f"{number(middle)}{unit}{around}"
 
 
-def kept_table(results: Results) -> str:
+def kept_table(results: Results, *, measured_only: bool = False) -> str:
     """Return what has to be reached, and what was."""
-    return markdown(("bound", "wanted", "reached (lowest, highest round)", ""), [*map(_bound, bounds(results))])
+    found = [each for each in bounds(results) if each.reached or not measured_only]
+    return markdown(("bound", "wanted", "reached (lowest, highest round)", ""), [*map(_bound, found)])
 
 
 def _bound(bound: Bound) -> Sequence[str]:
