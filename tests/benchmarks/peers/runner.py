@@ -3,22 +3,26 @@
 from __future__ import annotations
 
 import tempfile
+import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack
 from pathlib import Path
+from typing import Final
 
 from tests.benchmarks import files
-from tests.benchmarks.peers.measure import measured
+from tests.benchmarks.peers.measure import measured, spent
 from tests.benchmarks.peers.peer import Peer, Server
 from tests.benchmarks.peers.plan import BARE, NGINX, PEERS, Part, rounds_of
 from tests.benchmarks.peers.results import Case, Round
 from tests.benchmarks.peers.same import check
-from tests.benchmarks.peers.viewing import Viewing
+from tests.benchmarks.peers.single_tiles import WARM
 from tests.benchmarks.peers.workload import Workload
 from tests.benchmarks.rounds import turns
 
-WARM, BEFORE = Viewing("warm", viewers=1), 1000
-"""A session that does not count, and its turn: after it each server knows the picture."""
+BEFORE: Final = 1000
+"""The turn of tiles that do not count: after them each server knows the picture."""
+CALM, WATCHED, PATIENCE = 0.05, 1.0, 60.0
+"""Part of a processor that a server at rest takes at most; seconds for that, and seconds to wait for it."""
 Say = Callable[[str], None]
 
 
@@ -35,10 +39,22 @@ def cases(part: Part, rounds: int, say: Say, advance: Callable[[], None]) -> Ite
         for name, server in servers.items():
             if name not in {BARE, NGINX}:
                 WARM.play(server, part.picture, BEFORE)
+                rest(server)
         for workload in part.workloads:
             taking = {name: servers[name] for name in part.peers(workload) if name in servers}
             for peer, played in _played(part, workload, taking, rounds_of(workload, rounds), say, advance).items():
                 yield Case(part.picture.label, workload.name, peer, played)
+
+
+def rest(server: Server) -> None:
+    """Wait until a server does nothing: some do later what is not urgent, and others should not pay for it."""
+    deadline = time.monotonic() + PATIENCE
+    while time.monotonic() < deadline:
+        before, _ = spent(server)
+        time.sleep(WATCHED)
+        after, _ = spent(server)
+        if after - before < CALM * WATCHED:
+            return
 
 
 def started(part: Part, home: Path, stack: ExitStack) -> dict[str, Server]:

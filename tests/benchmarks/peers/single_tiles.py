@@ -30,9 +30,9 @@ class SingleTiles:
     def play(self, server: Server, picture: Picture, turn: int) -> Played:
         """Ask for tiles, none of them twice in a turn."""
         draw = random.Random(f"{self.name} {turn}")  # noqa: S311  # the same for all
-        words = [
-            place(picture.size, self.scales[number % len(self.scales)], self.side, draw) for number in range(self.tiles)
-        ]
+        shortest = min(picture.size.width, picture.size.height)
+        scales = [scale for scale in self.scales if scale * self.side <= shortest]
+        words = [place(picture.size, scales[number % len(scales)], self.side, draw) for number in range(self.tiles)]
         with asking(server, picture.name, self.at_once) as asker:
             return all_at_once(asker, words, self.at_once)
 
@@ -48,5 +48,6 @@ RANDOM: Final = SingleTiles("tiles", "random tiles, 4 at a time")
 FULL: Final = SingleTiles("tiles-full", "random tiles at 1:1, 4 at a time", (1,))
 HALF: Final = SingleTiles("tiles-half", "random tiles at 1:2, 4 at a time", (2,))
 ALONE: Final = SingleTiles("one-tile", "one tile at a time", (1, 2, 4), tiles=12, at_once=1)
+WARM: Final = SingleTiles("warm", "tiles that do not count", tiles=20)
 STORED: Final = SingleTiles("stored", "stored tiles, one at a time", (1,), tiles=60, at_once=1, side=240)
 """Tiles of the file, as they lie in it."""

@@ -56,6 +56,30 @@ OURS = Case(LABEL, "viewers-6", "sidecar", [played(1.0), played(4.0), played(1.0
 THEIRS = Case(LABEL, "viewers-6", "iipsrv", [played(4.0, 0.8), played(20.0, 0.2), played(3.0, 0.3)])
 
 
+class Asked:
+    """Answers at once."""
+
+    def __init__(self) -> None:
+        self.words: list[str] = []
+
+    def prepare(self, words: object) -> None:
+        """Nothing."""
+
+    def get(self, words: str) -> Answer:
+        """Answer."""
+        self.words.append(words)
+        return Answer(0.1, 0.2, 7)
+
+    def close(self) -> None:
+        """Nothing."""
+
+
+def answering(asker: Asked, name: str, connections: int) -> Asked:
+    """Return what answers, whatever is asked for."""
+    del name, connections
+    return asker
+
+
 def test_ratios_are_of_the_same_round() -> None:
     """A machine that is slow for a whole round changes no ratio of that round."""
     assert rates(OURS, THEIRS).rounds == [4.0, 5.0, 3.0]
@@ -183,6 +207,14 @@ def test_random_tiles_lie_in_the_picture(scale: int, width: int, height: int, se
     assert region.bottom * scale <= height
 
 
+def test_small_pictures_have_no_tiles_of_coarse_scales() -> None:
+    """Tiles are asked for at the scales that the picture has whole tiles of."""
+    asked = Asked()
+    server = Server(partial(answering, asked), lambda: [os.getpid()])
+    RANDOM.play(server, Picture("a", "a", Size(4096, 1100)), 1)
+    assert {tile(words)[0] for words in asked.words} == {0, 1}
+
+
 def test_the_size_of_a_picture_is_read_from_the_file(tmp_path: Path) -> None:
     """SIZ has it, wherever the codestream begins."""
     path = tmp_path / files.SINGLE
@@ -204,30 +236,6 @@ def test_other_qualities_are_not_compared() -> None:
         pixels("a", jpeg(quality=80, subsampling=0))
     with pytest.raises(AssertionError, match="not quality 80"):
         pixels("a", jpeg(quality=85, subsampling=2))
-
-
-class Asked:
-    """Answers at once."""
-
-    def __init__(self) -> None:
-        self.words: list[str] = []
-
-    def prepare(self, words: object) -> None:
-        """Nothing."""
-
-    def get(self, words: str) -> Answer:
-        """Answer."""
-        self.words.append(words)
-        return Answer(0.1, 0.2, 7)
-
-    def close(self) -> None:
-        """Nothing."""
-
-
-def answering(asker: Asked, name: str, connections: int) -> Asked:
-    """Return what answers, whatever is asked for."""
-    del name, connections
-    return asker
 
 
 def test_peers_are_asked_for_the_same() -> None:
