@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import random
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from itertools import islice
 from typing import Final
 
 from sidecar.plugin import Size
@@ -28,20 +30,28 @@ class SingleTiles:
     share: float = 1.0
 
     def play(self, server: Server, picture: Picture, turn: int) -> Played:
-        """Ask for tiles, none of them twice in a turn."""
+        """Ask for tiles, none of them twice in a turn; for fewer of them if the picture has no more."""
         draw = random.Random(f"{self.name} {turn}")  # noqa: S311  # the same for all
-        shortest = min(picture.size.width, picture.size.height)
-        scales = [scale for scale in self.scales if scale * self.side <= shortest]
-        words = [place(picture.size, scales[number % len(scales)], self.side, draw) for number in range(self.tiles)]
+        words = [*islice(places(picture.size, self.scales, self.side, draw), self.tiles)]
         with asking(server, picture.name, self.at_once) as asker:
             return all_at_once(asker, words, self.at_once)
 
 
-def place(size: Size, scale: int, side: int, draw: random.Random) -> str:
-    """Return a whole tile of a scale, anywhere."""
+def places(size: Size, scales: Sequence[int], side: int, draw: random.Random) -> Iterator[str]:
+    """Yield the whole tiles of a viewer's grid in any order, of one scale after the other, each of them once."""
+    waiting = [shuffled(size, scale, side, draw) for scale in scales]
+    while any(waiting):
+        yield from (tiles.pop() for tiles in waiting if tiles)
+
+
+def shuffled(size: Size, scale: int, side: int, draw: random.Random) -> list[str]:
+    """Return all whole tiles of a scale in any order."""
     step = side * scale
-    left, top = (draw.randrange(length // step) * step for length in (size.width, size.height))
-    return f"{left},{top},{step},{step}/{side},/0/default.jpg"
+    corners = [
+        (left, top) for top in range(0, size.height - step + 1, step) for left in range(0, size.width - step + 1, step)
+    ]
+    draw.shuffle(corners)
+    return [f"{left},{top},{step},{step}/{side},/0/default.jpg" for left, top in corners]
 
 
 RANDOM: Final = SingleTiles("tiles", "random tiles, 4 at a time")

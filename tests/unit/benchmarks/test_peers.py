@@ -8,6 +8,7 @@ import os
 import random
 from collections.abc import Callable, Mapping
 from functools import partial
+from itertools import islice
 from pathlib import Path
 from typing import Any
 
@@ -32,7 +33,7 @@ from tests.benchmarks.peers.picture import Picture, picture
 from tests.benchmarks.peers.plan import BARE, EXACT, NGINX, PICTURES, Part, chosen, rounds_of
 from tests.benchmarks.peers.results import Case, Results, Round, firsts, keep, kept, rates
 from tests.benchmarks.peers.same import pixels
-from tests.benchmarks.peers.single_tiles import RANDOM, STORED, place
+from tests.benchmarks.peers.single_tiles import RANDOM, STORED, places
 from tests.benchmarks.peers.tables import kept_table, picture_tables
 from tests.benchmarks.peers.tile_server import application
 from tests.benchmarks.peers.viewing import Viewing
@@ -196,15 +197,17 @@ def test_every_picture_has_a_label_and_other_workloads() -> None:
         assert len({each.name for each in workloads}) == len(workloads)
 
 
-@given(st.sampled_from([1, 2, 4, 8]), st.integers(4096, 20_000), st.integers(4096, 20_000), st.integers())
-def test_random_tiles_lie_in_the_picture(scale: int, width: int, height: int, seed: int) -> None:
-    """They are whole tiles of a viewer's grid, and the script finds them in the level that they are asked of."""
-    words = place(Size(width, height), scale, 512, random.Random(seed))  # noqa: S311  # no secret
-    level, region = tile(words)
-    assert (region.width, region.height, level) == (512, 512, scale.bit_length() - 1)
-    assert region.x % 512 == region.y % 512 == 0
-    assert region.right * scale <= width
-    assert region.bottom * scale <= height
+@given(st.integers(512, 9000), st.integers(512, 9000), st.integers())
+def test_random_tiles_lie_in_the_picture(width: int, height: int, seed: int) -> None:
+    """They are whole tiles of a viewer's grid, each once, and the script finds them in the level that they are of."""
+    draw = random.Random(seed)  # noqa: S311  # no secret
+    words = [*islice(places(Size(width, height), (1, 2, 4), 512, draw), 40)]
+    assert len(set(words)) == len(words)
+    for level, region in map(tile, words):
+        assert (region.width, region.height) == (512, 512)
+        assert region.x % 512 == region.y % 512 == 0
+        assert region.right << level <= width
+        assert region.bottom << level <= height
 
 
 def test_small_pictures_have_no_tiles_of_coarse_scales() -> None:
