@@ -204,9 +204,13 @@ class Sidecar:
         self.start()
 
     def start(self) -> None:
-        """Start, and wait until it answers."""
+        """Start, and wait until it answers; one that does not is stopped."""
         self.launch()
-        wait_for(lambda: self.healthy or not self.process.running, "the sidecar answers")
+        try:
+            wait_for(lambda: self.healthy or not self.process.running, "the sidecar answers")
+        except AssertionError:
+            self.stop()
+            raise
         assert self.process.running, self.process.log.read_text()
 
     def launch(self) -> None:
