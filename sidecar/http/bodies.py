@@ -69,6 +69,7 @@ class Bodies:
         except Timeout as passed:
             if passed is not late:
                 raise
+            passed.__traceback__ = None  # it leads back to this frame, and to the body
             text = f"the body did not arrive within {self._seconds:g} seconds"
             raise BodyRefused(HTTPStatus.REQUEST_TIMEOUT, "body", text) from None
         if length is not None and len(body) < length:

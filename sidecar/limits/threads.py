@@ -17,7 +17,7 @@ from contextvars import copy_context
 from dataclasses import dataclass
 from typing import Final, Generic, ParamSpec, Protocol, TypeVar, cast
 
-from gevent import GreenletExit, with_timeout
+from gevent import GreenletExit, Timeout
 from gevent.event import AsyncResult, Event
 from gevent.threadpool import ThreadPool
 
@@ -181,11 +181,25 @@ class NativePool:
 
     def _begin(self, task: Callable[[], Outcome[T]]) -> AsyncResult[Outcome[T]]:
         """Hand a task to a thread; raises Stalled, if it has to wait for one and none comes free."""
-        patience = _LOOK_EVERY if self._stall < math.inf else None
-        while (begun := with_timeout(patience, self._pool.spawn, task, timeout_value=None)) is None:
+        while (begun := self._begun(task, _LOOK_EVERY if self._stall < math.inf else None)) is None:
             if self.stalled:
                 raise Stalled("native calls have not returned for a while; try again later")
-        return cast("AsyncResult[Outcome[T]]", begun)
+        return begun
+
+    def _begun(self, task: Callable[[], Outcome[T]], patience: float | None) -> AsyncResult[Outcome[T]] | None:
+        """Hand a task to a thread within so many seconds; return None if none came free."""
+        # Not gevent.with_timeout: its frame and the traceback of what it has raised would refer to each other, and keep
+        # the task, which holds pixels, until the collector runs.
+        timeout = Timeout.start_new(patience)
+        try:
+            return cast("AsyncResult[Outcome[T]]", self._pool.spawn(task))
+        except Timeout as passed:
+            if passed is not timeout:
+                raise
+            passed.__traceback__ = None
+            return None
+        finally:
+            timeout.close()
 
     def _check(self, call: _Call) -> None:
         if call.lost or (not call.began and self.stalled):

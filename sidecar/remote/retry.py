@@ -45,6 +45,7 @@ class RetryPolicy:
         except gevent.Timeout as expired:
             if expired is not timer:
                 raise
+            expired.__traceback__ = None  # it leads back to this frame, and to what was read
             raise SourceTimeout(f"{self.name}: no answer within {self._timeout:g} s") from None
 
     def _persist(self, attempt: Callable[[], T], deadline: float) -> T:

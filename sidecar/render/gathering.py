@@ -134,7 +134,7 @@ class Gatherer:
             with suppress(PluginFailure), plugin_call(wanted.image.decoder, wanted.blob.name):
                 found = gather(first.region, wanted.level, (each.region for each in near), reader, bounds).hull
             members += [each for each in near if found.holds(each.region)]
-        decode = Decode(first, found, [])
+        decode = Decode.begun(first, found)
         for member in members:
             self._waiting.leave(member)
             decode.join(member)
@@ -162,7 +162,7 @@ class Gatherer:
         ending = Ending(partial(self._end, decode))
         decode.greenlet = gevent.getcurrent()
         try:
-            made = partial(_itself, decode.first.context.run(self._decode, decode, ending))
+            made = partial(_itself, decode.context.run(self._decode, decode, ending))
         except gevent.GreenletExit:
             return
         except BaseException as error:  # noqa: BLE001  # raised again where it is awaited

@@ -77,8 +77,13 @@ class Member:
 class Decode:
     """A window being decoded, and those that want something of it."""
 
-    first: Member
-    """Whose turn it was."""
+    # Not the first of them: members lead here, and pixels would be kept until the collector runs.
+    wanted: Wanted
+    """What the first of them wants."""
+    context: Context
+    """The first one's."""
+    work: Work | None
+    """The first one's."""
     region: Rect
     members: list[Member]
     ended: Event = field(default_factory=Event)
@@ -88,9 +93,10 @@ class Decode:
     served: int = 0
     """Members that got their pixels."""
 
-    @property
-    def wanted(self) -> Wanted:
-        return self.first.wanted
+    @classmethod
+    def begun(cls, first: Member, region: Rect) -> Decode:
+        """Return one that nobody has joined yet, in the turn of `first`."""
+        return cls(first.wanted, first.context, first.work, region, [])
 
     def join(self, member: Member) -> None:
         """Add one that wants something of it."""
@@ -104,7 +110,7 @@ class Decode:
         """
         ended = perf_counter_ns()
         for member in self.members:
-            if member is not self.first and member.work is not None:
+            if member.work is not None and member.work is not self.work:
                 member.work.add("decode", max(began, member.since), ended, noted(member.region))
                 link(member.work, anchor, "decode")
 

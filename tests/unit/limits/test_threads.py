@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import gc
 import os
 import threading
 import time
+import weakref
 from collections.abc import Iterator
 
 import gevent
 import pytest
 
+from sidecar.limits import threads
 from sidecar.limits.threads import NativePool
 from sidecar.plugin import run_inline
 from tests.unit.limits.crowding import most_at_once
@@ -97,3 +100,31 @@ def test_nice_threads_give_way() -> None:
 def test_run_inline() -> None:
     """`run_inline` runs the call in the calling thread."""
     assert run_inline(threading.get_ident) == threading.get_ident()
+
+
+class Pixels:
+    """What a call works with."""
+
+
+def test_who_waited_for_a_thread_leaves_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
+    """What a call worked with is free when it has returned, without the collector, however long it waited to begin."""
+    monkeypatch.setattr(threads, "_LOOK_EVERY", 0.01)
+    native, go = NativePool(1, stall=100), threading.Event()
+    gc.collect()
+    gc.disable()
+    try:
+        first = native.spawn(go.wait, 30)
+        pixels = Pixels()
+        gone = weakref.ref(pixels)
+        second = gevent.spawn(native, id, pixels)
+        del pixels
+        gevent.sleep(0.1)
+        go.set()
+        first.get()
+        second.get()
+        del second
+        native.close()
+        assert gone() is None
+    finally:
+        go.set()
+        gc.enable()

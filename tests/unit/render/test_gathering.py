@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import threading
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, closing
@@ -370,3 +371,23 @@ def test_gathering_reports_what_it_did(site: Site, held: Held) -> None:
         ticket.get()
         assert ticket.details == {"decoded_for": 2}
         ticket.close()
+
+
+def test_pixels_are_free_when_all_have_them(site: Site, held: Held) -> None:
+    """What waited and was decoded together refers to nothing that leads back to it: the collector finds nothing."""
+    held.go.set()
+    site.ask(tile(0)).get()
+    gc.collect()
+    gc.disable()
+    try:
+        for asking in [site.ask(tile(column)) for column in range(3)]:
+            asking.get()
+        del asking
+        gevent.idle()
+        gc.set_debug(gc.DEBUG_SAVEALL)
+        gc.collect()
+        assert [each for each in gc.garbage if type(each).__module__.startswith("sidecar")] == []
+    finally:
+        gc.set_debug(0)
+        gc.garbage.clear()
+        gc.enable()
