@@ -4,11 +4,16 @@ glibc keeps what was freed: at the end of its heap up to a limit (`sidecar.limit
 block that is still in use any amount. After a burst of many kinds of requests a worker of 70 MB may take 260, of which
 malloc_trim(3) gives nearly all back. It takes some milliseconds and makes the next responses map their pages anew, so
 it is called when enough has come together, and when a worker has nothing to do.
+
+Before that the collector runs: what refers to itself would stay until so many objects are made that it runs by itself
+(`sidecar.server.event_loop.tune_interpreter`), and few objects may hold much, as the frames of an error that libraries
+keep do.
 """
 
 from __future__ import annotations
 
 import ctypes
+import gc
 import os
 from collections.abc import Callable
 from pathlib import Path
@@ -60,13 +65,18 @@ class Heap:
         self._needed = measure()
         """Bytes that are in use beside what is promised, as far as is known."""
         self._last = self._quiet_since = monotonic()
+        self._collected = False
+        """Whether the collector has run since there is nothing to do."""
 
     def check(self) -> None:
         """Give memory back if it is time to; to be called about once a second. Waits in a greenlet."""
         now = monotonic()
         if self._busy():
-            self._quiet_since = now
+            self._quiet_since, self._collected = now, False
         quiet = now - self._quiet_since >= _QUIET
+        if quiet and not self._collected:
+            gc.collect()
+            self._collected = True
         above = self._measure() - self._needed - self._promised()
         if above > (_SOME if quiet else _MUCH) and now - self._last >= _PAUSE:
             self._give_back()

@@ -1,118 +1,207 @@
-"""What the settings that `sidecar serve` makes of glibc's allocator are worth: time, page faults, memory kept."""
+"""Allocators under a worker: what it holds before, while and after it is busy, and what tiles cost meanwhile.
+
+glibc's, as `sidecar serve` sets it, with and without its giving memory back (`sidecar.server.heap`); jemalloc and
+mimalloc, preloaded, with decay. Debian has them as libjemalloc2 and libmimalloc2.0; what is not installed is left out.
+"""
 
 from __future__ import annotations
 
 import os
-import resource
-import subprocess
-import sys
+import tempfile
+import time
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from statistics import median
-from typing import Any, Final
+from typing import Final
 
-from sidecar.limits.memory_limit import ALLOCATOR
-from sidecar.plugin import Buffer, ImageReader, Rect, Window
-from sidecar.testing.fakes import MemoryBlob, on_disk
-from sidecar.testing.reading import pixels_of
 from tests.benchmarks import files
-from tests.benchmarks.figures import Chart, Report
-from tests.benchmarks.processes import Memory
+from tests.benchmarks.figures import Chart, Must, Report, Row
 from tests.benchmarks.rounds import turns
-from tests.benchmarks.worker import Threads, load, new_service, threads
+from tests.benchmarks.sessions import Viewer
+from tests.nginx.servers import Sidecar
+from tests.resilience.load import answer
+from tests.resilience.processes import MB, Watch, pss, spent
 
-SETTINGS: Final[Mapping[str, Mapping[str, str]]] = {
-    "glibc's own": {},
-    "sidecar serve": ALLOCATOR,
-    "256 MiB kept": {**ALLOCATOR, "MALLOC_TRIM_THRESHOLD_": str(256 * 2**20)},
+ROUNDS: Final = int(os.environ.get("ALLOCATOR_ROUNDS", "3"))
+VIEWERS: Final = 2
+"""At once, one for each picture."""
+LARGE: Final = 4
+"""Whole pictures asked for at once, after the tiles and while others are asked for."""
+WHOLE: Final = "full/3000,/0/default.jpg"
+THUMBNAIL: Final = "full/!200,200/0/default.jpg"
+RETURN: Final = 30.0
+"""Seconds after the last response within which memory has to come back."""
+MOST_KEPT: Final = 1.5
+"""Times what a worker held when it had started."""
+SETTINGS: Final = """
+workers = 1
+log_level = "warning"
+queue_timeout = 300
+first_byte_timeout = 300
+total_timeout = 600
+[filesystem]
+root = "{}"
+"""
+"""Nobody is refused because the machine is busy."""
+LIBRARIES: Final = Path("/usr/lib")
+OURS: Final = "glibc, given back"
+UNTRIMMED: Final = "from sidecar.server import heap\nheap.trim = lambda: None\n"
+"""As sitecustomize.py, which Python imports at its start: nothing is given back."""
+JEMALLOC: Final = "background_thread:true,narenas:4,dirty_decay_ms:5000,muzzy_decay_ms:0"
+MIMALLOC: Final = {"MIMALLOC_DECOMMIT_DELAY": "5000", "MIMALLOC_SEGMENT_DECOMMIT_DELAY": "5000"}
+
+
+@dataclass(frozen=True, slots=True)
+class Allocator:
+    """How a worker is started with an allocator."""
+
+    environment: Mapping[str, str] = field(default_factory=dict)
+    library: str = ""
+    """Preloaded; empty for glibc's own."""
+    customized: str = ""
+    """The text of a sitecustomize.py."""
+
+    @property
+    def place(self) -> Path | None:
+        """The library that is to be preloaded; None if it is not installed."""
+        return next(iter(sorted(LIBRARIES.glob(f"*/{self.library}"))), None) if self.library else None
+
+    @property
+    def usable(self) -> bool:
+        """Whether it is installed."""
+        return not self.library or self.place is not None
+
+
+ALLOCATORS: Final[Mapping[str, Allocator]] = {
+    OURS: Allocator(),
+    "glibc, kept": Allocator(customized=UNTRIMMED),
+    "jemalloc": Allocator({"MALLOC_CONF": JEMALLOC}, "libjemalloc.so.2"),
+    "mimalloc": Allocator(MIMALLOC, "libmimalloc.so.2"),
 }
-"""What a process begins with."""
-WORK: Final = {
-    "tiles of 512": (0, [Rect(512 * x, 512 * y, 512, 512) for y in range(2, 6) for x in range(2, 10)]),
-    "pieces of 2 MP": (1, [Rect(2048 * x, 1024 * y, 2048, 1024) for y in range(3) for x in range(2)]),
-}
-"""Levels and regions, decoded by as many threads as there are cores."""
-ROUNDS: Final = 3
 
 
 @dataclass(frozen=True, slots=True)
 class Cost:
-    """Of one decode, on the average; `kept`: of the process, when all are done."""
+    """What one worker did and held. Memory in bytes, PSS."""
 
+    rate: float
+    """Tiles a second."""
     milliseconds: float
-    """Processor time, the kernel's included."""
+    """Processor time of a tile, the kernel's included."""
     faults: float
-    """Pages that the kernel had to map."""
+    """Pages that the kernel had to map for a tile (minor faults, proc_pid_stat(5))."""
+    started: float
+    peak: float
     kept: float
-    """Bytes."""
+    """When `RETURN` is over."""
+    took: float
+    """Seconds from the last response until it held `MOST_KEPT` of the start; `RETURN` if it never did."""
+
+    @property
+    def ratio(self) -> float:
+        """What it kept to what it held at the start."""
+        return self.kept / self.started
 
 
 def run() -> Report:
-    """Measure both pictures with all settings."""
-    rows = [
-        (f"{files.label(path)}, {work}: {name}", cost.milliseconds, cost.faults, cost.kept / 1e6)
-        for path in (files.single(), files.tiled())
-        for work, costs in measured(path).items()
-        for name, cost in costs.items()
-    ]
+    """Measure all allocators that are installed, in turn."""
+    usable = {name: allocator for name, allocator in ALLOCATORS.items() if allocator.usable}
+    costs: dict[str, list[Cost]] = {name: [] for name in usable}
+    paths = files.single(), files.tiled()
+    for turn, name in turns([*usable], ROUNDS):
+        with started(usable[name]) as sidecar:
+            costs[name].append(measured(sidecar, [path.name for path in paths], turn))
+        files.say(f"  {name}: {costs[name][-1]}")
+    middles = {name: middle(each) for name, each in costs.items()}
+    absent = [allocator.library for allocator in ALLOCATORS.values() if not allocator.usable]
     return Report(
-        "The allocator's settings",
-        ("", "processor time, ms", "page faults", "memory kept, MB"),
-        rows,
-        Chart("MB", [str(row[0]) for row in rows], {"memory kept": [float(row[3]) for row in rows]}),
-        notes=["One decode; memory kept: what the process has grown by when all of them are done. Medians of rounds."],
+        "A worker's allocator",
+        ("", "tiles/s", "processor time, ms", "page faults", "started, MB", "peak", "after 30 s", "back within, s"),
+        [row(name, cost) for name, cost in middles.items()],
+        Chart("MB", [*middles], {what: [getattr(one, what) / MB for one in middles.values()] for what in HELD}),
+        [Must(f"{OURS}: memory after {RETURN:.0f} s to that at the start", middles[OURS].ratio, MOST_KEPT)],
+        [
+            f"{VIEWERS} viewers, whose tiles are timed; then {LARGE} whole pictures of 3000 pixels and thumbnails.",
+            "Tiles: processor time and page faults of one, in the worker. Medians of rounds that take turns.",
+            *(f"Not installed: {library}" for library in absent),
+        ],
     )
 
 
-def measured(path: Path) -> dict[str, dict[str, Cost]]:
-    """By work and settings; each round in processes of their own."""
-    found: dict[str, dict[str, list[Cost]]] = {work: {name: [] for name in SETTINGS} for work in WORK}
-    for _, name in turns([*SETTINGS], ROUNDS):
-        for work in WORK:
-            found[work][name].append(apart(path, work, SETTINGS[name]))
-    return {work: {name: middle(costs) for name, costs in each.items()} for work, each in found.items()}
+HELD: Final = ("started", "peak", "kept")
+
+
+def row(name: str, cost: Cost) -> Row:
+    """Return the line of an allocator."""
+    held = (getattr(cost, what) / MB for what in HELD)
+    return name, cost.rate, cost.milliseconds, cost.faults, *held, cost.took
 
 
 def middle(costs: Sequence[Cost]) -> Cost:
-    """The median of each figure."""
+    """Return the median of each figure."""
     return Cost(*(median(getattr(cost, figure) for cost in costs) for figure in Cost.__slots__))
 
 
-def apart(path: Path, work: str, settings: Mapping[str, str]) -> Cost:
-    """Do the work in a new process."""
-    environment = {**{name: value for name, value in os.environ.items() if name not in ALLOCATOR}, **settings}
-    command = [sys.executable, "-m", "tests.benchmarks.allocator", str(path), work]
-    said = subprocess.run(command, check=True, capture_output=True, text=True, env=environment).stdout
-    return Cost(*map(float, said.split()))
+@contextmanager
+def started(allocator: Allocator) -> Iterator[Sidecar]:
+    """Run a sidecar of one worker with an allocator."""
+    with tempfile.TemporaryDirectory() as home:
+        environment = dict(allocator.environment)
+        if allocator.place:
+            environment["LD_PRELOAD"] = str(allocator.place)
+        if allocator.customized:
+            (Path(home) / "sitecustomize.py").write_text(allocator.customized, encoding="utf-8")
+            environment["PYTHONPATH"] = os.pathsep.join(filter(None, (home, os.environ.get("PYTHONPATH"))))
+        sidecar = Sidecar(Path(home), SETTINGS.format(files.FILES), environment=environment)
+        try:
+            yield sidecar
+        finally:
+            sidecar.stop()
 
 
-def main(arguments: Sequence[str]) -> None:
-    """Do the work here and say what it cost."""
-    local, (level, regions) = on_disk(Path(arguments[0])), WORK[arguments[1]]
-    with threads() as own, new_service(own, load(own)).renderer.readers.lease(local) as image:
-        [*decoded(own, local, image.reader, level, regions[:1])]
-        memory, before = Memory(), resource.getrusage(resource.RUSAGE_SELF)
-        memory.begin()
-        each = len([*decoded(own, local, image.reader, level, regions)])
-        after = resource.getrusage(resource.RUSAGE_SELF)
-        seconds = after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime
-        faults = after.ru_minflt - before.ru_minflt
-        sys.stdout.write(f"{seconds * 1000 / each} {faults / each} {memory.kept()}\n")
+def measured(sidecar: Sidecar, names: Sequence[str], turn: int) -> Cost:
+    """Load a worker that has just started, and let it rest."""
+    worker = sidecar.workers()[0]
+    before = pss(worker)
+    with Watch(lambda: (worker,), pss, 0.1) as watch:
+        tiles = timed(sidecar.port, worker, names, turn)
+        mixed(sidecar.port, names)
+    kept, took = rested(worker, before * MOST_KEPT)
+    return Cost(*tiles, before, watch.peak, kept, took)
 
 
-def decoded(
-    own: Threads, blob: MemoryBlob, reader: ImageReader[Any], level: int, regions: Sequence[Rect]
-) -> Iterator[tuple[int, ...]]:
-    """The shapes of the regions, whose pixels are dropped."""
+def timed(port: int, worker: int, names: Sequence[str], turn: int) -> tuple[float, float, float]:
+    """Let viewers look at the pictures, once to warm up; return the rate, and a tile's milliseconds and page faults."""
+    for counts in (False, True):
+        viewers = [Viewer(port, name) for name in names]
+        seeds = [2 * VIEWERS * turn + VIEWERS * counts + number for number in range(VIEWERS)]
+        before, began = spent(worker), time.perf_counter()
+        with ThreadPoolExecutor(VIEWERS) as pool:
+            tiles = sum(map(len, pool.map(Viewer.look, viewers, seeds)))
+        took, after = time.perf_counter() - began, spent(worker)
+        for viewer in viewers:
+            viewer.close()
+    return tiles / took, (after.seconds - before.seconds) * 1000 / tiles, (after.faults - before.faults) / tiles
 
-    def shape(window: Window, data: Sequence[Buffer]) -> tuple[int, ...]:
-        return pixels_of(reader, window, data).shape
 
-    windows = [reader.window(level, region) for region in regions]
-    pending = [own.bulk.spawn(shape, window, blob.read(window.ranges)) for window in windows]
-    yield from (each.get() for each in pending)
+def mixed(port: int, names: Sequence[str]) -> None:
+    """Ask for whole pictures at once, and for thumbnails beside them."""
+    wanted = [f"/iiif/3/{names[turn % len(names)]}/{WHOLE}" for turn in range(LARGE)]
+    wanted += [f"/iiif/3/{name}/{THUMBNAIL}" for name in names]
+    with ThreadPoolExecutor(len(wanted)) as crowd:
+        if not all(one.whole for one in crowd.map(partial(answer, port, patience=300.0), wanted)):
+            raise RuntimeError("a response is missing")
 
 
-if __name__ == "__main__":
-    main(sys.argv[1:])
+def rested(worker: int, enough: float) -> tuple[int, float]:
+    """Wait until memory has to be back; return the bytes then, and the seconds until it was `enough` for good."""
+    began, took = time.monotonic(), 0.0
+    while (now := time.monotonic() - began) < RETURN:
+        time.sleep(0.25)
+        if pss(worker) > enough:
+            took = min(now + 0.25, RETURN)
+    return pss(worker), took
