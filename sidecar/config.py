@@ -120,6 +120,9 @@ class Settings(Section):
     decoded_cache_bytes: int = Setting(32 * 2**20, ge=0)
     """Bytes of decoded pixels that a worker keeps for some seconds, for those that ask for the same or for a part of
     what was decoded together; 0: none."""
+    shared_response_bytes: int = Setting(32 * 2**20, ge=0)
+    """Bytes that large responses may take, encoded, while they are sent to several clients that have asked for the same
+    at the same time; 0: each is made for each client."""
     large_concurrency: int = Setting(0, ge=0)
     """Large responses that a worker makes at once, each on all processors; 0: its share of these, at least 1."""
     client_share: float = Setting(0.5, gt=0, le=1)

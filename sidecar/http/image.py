@@ -81,7 +81,8 @@ class ImageResource:
     def _send(self, req: falcon.Request, resp: falcon.Response, planned: Planned) -> None:
         service, event = self._site.service, event_of(req.env)
         if planned.plan.large:
-            resp.stream = event.body = service.render(planned, client_of(req))
+            resp.stream = event.body = stream = service.render_streamed(planned, client_of(req))
+            event.details |= stream.details
         else:
             # Made whole before it is sent: errors keep their status, and a slow client holds what it is sent.
             whole = service.render_whole(planned, client_of(req))

@@ -23,6 +23,8 @@ from sidecar.render.etag import etag
 from sidecar.render.plan import Plan, PlanLimits, make_plan
 from sidecar.render.plugin_calls import plugin_call
 from sidecar.render.renderer import Renderer
+from sidecar.render.shared_stream import Reader
+from sidecar.render.streamed_responses import StreamedResponses
 from sidecar.render.whole_responses import Whole, WholeResponses
 
 
@@ -63,6 +65,7 @@ class ImageService:
     loss: str = ""
     """All that changes what decoders lose, see MayLose; empty: nothing is lost."""
     whole: WholeResponses = field(default_factory=WholeResponses)
+    streamed: StreamedResponses = field(default_factory=StreamedResponses)
 
     def profile(self, shown: Size) -> Profile:
         """Return the limits that an image of a size has."""
@@ -99,6 +102,11 @@ class ImageService:
     def render_whole(self, planned: Planned, client: Client) -> Whole:
         """Make the response, or wait for an identical one that is under way. Raises as `render`."""
         return self.whole.get(planned.found.etag, lambda maker: self.render(planned, maker), client)
+
+    def render_streamed(self, planned: Planned, client: Client) -> Reader:
+        """Begin the response, or join an identical one that is under way. Raises as `render`."""
+        found, frame = planned.found, planned.plan.frame
+        return self.streamed.get(found.etag, frame, lambda maker: self.render(planned, maker), client)
 
     def blob(self, name: str) -> Blob:
         """Return the blob of the first source that knows the name. Raises NotFound, SourceError."""

@@ -32,6 +32,7 @@ from sidecar.render.plan import PlanLimits
 from sidecar.render.reader_cache import ReaderCache
 from sidecar.render.renderer import Renderer
 from sidecar.render.service import ImageService
+from sidecar.render.streamed_responses import StreamedResponses
 from sidecar.render.time_estimate import TimeLimits
 from sidecar.server import descriptors, sandbox, shared_dir
 from sidecar.server.crash_journal import CrashJournal
@@ -44,7 +45,8 @@ from sidecar.server.restarts import RESTARTS
 def make_service(settings: Settings, registry: Registry, small: NativePool, quarantine: Quarantine) -> ImageService:
     """Return the image service of one worker: also what benchmarks, `explain` and tests use without HTTP."""
     cpu_share = CpuShare(len(os.sched_getaffinity(0)), shared_dir.shared())
-    kept = settings.reader_cache_bytes + settings.decoded_cache_bytes + _kept_bytes(registry)
+    own = settings.reader_cache_bytes + settings.decoded_cache_bytes + settings.shared_response_bytes
+    kept = own + _kept_bytes(registry)
     budget = memory_limit.budget(settings.memory_bytes, settings.workers, kept)
     large = settings.large_concurrency or max(1, cpu_share.count // settings.workers)
     cores = cpu_share.count
@@ -84,7 +86,16 @@ def make_service(settings: Settings, registry: Registry, small: NativePool, quar
         time=TimeLimits(settings.first_byte_timeout, settings.total_timeout),
     )
     policy = AccessPolicy.of(settings)
-    return ImageService(settings, registry.sources, registry.encoders, renderer, limits, policy, _loss(registry))
+    return ImageService(
+        settings,
+        registry.sources,
+        registry.encoders,
+        renderer,
+        limits,
+        policy,
+        _loss(registry),
+        streamed=StreamedResponses(settings.shared_response_bytes),
+    )
 
 
 def _loss(registry: Registry) -> str:
