@@ -5,7 +5,7 @@ from __future__ import annotations
 import functools
 import io
 import math
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import ParamSpec, TypeVar
 
@@ -113,6 +113,16 @@ def psnr(pixels: Pixels, exact: Pixels, tolerance: Tolerance) -> float:
     return 10 * math.log10(65025 / max(1e-6, float(np.mean((shown - exact) ** 2))))
 
 
+def edge_errors(pixels: Pixels, exact: Pixels, tolerance: Tolerance) -> Sequence[float]:
+    """Return the mean square errors of the three outermost columns and rows on each side of a JPEG of pixels."""
+    written = io.BytesIO()
+    Image.fromarray(pixels).save(
+        written, "JPEG", quality=tolerance.quality, subsampling=SUBSAMPLING[tolerance.subsampling]
+    )
+    errors = (np.asarray(Image.open(written), float) - exact) ** 2
+    return [float(part.mean()) for part in (errors[:, :3], errors[:, -3:], errors[:3], errors[-3:])]
+
+
 def losses(reader: Jp2Reader, level: int, tolerance: Tolerance) -> Iterator[float]:
     """Yield what each window of 512 pixels loses, in decibels."""
     size = reader.info.levels[level].size
@@ -147,6 +157,30 @@ def test_a_jpeg_loses_no_more_than_is_allowed(
     found = [*losses(reader, level, tolerance)]
     assert np.mean(found) <= ALLOWED
     assert max(found) <= 2.5 * ALLOWED
+
+
+@pytest.mark.parametrize("options", [ONE_TILE, (*ONE_TILE, "-I", "-r", "8")])
+def test_edges_of_neighbours_that_are_decoded_together(options: tuple[str, ...]) -> None:
+    """Tiles cut out of one window lose no more than is allowed, five times as much at any of their edges."""
+    tolerance = Tolerance(80, "4:2:0")
+    reader = reader_of(file("photograph", *options))
+    window(reader, 0, Rect(0, 0, 64, 64), tolerance)
+    wait()
+    hull = Rect(256, 128, 512, 512)
+    together = window(reader, 0, hull, tolerance)
+    tiles = [Rect(x, y, 256, 256) for y in (128, 384) for x in (256, 512)]
+    lost, edges = [], []
+    for tile in tiles:
+        exact = window(reader, 0, tile, EXACT)
+        x, y = tile.x - hull.x, tile.y - hull.y
+        own = together[y : y + tile.height, x : x + tile.width]
+        lost.append(psnr(exact, exact, tolerance) - psnr(own, exact, tolerance))
+        pairs = zip(edge_errors(own, exact, tolerance), edge_errors(exact, exact, tolerance), strict=True)
+        edges += [10 * math.log10(worse / better) for worse, better in pairs]
+    assert any(not np.array_equal(window(reader, 0, tile, tolerance), window(reader, 0, tile, EXACT)) for tile in tiles)
+    assert np.mean(lost) <= ALLOWED
+    assert max(lost) <= 2.5 * ALLOWED
+    assert np.mean(edges) <= 5 * ALLOWED
 
 
 def test_what_is_not_known_yet_is_exact() -> None:
