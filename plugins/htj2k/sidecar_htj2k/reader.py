@@ -14,6 +14,8 @@ from sidecar_jp2.facts import header_facts
 from sidecar_jp2.format.geometry import Resolution
 from sidecar_jp2.format.main_header import MainHeader
 from sidecar_jp2.index.index_cache import IndexCache
+from sidecar_jp2.neighbours import share
+from sidecar_jp2.proven import DecodeUnit
 
 from sidecar.plugin import Advice, Blob, Buffer, ByteRange, Fact, ImageInfo, Pixels, Rect, Size, Unsupported, Window
 from sidecar_htj2k.cuts import common
@@ -118,6 +120,11 @@ class Htj2kReader:
         """Return how the file would better be encoded, see Describes."""
         image = self._image
         return advice(Encoded(image.header, image.codestream.length, image.lengths, image.lengths))
+
+    def gathers(self, level: int, one: Rect, other: Rect) -> bool:
+        """Report whether two regions share code blocks or tiles, see SupportsGathering."""
+        unit = DecodeUnit.WINDOW if self._image.lengths else DecodeUnit.TILE
+        return share(self._resolutions[level], unit, self._image.header.coding, one, other)
 
     def close(self) -> None:
         """Do nothing: no resource is held between calls."""

@@ -236,3 +236,13 @@ def test_overshoot_beyond_the_guard_bits() -> None:
         else:
             assert np.abs(pixels - expected[y : y + 200, x : x + 200]).max() <= 1
     assert 0 < failed < 12
+
+
+def test_neighbours_are_decoded_together() -> None:
+    """Windows that share code blocks cost less as one, those that lie apart or in different tiles do not."""
+    one, beside, far = Rect(0, 0, 128, 128), Rect(128, 0, 128, 128), Rect(384, 0, 128, 128)
+    for tile, together in ((None, True), ((128, 128), True), ((192, 192), False)):
+        content = made(Made((701, 502), tile=tile, packing=Packing(precincts=((7, 7),))))
+        opened = DECODER.open(MemoryBlob("made.j2c", content))
+        assert opened.gathers(0, one, beside) is together
+        assert not opened.gathers(0, one, far)
