@@ -29,7 +29,7 @@ _SOME: Final = 8 * 2**20
 _PAUSE: Final = 3.0
 """Seconds between two calls."""
 _QUIET: Final = 10.0
-"""Seconds without a native call after which a worker has nothing to do."""
+"""Seconds without a response under way after which a worker has nothing to do but to measure images."""
 _STATISTICS: Final = Path("/proc/self/statm")
 
 
@@ -54,13 +54,12 @@ class Heap:
     def __init__(
         self,
         promised: Callable[[], int],
-        busy: Callable[[], bool],
         *,
         measure: Callable[[], int] = resident,
         give_back: Callable[[], None] = lambda: gevent.get_hub().threadpool.apply(trim),
     ) -> None:
-        """`promised` returns the bytes promised to responses, `busy` whether native calls are under way."""
-        self._promised, self._busy = promised, busy
+        """`promised` returns the bytes promised to responses, 0 if none is under way."""
+        self._promised = promised
         self._measure, self._give_back = measure, give_back
         self._needed = measure()
         """Bytes that are in use beside what is promised, as far as is known."""
@@ -71,7 +70,7 @@ class Heap:
     def check(self) -> None:
         """Give memory back if it is time to; to be called about once a second. Waits in a greenlet."""
         now = monotonic()
-        if self._busy():
+        if self._promised():
             self._quiet_since, self._collected = now, False
         quiet = now - self._quiet_since >= _QUIET
         if quiet and not self._collected:

@@ -9,7 +9,7 @@ import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from http import HTTPStatus
-from http.client import HTTPConnection
+from http.client import HTTPConnection, HTTPResponse
 from queue import SimpleQueue
 from typing import Final
 
@@ -44,14 +44,23 @@ class Viewer:
         """Return the body of a response; raises RuntimeError if its status is not 200."""
         connection = self._free.get()
         try:
-            connection.request("GET", f"{self._path}/{words}")
-            response = connection.getresponse()
+            response = self._asked(connection, words)
             body = response.read()
         finally:
             self._free.put(connection)
         if response.status != HTTPStatus.OK:
             raise RuntimeError(f"status {response.status} for {self._path}/{words}")
         return body
+
+    def _asked(self, connection: HTTPConnection, words: str) -> HTTPResponse:
+        """Ask on a connection, or on a new one if the server has closed it meanwhile, as browsers do."""
+        try:
+            connection.request("GET", f"{self._path}/{words}")
+            return connection.getresponse()
+        except ConnectionError:
+            connection.close()
+            connection.request("GET", f"{self._path}/{words}")
+            return connection.getresponse()
 
     def look(self, seed: int) -> list[float]:
         """Play a session, each viewport complete before the next; return the seconds that each tile takes."""

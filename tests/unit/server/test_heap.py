@@ -29,8 +29,7 @@ class Process:
 
     used: int = 70 * MIB
     kept: int = 0
-    promised: int = 0
-    busy: bool = True
+    promised: int = 1
     trims: int = 0
 
     def give_back(self) -> None:
@@ -51,7 +50,6 @@ def watched(process: Process) -> Heap:
     """Return the heap of a process."""
     return Heap(
         lambda: process.promised,
-        lambda: process.busy,
         measure=lambda: process.used + process.kept,
         give_back=process.give_back,
     )
@@ -65,7 +63,7 @@ def test_much_is_given_back_while_requests_are_under_way(clock: list[float]) -> 
     clock[0] = 10.0
     found.check()
     assert process.trims == 0
-    process.used, process.promised = 70 * MIB, 0
+    process.used, process.promised = 70 * MIB, 1
     process.kept = 70 * MIB
     found.check()
     assert (process.trims, process.kept) == (1, 0)
@@ -97,7 +95,7 @@ def test_a_quiet_worker_gives_back_the_rest(clock: list[float]) -> None:
     clock[0] = 20.0
     found.check()
     assert process.trims == 0
-    process.busy = False
+    process.promised = 0
     clock[0] = 29.0
     found.check()
     assert process.trims == 0
