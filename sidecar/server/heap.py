@@ -29,7 +29,7 @@ _SOME: Final = 8 * 2**20
 _PAUSE: Final = 3.0
 """Seconds between two calls."""
 _QUIET: Final = 10.0
-"""Seconds without a response under way after which a worker has nothing to do but to measure images."""
+"""Seconds without a response after which a worker has nothing to do but to measure images; between two calls then."""
 _STATISTICS: Final = Path("/proc/self/statm")
 
 
@@ -54,31 +54,38 @@ class Heap:
     def __init__(
         self,
         promised: Callable[[], int],
+        busy: Callable[[], bool],
         *,
         measure: Callable[[], int] = resident,
         give_back: Callable[[], None] = lambda: gevent.get_hub().threadpool.apply(trim),
     ) -> None:
-        """`promised` returns the bytes promised to responses, 0 if none is under way."""
-        self._promised = promised
+        """`promised` returns the bytes promised to responses, `busy` whether native calls are under way."""
+        self._promised, self._busy = promised, busy
         self._measure, self._give_back = measure, give_back
         self._needed = measure()
         """Bytes that are in use beside what is promised, as far as is known."""
         self._last = self._quiet_since = monotonic()
-        self._collected = False
-        """Whether the collector has run since there is nothing to do."""
+        self._worked = False
+        """Whether anything may have been freed since the last call."""
 
     def check(self) -> None:
         """Give memory back if it is time to; to be called about once a second. Waits in a greenlet."""
-        now = monotonic()
-        if self._promised():
-            self._quiet_since, self._collected = now, False
-        quiet = now - self._quiet_since >= _QUIET
-        if quiet and not self._collected:
+        now, promised = monotonic(), self._promised()
+        if promised:
+            self._quiet_since = now
+        self._worked = self._worked or promised > 0 or self._busy()
+        above = self._measure() - self._needed - promised
+        if now - self._quiet_since < _QUIET:
+            if above > _MUCH and now - self._last >= _PAUSE:
+                self._trim()
+        elif (self._worked or above > _SOME) and now - self._last >= _QUIET:
             gc.collect()
-            self._collected = True
-        above = self._measure() - self._needed - self._promised()
-        if above > (_SOME if quiet else _MUCH) and now - self._last >= _PAUSE:
-            self._give_back()
-            self._last = monotonic()
-            # What cannot be given back is needed: caches that have filled.
-            self._needed = self._measure() - self._promised()
+            self._trim()
+            # Images may still be measured, and what that takes is not free yet.
+            self._worked = self._busy()
+
+    def _trim(self) -> None:
+        self._give_back()
+        self._last = monotonic()
+        # What cannot be given back is needed: caches that have filled.
+        self._needed = self._measure() - self._promised()

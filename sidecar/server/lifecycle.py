@@ -112,7 +112,7 @@ class WorkerLifecycle:
 
     def _check_for_ever(self) -> None:
         renderer = self._parts.renderer
-        heap = Heap(lambda: renderer.admission.held)
+        heap = Heap(lambda: renderer.admission.held, lambda: self._in_native_code)
         while True:
             gevent.sleep(_CHECK_EVERY)
             self._parts.gauges.update()

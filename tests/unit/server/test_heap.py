@@ -30,6 +30,7 @@ class Process:
     used: int = 70 * MIB
     kept: int = 0
     promised: int = 1
+    busy: bool = False
     trims: int = 0
 
     def give_back(self) -> None:
@@ -50,6 +51,7 @@ def watched(process: Process) -> Heap:
     """Return the heap of a process."""
     return Heap(
         lambda: process.promised,
+        lambda: process.busy,
         measure=lambda: process.used + process.kept,
         give_back=process.give_back,
     )
@@ -88,19 +90,36 @@ def test_what_is_needed_is_not_asked_for_again(clock: list[float]) -> None:
 
 
 def test_a_quiet_worker_gives_back_the_rest(clock: list[float]) -> None:
-    """Ten seconds after the last request a smaller amount is given back."""
+    """Ten seconds after the last response all is given back, and again while images are measured, but no more then."""
     process = Process()
     found = watched(process)
     process.kept = 20 * MIB
     clock[0] = 20.0
     found.check()
     assert process.trims == 0
-    process.promised = 0
+    process.promised, process.busy = 0, True
     clock[0] = 29.0
     found.check()
     assert process.trims == 0
     clock[0] = 30.0
     found.check()
+    assert (process.trims, process.kept) == (1, 0)
+    process.busy = False
+    trims = []
+    for second in range(31, 80):
+        clock[0] = float(second)
+        found.check()
+        trims.append(process.trims)
+    assert trims == [1] * 9 + [2] * 40
+
+
+def test_memory_that_grows_in_a_quiet_worker_is_given_back(clock: list[float]) -> None:
+    """What came together between two checks is seen by the memory that there is."""
+    process = Process(promised=0)
+    found = watched(process)
+    for second, kept in ((20.0, 4 * MIB), (40.0, 9 * MIB)):
+        clock[0], process.kept = second, kept
+        found.check()
     assert (process.trims, process.kept) == (1, 0)
 
 
