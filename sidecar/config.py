@@ -30,6 +30,7 @@ Extent: TypeAlias = Literal["", "enlarged", "scaled", "images", "all"]
 their region, images, all."""
 EXTENTS: Final[tuple[Extent, ...]] = get_args(Extent)
 _LARGEST_PORT: Final = 65535
+_FEWEST_THREADS: Final = 4
 _ADDRESS: Final = re.compile(r"unix:.+|fd://\d+|(?:\[[0-9A-Fa-f:.]+\]|[^\s:\[\]]*):(\d{1,5})")
 
 
@@ -40,6 +41,15 @@ def _are_addresses(value: str) -> str:
         if not found or int(found[1] or 0) > _LARGEST_PORT:
             raise ValueError(f"{part!r} is no address; it should be like 127.0.0.1:8183, [::1]:8183 or unix:/path")
     return value
+
+
+def _is_worker_address(value: str) -> str:
+    """Return the first of several addresses, `off` or nothing, as it is. Raises ValueError for anything else."""
+    if value in ("", "off"):
+        return value
+    if "," in value or value.startswith("fd:"):
+        raise ValueError(f"{value!r} should be one address, like 10.0.0.5:8190 or unix:/path, or off")
+    return _are_addresses(value)
 
 
 class Settings(Section):
@@ -57,14 +67,20 @@ class Settings(Section):
 
     bind: Annotated[str, AfterValidator(_are_addresses)] = "127.0.0.1:8183"
     """Where gunicorn listens: `host:port` or `unix:/path`."""
+    worker_bind: Annotated[str, AfterValidator(_is_worker_address)] = ""
+    """Where each worker listens by itself as well, so that nginx can send an image to the same worker always (`sidecar
+    nginx` writes how): `host:port` of the first, the others at the ports that follow; `unix:/path`, to which `.1`, `.2`
+    and so on is added; `off`. The default follows from a SIDECAR_BIND on this machine: 127.1.0.1, 127.1.0.2 and so on
+    at the same port, or the path of its Unix socket with `.1`, `.2` and so on; else `off`."""
     trusted_proxies: Names = ("127.0.0.0/8", "::1")
     """Addresses and networks of the proxies that stand directly in front, as `10.0.0.5, 10.1.0.0/16`, beside Unix
     sockets. Only their X-Forwarded-*, X-Sidecar-* and X-Request-Id are believed, and only nginx at one of them gets
     handovers; the default is this machine."""
     workers: int = Setting(2, ge=1)
     """Worker processes."""
-    threads: int = Setting(4, ge=1)
-    """Native threads of each worker that decode and encode."""
+    threads: int = Setting(0, ge=0)
+    """Native threads of each worker that decode and encode; 0: as many as there are processors, at least 4, so that a
+    worker alone can keep them all busy."""
     sources: Names = ()
     """Names of sources, in the order in which they are asked; those not named follow by name."""
     decoders: Names = ()
@@ -193,6 +209,11 @@ class Settings(Section):
     @classmethod
     def _are_networks(cls, networks: tuple[str, ...]) -> tuple[str, ...]:
         return tuple(str(ip_network(each)) for each in networks)
+
+    @property
+    def native_threads(self) -> int:
+        """Native threads of each worker that decode and encode."""
+        return self.threads or max(_FEWEST_THREADS, len(os.sched_getaffinity(0)))
 
     @property
     def background(self) -> tuple[int, int, int]:

@@ -20,7 +20,7 @@ from sidecar.errors import StartError
 from sidecar.limits.memory_limit import ALLOCATOR
 from sidecar.plugin import API_VERSION, run_inline
 from sidecar.registry import Plugins, Registry
-from sidecar.server import descriptors, sandbox
+from sidecar.server import descriptors, sandbox, slots
 
 
 def _show_version(value: bool) -> None:  # noqa: FBT001  # Typer passes the flag
@@ -40,12 +40,14 @@ def common(
 def serve(config: TomlFile = None, cantaloupe_config: CantaloupeFile = None) -> None:
     """Run the sidecar until it is stopped. Wrong settings or libraries are reported before anything starts."""
     found = set_up(config, cantaloupe_config)
-    sandbox.check(core(found.config).sandbox)
+    settings = core(found.config)
+    sandbox.check(settings.sandbox)
+    slots.addresses(settings.bind, settings.worker_bind, settings.workers)
     registry = _load(found)
     if not registry.sources:
         typer.echo("warning: no source is set up, so no image will be found; see `sidecar config`", err=True)
     registry.close()
-    descriptors.claim(core(found.config))
+    descriptors.claim(settings)
     # A new process image: the allocator reads its environment, in which the operator's own values stay, and gunicorn
     # forks while no native library is loaded.
     arguments = [sys.executable, "-m", "sidecar.server.master", "--config", "python:sidecar.server.gunicorn_conf"]

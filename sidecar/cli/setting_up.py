@@ -37,7 +37,7 @@ def loaded() -> Iterator[Loaded]:
     found = set_up(None, None)
     settings = core(found.config)
     logging.configure("error", "text")
-    pool = NativePool(settings.threads, stall=settings.stall_timeout)
+    pool = NativePool(settings.native_threads, stall=settings.stall_timeout)
     try:
         registry = found.plugins.load(found.config, pool)
         try:

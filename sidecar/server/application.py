@@ -125,7 +125,7 @@ def create_app(
     tracing.prepare(__version__)
     quarantine = Quarantine(shared_dir.shared(), settings.quarantine)
     service = make_service(
-        settings, registry, pool or NativePool(settings.threads, stall=settings.stall_timeout), quarantine
+        settings, registry, pool or NativePool(settings.native_threads, stall=settings.stall_timeout), quarantine
     )
     renderer = service.renderer
     readiness = Readiness(renderer.admission, lambda: renderer.pool.lost + renderer.bulk.lost, registry.sources)
@@ -176,7 +176,7 @@ def get_app() -> WorkerLifecycle:
     shared = shared_dir.shared()
     journal = _journal(shared)
     note = journal.recorded if journal else nullcontext
-    pool = NativePool(settings.threads, note=note, stall=settings.stall_timeout)
+    pool = NativePool(settings.native_threads, note=note, stall=settings.stall_timeout)
     app = create_app(found.config, found.plugins.load(found.config, pool), pool, journal, found)
     # Last: whatever is to be loaded is loaded, and no thread is started yet.
     sandbox.enter(settings.sandbox, [*found.plugins.folders(found.config), *_own_folders(shared)])

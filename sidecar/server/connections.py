@@ -20,8 +20,9 @@ from sidecar.observability.metrics import EVICTED
 class Connection:
     """A connection as gunicorn reads requests from it: knows whether the worker waits for its client."""
 
-    def __init__(self, connection: socket.socket) -> None:
-        self._connection = connection
+    def __init__(self, connection: socket.socket, slot: int | None = None) -> None:
+        """`slot`: at which it was accepted; None for a socket that all workers accept from."""
+        self._connection, self.slot = connection, slot
         self.waiting = False
         """Whether bytes of a request are waited for: of its head or of its body."""
         self._ended = False
@@ -62,9 +63,9 @@ class Connections:
         return len(self._open) < self._most or self._evict()
 
     @contextmanager
-    def joined(self, connection: socket.socket) -> Iterator[Connection]:
-        """Count a connection while it is open."""
-        made = Connection(connection)
+    def joined(self, connection: socket.socket, slot: int | None = None) -> Iterator[Connection]:
+        """Count a connection while it is open; `slot`: at which it was accepted."""
+        made = Connection(connection, slot)
         self._open[made] = None
         try:
             yield made

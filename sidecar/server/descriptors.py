@@ -52,7 +52,7 @@ def fewest(settings: Settings) -> int:
 
 
 def _fixed(settings: Settings) -> int:
-    return _OWN + REFUSALS + _OF_THREAD * (settings.threads + len(os.sched_getaffinity(0)))
+    return _OWN + settings.workers + REFUSALS + _OF_THREAD * (settings.native_threads + len(os.sched_getaffinity(0)))
 
 
 def shared_out(settings: Settings, limit: int) -> Descriptors:
@@ -62,7 +62,7 @@ def shared_out(settings: Settings, limit: int) -> Descriptors:
     if limit < fewest(settings):
         raise StartError(
             f"the limit of open files is {limit} (ulimit -n, LimitNOFILE=); a worker with SIDECAR_THREADS="
-            f"{settings.threads} needs {fewest(settings)} at the least and {needed(settings)} at the best"
+            f"{settings.native_threads} needs {fewest(settings)} at the least and {needed(settings)} at the best"
         )
     readers = min(settings.reader_cache_size, max(_FEWEST, (limit - _fixed(settings)) // 4))
     connections = min(CONNECTIONS, (limit - _fixed(settings) - readers) // _OF_CONNECTION)

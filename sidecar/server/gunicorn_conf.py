@@ -18,14 +18,17 @@ from sidecar.observability import request_book
 from sidecar.observability.logging import standard_library
 from sidecar.server import descriptors, replacement, shared_dir
 from sidecar.server.crash_journal import examine_crash
-from sidecar.server.listeners import listen
+from sidecar.server.listeners import listen, slots_of
+from sidecar.server.slots import addresses
 from sidecar.server.workers import state
 
 _toml = os.environ.get("SIDECAR_CONFIG")
 _settings = core(load((), Path(_toml) if _toml else None, partly=True))
 
 wsgi_app = "sidecar.server.application:get_app()"
-bind = _settings.bind
+slots = addresses(_settings.bind, _settings.worker_bind, _settings.workers)
+"""Not gunicorn's: the addresses at which one worker listens by itself."""
+bind = [*map(str.strip, _settings.bind.split(",")), *slots]
 workers = _settings.workers
 worker_class = "sidecar.server.gunicorn_worker.Worker"
 # Forking a process with OpenJPEG, OpenSlide and a gevent hub in it is not safe, so every worker loads its own.
@@ -95,9 +98,10 @@ def on_starting(server: Any) -> None:
         server.log.warning(_descriptors.warning)
 
 
-def pre_fork(_server: Any, worker: Any) -> None:
+def pre_fork(server: Any, worker: Any) -> None:
     """Make what a worker and the master share of its state."""
     state(worker)
+    worker.slots = slots_of(server.LISTENERS, server.slots)
 
 
 def post_worker_init(worker: Any) -> None:

@@ -13,8 +13,9 @@ refuses them, Cantaloupe takes them: such a request must get as far as the hando
 
 What gunicorn refuses all the same is answered in plain text, as any other refusal, and repeats nothing of the request.
 
-A worker that has more large responses under way than another closes its connections. nginx keeps those it has, and uses
-them again and again; on new ones any worker may take the request.
+A worker accepts from the common socket, from those of its slots, and from those of others that need help; see
+`accepting`. It closes connections that another worker should have: nginx keeps those it has, and uses them again and
+again.
 
 If there is room for no more connections, one that waits for its client gives way to a new one. If none waits, the new
 one is refused with 503 at once. gunicorn leaves it in the socket's queue, where it waits for as long as nginx does.
@@ -29,40 +30,46 @@ import re
 import signal
 import socket
 import sys
+import time
+from collections.abc import Mapping, Sequence
 from http import HTTPStatus
-from types import FrameType
+from types import FrameType, MappingProxyType
 from typing import Any, Final
 
 import gevent
-from gevent.server import StreamServer
 from gunicorn import util  # type: ignore[import-untyped]  # it has no annotations
 from gunicorn.http.message import Request  # type: ignore[import-untyped]  # as above
 from gunicorn.http.parser import RequestParser  # type: ignore[import-untyped]  # as above
 from gunicorn.workers.ggevent import GeventWorker  # type: ignore[import-untyped]  # as above
 
 from sidecar.errors import StartError
+from sidecar.server.accepting import Accepting
 from sidecar.server.connections import Connection, Connections
 from sidecar.server.descriptors import REFUSALS
 from sidecar.server.refusal import refuse
+from sidecar.server.slot_owners import OWNERS
 
 _ENDING: Final = 0.1
 """Seconds that gunicorn leaves to what is under way."""
-_TAKEN: Final = 8
-"""Connections taken in one turn of the event loop. gevent takes 100, before whose answers no other request goes on."""
+_LOOK_EVERY: Final = 1.0
+"""Seconds between two looks whether to go on, and two signs of life for the master."""
 _ABOVE_ASCII: Final = re.compile(rb"[\x80-\xff]")
 
 
 class Worker(GeventWorker):  # type: ignore[misc]  # as above
     """The worker class of sidecar.server.gunicorn_conf."""
 
+    slots: Sequence[int | None] = ()
+    """The slot of each of `sockets`, None for those that all workers accept from; set by the master."""
+    _slots: Mapping[Any, int | None] = MappingProxyType({})
     _end: gevent.Greenlet[..., None] | None = None
 
     def init_process(self) -> None:
         """Put the parser and the refusals of this module in gunicorn's place; then what gunicorn does, which serves."""
         RequestParser.mesg_class = AnyBytes
         util.write_error = write_error
-        StreamServer.max_accept = _TAKEN
         self.connections = Connections(self.worker_connections)
+        self.accepting = Accepting(OWNERS, lambda: self.wsgi)
         try:
             super().init_process()
         except (StartError, OSError) as error:  # the latter of a disk that is full
@@ -91,22 +98,36 @@ class Worker(GeventWorker):  # type: ignore[misc]  # as above
             self._end.kill(block=False)
 
     def run(self) -> None:
-        """Serve until told to stop; gunicorn itself takes a few connections more, those that are ended or refused."""
-        self.worker_connections += REFUSALS
-        super().run()
+        """Serve until told to stop, then finish what is under way; in gunicorn's place, which accepts everywhere."""
+        self._slots = dict(zip(self.sockets, self.slots, strict=True))
+        # A few connections more, those that are ended or refused.
+        most = self.worker_connections + REFUSALS
+        self.accepting.begin(self._slots, self.handle, most, alone=self.cfg.workers == 1)
+        while self.alive:
+            self.notify()
+            gevent.sleep(_LOOK_EVERY)
+        self.accepting.close()
+        ends = time.monotonic() + self.cfg.graceful_timeout
+        while len(self.accepting.connections):
+            if time.monotonic() > ends:
+                self.log.warning("Worker graceful timeout (pid:%s)", self.pid)
+                self.accepting.connections.kill(timeout=_LOOK_EVERY)
+                return
+            self.notify()
+            gevent.sleep(_LOOK_EVERY)
 
     def handle(self, listener: Any, client: socket.socket, addr: Any) -> None:
         """Serve a connection, or refuse it at once: nobody should wait for what may not come."""
         if not self.connections.make_room():
             refuse(client)
             return
-        with self.connections.joined(client) as connection:
+        with self.connections.joined(client, self._slots.get(listener)) as connection:
             super().handle(listener, connection, addr)
 
     def handle_request(self, listener_name: Any, req: Any, sock: Connection, addr: Any) -> Any:
         """Answer one request. Raises what gunicorn's own does: StopIteration if the connection is to be closed."""
         joined = Joined(sock)
-        if self.wsgi.crowded:
+        if self.accepting.should_close(sock.slot):
             req.force_close()
         try:
             return super().handle_request(listener_name, req, joined, addr)

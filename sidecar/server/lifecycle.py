@@ -66,6 +66,16 @@ class WorkerLifecycle:
         """Whether requests would better go to another worker; see CpuShare."""
         return self._parts.renderer.cpu_share.crowded
 
+    @property
+    def waits(self) -> bool:
+        """Whether requests wait for this worker's memory."""
+        return self._parts.renderer.admission.waiting > 0
+
+    @property
+    def draining(self) -> bool:
+        """Whether this worker is about to end."""
+        return self._parts.readiness.draining
+
     def start(self, stop: Callable[[], None]) -> None:
         """Begin the self-checks. `stop` makes the worker accept no more, finish what is under way, and end."""
         if self._parts.journal is not None:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import os
 import socket
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from contextlib import ExitStack, suppress
 from pathlib import Path
 from typing import Any, Final
@@ -49,21 +49,40 @@ def are_given(config: Any) -> bool:
     return former or bool(systemd.listen_fds(False)) or any(isinstance(address, int) for address in config.address)  # noqa: FBT003
 
 
-def opened(config: Any, log: Any, *, heard: bool = True) -> list[Any]:
+def opened(
+    config: Any, log: Any, slots: Sequence[str] = (), *, heard: bool = True, former: Sequence[Any] = ()
+) -> list[Any]:
     """Open a socket for each address that is set. Raises StartError with one line.
 
-    `heard`: whether they listen; if not, a worker that is ready makes them (`listen`).
+    `slots`: those of the addresses that are slots'; `heard`: whether the sockets listen; if not, a worker that is ready
+    makes them (`listen`); `former`: sockets that are open, and kept if their addresses are still set.
     """
+    kept = {each.cfg_addr: each for each in former}
     made: list[Any] = []
     for address in config.address:
+        if address in kept:
+            continue
         try:
             made.append(_opened(address, config, log, heard=heard))
         except OSError as error:
             closed(made)
-            raise StartError(
-                f"SIDECAR_BIND: cannot listen on {_written(address)}: {error.strerror or error}"
-            ) from error
-    return made
+            setting = "SIDECAR_WORKER_BIND" if address in parsed(slots) else "SIDECAR_BIND"
+            raise StartError(f"{setting}: cannot listen on {_written(address)}: {error.strerror or error}") from error
+    kept |= {each.cfg_addr: each for each in made}
+    return [kept[address] for address in config.address]
+
+
+def parsed(addresses: Iterable[str]) -> list[Address]:
+    """Return addresses as gunicorn has them."""
+    return [util.parse_address(each) for each in addresses]
+
+
+def slots_of(listeners: Iterable[Any], slots: Sequence[str]) -> list[int | None]:
+    """Return the number of the slot that each socket belongs to, from 0; None for the others."""
+    numbers = {address: number for number, address in enumerate(parsed(slots))}
+    # An inherited socket of IPv6 has four parts in its name.
+    names = (each.cfg_addr for each in listeners)
+    return [numbers.get(name[:2] if isinstance(name, tuple) else name) for name in names]
 
 
 def _opened(address: tuple[str, int] | str, config: Any, log: Any, *, heard: bool) -> Any:

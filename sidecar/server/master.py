@@ -16,16 +16,19 @@ from __future__ import annotations
 import os
 import signal
 import sys
+from collections.abc import Sequence
 from typing import Any, Final
 
 from gunicorn.app.wsgiapp import WSGIApplication  # type: ignore[import-untyped]  # it has no annotations
 from gunicorn.arbiter import Arbiter  # type: ignore[import-untyped]  # as above
+from gunicorn.config import Config  # type: ignore[import-untyped]  # as above
 from gunicorn.errors import HaltServer  # type: ignore[import-untyped]  # as above
 
 from sidecar.errors import StartError
 from sidecar.server import listeners
 from sidecar.server.reloading import Reloading
 from sidecar.server.restarts import RESTARTS
+from sidecar.server.slot_owners import OWNERS
 from sidecar.server.workers import Pace, state, staying
 
 _STOPS: Final = (signal.SIGTERM, signal.SIGINT, signal.SIGQUIT)
@@ -36,8 +39,10 @@ _TURN: Final = 0.1
 class Master(Arbiter):  # type: ignore[misc]  # as above
     """The master process."""
 
-    def __init__(self, app: Any) -> None:
+    def __init__(self, app: Any, slots: Sequence[str] = ()) -> None:
+        """`slots`: addresses at which one worker listens by itself, among those of gunicorn's configuration."""
         super().__init__(app)
+        self.slots = slots
         # For SIGUSR2: the new version checks everything before it becomes a master.
         self.START_CTX["args"] = [sys.executable, "-m", "sidecar", "serve"]
         self.pace = Pace()
@@ -50,6 +55,8 @@ class Master(Arbiter):  # type: ignore[misc]  # as above
         self._complete = False
         self._served = False
         self._reloading = Reloading(self)
+        self._own: list[Any] = []
+        """The sockets that this master has opened beside those of somebody else."""
 
     # What gunicorn calls.
 
@@ -58,8 +65,10 @@ class Master(Arbiter):  # type: ignore[misc]  # as above
         self.given = listeners.are_given(self.cfg)
         if not self.given:
             # Bound only: until a worker is ready, and listens, nginx is refused and asks Cantaloupe at once.
-            self.LISTENERS = listeners.opened(self.cfg, self.log, heard=False)
+            self.LISTENERS = listeners.opened(self.cfg, self.log, self.slots, heard=False)
         super().start()
+        if self.given and not self.master_pid:
+            self._open_slots()
         if os.geteuid() == 0:
             self.log.warning(
                 "The sidecar runs as root. It decodes files from anywhere: give it a user of its own, who may only "
@@ -93,6 +102,8 @@ class Master(Arbiter):  # type: ignore[misc]  # as above
         """Start and stop workers, as many as there should be; called at least once a second."""
         if not self._reloading.go_on():
             self._keep()
+        serving = [worker.pid for worker in staying(self.WORKERS.values()) if state(worker).serves]
+        OWNERS.assign(len(self.slots), self.num_workers, serving)
 
     def spawn_worker(self) -> None:
         """Start a worker; what keeps the system from doing so is a failed start like any other."""
@@ -112,10 +123,14 @@ class Master(Arbiter):  # type: ignore[misc]  # as above
 
     def reexec(self) -> None:
         """Start another master beside this one, on the same sockets: SIGUSR2."""
-        if self.LISTENERS:
-            super().reexec()
-        else:
+        if not self.LISTENERS:
             self.log.error("No worker serves, so there is nothing to hand over: restart instead of SIGUSR2")
+            return
+        every = self.LISTENERS
+        if self.systemd:  # whose sockets are told by their number alone (sd_listen_fds(3))
+            self.LISTENERS = [each for each in every if each not in self._own]
+        super().reexec()
+        self.LISTENERS = every
 
     def stop(self, graceful: bool = True) -> None:  # noqa: FBT001, FBT002  # gunicorn's signature
         """Stop everything."""
@@ -182,11 +197,22 @@ class Master(Arbiter):  # type: ignore[misc]  # as above
         if self.LISTENERS:
             return True
         try:
-            self.LISTENERS = listeners.opened(self.cfg, self.log, heard=False)
+            self.LISTENERS = listeners.opened(self.cfg, self.log, self.slots, heard=False)
         except StartError as error:
             self.log.error("%s", error)  # noqa: TRY400  # the text is enough
             self.pace.failed()
         return bool(self.LISTENERS)
+
+    def _open_slots(self) -> None:
+        """Open the slots beside sockets that somebody else has opened; it goes without them as well."""
+        config = Config()
+        config.set("bind", [*self.slots])
+        config.set("umask", self.cfg.umask)
+        try:
+            self._own = listeners.opened(config, self.log, self.slots, heard=False) if self.slots else []
+        except StartError as error:
+            self.log.warning("%s; images are not sent to the same worker", error)
+        self.LISTENERS = [*self.LISTENERS, *self._own]
 
 
 class Application(WSGIApplication):  # type: ignore[misc]  # as above
@@ -194,7 +220,10 @@ class Application(WSGIApplication):  # type: ignore[misc]  # as above
 
     def run(self) -> None:
         """Run until stopped. Ends the process with status 1 if it cannot start."""
-        master = Master(self)
+        # gunicorn has read it as its configuration, and knows nothing of slots.
+        from sidecar.server import gunicorn_conf  # noqa: PLC0415
+
+        master = Master(self, gunicorn_conf.slots)
         try:
             master.run()
         except StartError as error:

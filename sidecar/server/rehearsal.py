@@ -12,14 +12,14 @@ import subprocess
 import sys
 import time
 import traceback
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import Final, Self
 
 import sidecar
 from sidecar.config import Settings, core
 from sidecar.errors import StartError
-from sidecar.server import shared_dir
+from sidecar.server import shared_dir, slots
 
 _PATIENCE: Final = 60.0
 """Seconds that a rehearsal may take: as long as a worker whose event loop stands still."""
@@ -34,11 +34,14 @@ class MasterSettings:
     log_level: str
     quarantine: float
     """Seconds."""
+    slots: Sequence[str] = ()
+    """Addresses, one for each worker; see sidecar.server.slots."""
 
     @classmethod
     def of(cls, settings: Settings) -> Self:
-        """Take them from all settings."""
-        return cls(settings.bind, settings.workers, settings.log_level, settings.quarantine)
+        """Take them from all settings. Raises StartError if there cannot be as many slots as workers."""
+        found = slots.addresses(settings.bind, settings.worker_bind, settings.workers)
+        return cls(settings.bind, settings.workers, settings.log_level, settings.quarantine, found)
 
 
 @dataclass(frozen=True, slots=True)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import signal
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -27,7 +28,9 @@ class Former:
     """Starts that had failed."""
     workers: int
     """How many there should be."""
-    bind: str
+    bind: list[str]
+    """Addresses, those of slots included."""
+    slots: Sequence[str]
     sockets: list[Any]
 
 
@@ -72,14 +75,16 @@ class Reloading:
     def _after(self, outcome: Outcome) -> None:
         """Let new workers start if the check has found nothing wrong."""
         master = self._master
-        former = Former(master.worker_age, master.pace.failures, master.num_workers, self._bind, master.LISTENERS)
+        former = Former(
+            master.worker_age, master.pace.failures, master.num_workers, self._bind, master.slots, master.LISTENERS
+        )
         if outcome.settings is None:
             self._failed(outcome.problem)
             return
         try:
             self._follow(outcome.settings)
         except StartError as error:
-            master.cfg.set("bind", former.bind)
+            self._listen_as(former.bind, former.slots)
             self._failed(str(error))
             return
         master.pace.hurry()
@@ -91,29 +96,37 @@ class Reloading:
     def _follow(self, settings: MasterSettings) -> None:
         """Take over what is the master's own. Raises StartError if it cannot listen where it should."""
         master = self._master
-        if [part.strip() for part in settings.bind.split(",")] != self._bind.split(","):
-            self._move(settings.bind)
+        self._move([part.strip() for part in settings.bind.split(",")], [*settings.slots])
         self._set_workers(settings.workers)
         master.quarantine = settings.quarantine
         logging.getLogger("gunicorn.error").setLevel(settings.log_level.upper())
         master.log.reopen_files()
 
-    def _move(self, bind: str) -> None:
-        """Listen elsewhere. Raises StartError if that is not possible."""
+    def _move(self, bind: list[str], slots: Sequence[str]) -> None:
+        """Listen elsewhere, or at more slots. Raises StartError if that is not possible."""
         master = self._master
-        if master.given:
-            master.log.warning("SIDECAR_BIND is not followed: the socket was opened by somebody else")
+        moves = bind != [each for each in self._bind if each not in master.slots]
+        # Slots that there are too many stay: nginx may go on sending images there, and workers own several.
+        if not moves and slots == [*master.slots][: len(slots)]:
             return
-        master.cfg.set("bind", bind)
+        if master.given:
+            if moves:
+                master.log.warning("SIDECAR_BIND is not followed: the socket was opened by somebody else")
+            return
+        self._listen_as([*bind, *slots], slots)
         if master.closed:
             listeners.closed(master.LISTENERS)
             master.LISTENERS = []
         else:
-            master.LISTENERS = listeners.opened(master.cfg, master.log)
+            master.LISTENERS = listeners.opened(master.cfg, master.log, slots, former=master.LISTENERS)
+
+    def _listen_as(self, bind: list[str], slots: Sequence[str]) -> None:
+        self._master.cfg.set("bind", bind)
+        self._master.slots = slots
 
     @property
-    def _bind(self) -> str:
-        return ",".join(self._master.cfg.settings["bind"].value)
+    def _bind(self) -> list[str]:
+        return [*self._master.cfg.settings["bind"].value]
 
     def _set_workers(self, count: int) -> None:
         self._master.cfg.set("workers", count)
@@ -133,8 +146,7 @@ class Reloading:
             for worker in workers:
                 if worker not in new[: master.num_workers]:
                     master.kill_worker(worker.pid, signal.SIGTERM)
-            if former.sockets is not master.LISTENERS:
-                listeners.closed(former.sockets)
+            listeners.closed(each for each in former.sockets if each not in master.LISTENERS)
             self._former = None
             RELOADS.count(failed=False)
             master.log.info("Reloaded: %s new workers serve.", master.num_workers)
@@ -145,10 +157,9 @@ class Reloading:
         self._former = None
         for worker in new:
             master.kill_worker(worker.pid, signal.SIGTERM)
-        if former.sockets is not master.LISTENERS:
-            listeners.closed(master.LISTENERS)
-            master.LISTENERS = former.sockets
-            master.cfg.set("bind", former.bind)
+        listeners.closed(each for each in master.LISTENERS if each not in former.sockets)
+        master.LISTENERS = former.sockets
+        self._listen_as(former.bind, former.slots)
         self._set_workers(former.workers)
         self._failed("a new worker could not start")
 

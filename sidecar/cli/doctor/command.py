@@ -50,7 +50,7 @@ def examine(nginx_file: Path | None = None, identifier: str | None = None) -> It
     settings = core(found.config)
     for warning in (*found.warnings, *contradictions(settings)):
         yield Finding("settings", "warning", warning, "correct or remove it")
-    pool = NativePool(settings.threads)
+    pool = NativePool(settings.native_threads)
     try:
         registry = found.plugins.load(found.config, pool)
         rehearse()

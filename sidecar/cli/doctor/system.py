@@ -110,7 +110,7 @@ def _files(settings: Settings) -> Finding:
 
 def _processors(settings: Settings) -> Finding:
     count, quota = len(os.sched_getaffinity(0)), _quota()
-    text = f"{count} processors, {settings.workers} workers with {settings.threads} native threads each"
+    text = f"{count} processors, {settings.workers} workers with {settings.native_threads} native threads each"
     if quota and quota < count:
         remedy = "bind the service to as many processors as its quota (CPUAffinity=, --cpuset-cpus)"
         return Finding("limits", "warning", f"{text}; a quota of {quota:g} processors holds all of them up", remedy)

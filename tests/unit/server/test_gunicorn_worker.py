@@ -15,8 +15,10 @@ from gunicorn.http.wsgi import Response  # type: ignore[import-untyped]  # as ab
 from gunicorn.workers.ggevent import GeventWorker  # type: ignore[import-untyped]  # as above
 
 from sidecar.plugin import StartError
-from sidecar.server.connections import Connections
+from sidecar.server.accepting import Accepting
+from sidecar.server.connections import Connection, Connections
 from sidecar.server.gunicorn_worker import Joined, Worker
+from sidecar.server.slot_owners import SlotOwners
 
 
 class Wire:
@@ -103,9 +105,10 @@ def test_a_crowded_worker_lets_connections_go(*, crowded: bool, monkeypatch: pyt
         GeventWorker, "handle_request", lambda _self, _name, req, *_: closing.append(req.should_close())
     )
     worker = object.__new__(Worker)
-    worker.wsgi = SimpleNamespace(crowded=crowded)
+    worker.accepting = Accepting(SlotOwners(), lambda: SimpleNamespace(crowded=crowded, waits=False, draining=False))
     worker.connections = Connections(10)
-    worker.handle_request("here", request, Wire(), None)  # type: ignore[arg-type]  # as much of a socket as is needed
+    connection = Connection(Wire())  # type: ignore[arg-type]  # as much of a socket as is needed
+    worker.handle_request("here", request, connection, None)
     assert closing == [crowded]
 
 

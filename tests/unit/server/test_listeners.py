@@ -16,10 +16,10 @@ from sidecar.plugin import StartError
 from sidecar.server import listeners
 
 
-def configured(bind: str) -> Config:
-    """Return gunicorn's configuration with an address."""
+def configured(*bind: str) -> Config:
+    """Return gunicorn's configuration with addresses."""
     config = Config()
-    config.set("bind", bind)
+    config.set("bind", [*bind])
     return config
 
 
@@ -76,6 +76,21 @@ def test_a_socket_that_is_not_heard(tmp_path: Path, *, unix: bool) -> None:
             client.connect(made.getsockname())
             listeners.turn_away([made])
             assert client.recv(1) == b""
+
+
+def test_sockets_are_kept_whose_addresses_are(tmp_path: Path) -> None:
+    """More slots are opened beside those that there are; a slot that cannot be had leaves everything as it was."""
+    slots = [f"unix:{tmp_path}/slot.{number}" for number in (1, 2, 3)]
+    former = listeners.opened(configured(f"unix:{tmp_path}/all", *slots[:1]), logging.getLogger(), slots[:1])
+    more = listeners.opened(configured(f"unix:{tmp_path}/all", *slots), logging.getLogger(), slots, former=former)
+    assert more[:2] == former
+    assert listeners.slots_of(more, slots) == [None, 0, 1, 2]
+    (tmp_path / "slot.4").touch()
+    slots.append(f"unix:{tmp_path}/slot.4")
+    with pytest.raises(StartError, match=r"SIDECAR_WORKER_BIND: cannot listen on unix:.*slot\.4: the file"):
+        listeners.opened(configured(f"unix:{tmp_path}/all", *slots), logging.getLogger(), slots, former=more)
+    assert all((tmp_path / f"slot.{number}").is_socket() for number in (1, 2, 3))
+    listeners.closed(more)
 
 
 def free() -> int:
