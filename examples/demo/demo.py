@@ -21,12 +21,16 @@ from itertools import islice
 from pathlib import Path
 from urllib.parse import quote, urlsplit
 
+from sidecar.server.slots import addresses
+
 HERE = Path(__file__).parent
 REPOSITORY = HERE.parents[1]
 RUN = REPOSITORY / ".run"
 SUFFIXES = frozenset({"jp2", "jpx", "jpf", "j2k", "j2c", "jph", "svs", "ndpi", "vms", "scn", "mrxs", "svslide", "bif"})
 """Of images that a few URLs are printed of."""
 HOST = "127.0.0.1"
+SLOTS = ("127.1.0.1:8183", "127.1.0.2:8183")
+"""Addresses of single workers in the shipped site."""
 PATIENCE = 60.0
 """Seconds that starting may take."""
 
@@ -113,20 +117,31 @@ def cantaloupe(environment: Mapping[str, str]) -> tuple[str, str]:
     return parts.scheme, f"{parts.hostname}:{parts.port or (443 if parts.scheme == 'https' else 80)}"
 
 
+def slots(bind: str, environment: Mapping[str, str]) -> list[str]:
+    """Return where single workers will listen."""
+    return addresses(bind, environment.get("SIDECAR_WORKER_BIND", ""), int(environment.get("SIDECAR_WORKERS") or 2))
+
+
+def servers(those: Sequence[str]) -> str:
+    """Return addresses of single workers as they stand in the site's files."""
+    return "\n".join(f"    server {each} max_fails=0;" for each in those)
+
+
 def lay_out(folder: Path, port: int, bind: str, environment: Mapping[str, str]) -> None:
     """Write nginx's configuration and the site's files."""
     site = folder / "sidecar"
     shutil.rmtree(site, ignore_errors=True)
     shutil.copytree(REPOSITORY / "nginx", site)
-    upstream = (site / "sidecar.conf").read_text(encoding="utf-8")
-    (site / "sidecar.conf").write_text(upstream.replace("127.0.0.1:8183", bind), encoding="utf-8")
+    upstream = (site / "sidecar.conf").read_text(encoding="utf-8").replace("127.0.0.1:8183", bind)
+    upstream = upstream.replace(servers(SLOTS), servers(slots(bind, environment) or [bind]))
+    (site / "sidecar.conf").write_text(upstream, encoding="utf-8")
     (folder / "temp").mkdir(exist_ok=True)
     scheme, address = cantaloupe(environment)
     if not address:
         # Without a Cantaloupe the sidecar must not promise in info.json what only a Cantaloupe can do.
-        locations = site / "sidecar-locations.conf"
-        text = locations.read_text(encoding="utf-8")
-        locations.write_text(text.replace("X-Sidecar-Handover nginx;", 'X-Sidecar-Handover "";'), encoding="utf-8")
+        passing = site / "sidecar-pass.conf"
+        text = passing.read_text(encoding="utf-8")
+        passing.write_text(text.replace("X-Sidecar-Handover nginx;", 'X-Sidecar-Handover "";'), encoding="utf-8")
     values = {
         # Workers of an nginx started by root would else become a user who may not read the checkout.
         "user": "user root;" if os.geteuid() == 0 else "",

@@ -20,6 +20,7 @@ import sidecar
 from sidecar.config import Settings
 from sidecar.errors import StartError
 from sidecar.plugin import Decoder
+from sidecar.server.slots import addresses
 
 TIFF: Final = frozenset({"tif", "tiff"})
 """Suffixes that decoders claim for scans, but most files with them are pictures that Cantaloupe reads."""
@@ -27,6 +28,7 @@ DEFAULT_CANTALOUPE: Final = "http://127.0.0.1:8182"
 
 PLACES: Final[Mapping[str, re.Pattern[str]]] = {
     "bind": re.compile(r"(\nupstream sidecar \{\n(?:.*\n)*?    server )[^;]+"),
+    "workers": re.compile(r"(\nupstream sidecar_workers \{\n(?:    (?:#|hash).*\n)+)(?:    server .*\n)+"),
     "cantaloupe": re.compile(r"(\nupstream sidecar_cantaloupe \{\n(?:.*\n)*?    server )[^;]+"),
     "handover": re.compile(r"(\n    )proxy_pass http://sidecar_cantaloupe[^;]*"),
     "prefix": re.compile(r'(\$sidecar_prefix \{\n    default )"[^"]*"'),
@@ -55,6 +57,8 @@ class NginxSite:
     """The URL of Cantaloupe."""
     trusted: Sequence[str] = ()
     """Addresses of proxies in front of nginx, whose X-Forwarded-* headers are believed."""
+    slots: Sequence[str] = ()
+    """Where single workers listen, see sidecar.server.slots; none: all workers are asked for all images."""
 
 
 def site_of(
@@ -69,6 +73,7 @@ def site_of(
         settings.prefix,
         settings.cantaloupe_url or DEFAULT_CANTALOUPE,
         trusted,
+        addresses(settings.bind, settings.worker_bind, settings.workers),
     )
 
 
@@ -118,6 +123,7 @@ def _parts(site: NginxSite) -> Mapping[str, str]:
     """Return what stands in each place. Raises StartError for what nginx cannot read."""
     return {
         "bind": server_of(site.bind),
+        "workers": "".join(f"    server {server_of(each)} max_fails=0;\n" for each in site.slots or [site.bind]),
         "cantaloupe": _authority(site.cantaloupe),
         "handover": _handover(site.cantaloupe),
         "prefix": f'"{site.prefix}"',

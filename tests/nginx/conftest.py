@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.nginx.peers import Peer, reply, saying
+from tests.nginx.peers import HOST, Peer, reply, saying
 from tests.nginx.servers import Nginx, Sidecar
 
 LOGS = pytest.StashKey[list[Path]]()
@@ -67,7 +67,8 @@ def site(
 ) -> Iterator[Nginx]:
     """Nginx with the shipped files between the actor and the stand-in."""
     folder = tmp_path_factory.mktemp("site")
-    with Nginx(folder, session_actor.port, session_cantaloupe.port) as nginx:
+    actor = session_actor.port
+    with Nginx(folder, actor, session_cantaloupe.port, slots=[f"{HOST}:{actor}"]) as nginx:
         logs.append(nginx.process.log)
         yield nginx
 

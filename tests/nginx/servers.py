@@ -9,7 +9,7 @@ import socket
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from pathlib import Path
 from string import Template
@@ -38,6 +38,15 @@ http {
 HANDOVER = """location @cantaloupe { proxy_pass http://$CANTALOUPE; include sidecar/sidecar-headers.conf; }"""
 REPOSITORY = Path(__file__).parents[2]
 SITE = REPOSITORY / "nginx"
+
+
+SLOTS = ("127.1.0.1:8183", "127.1.0.2:8183")
+"""Addresses of single workers, as shipped."""
+
+
+def servers(addresses: Sequence[str]) -> str:
+    """The lines of the shipped site for addresses of single workers."""
+    return "\n".join(f"    server {each} max_fails=0;" for each in addresses)
 
 
 def free_port() -> int:
@@ -158,14 +167,19 @@ class Nginx(NginxServer):
         edits: Mapping[tuple[str, str], str] | None = None,
         include: Mapping[str, str] | None = None,
         handover: str = HANDOVER,
+        slots: Sequence[str] = (),
     ) -> None:
         """`edits`: (file, old text) -> new text, as an operator would; `include`: `http` or `server` -> more lines.
 
-        `handover`: the location for Cantaloupe.
+        `handover`: the location for Cantaloupe; `slots`: addresses of single workers, if not those of the sidecar.
         """
         port = free_port()
         shutil.copytree(SITE, folder / "sidecar")
-        upstream = {("sidecar.conf", "127.0.0.1:8183"): f"{HOST}:{sidecar}"}
+        workers = slots or [each.replace("8183", str(sidecar)) for each in SLOTS]
+        upstream = {
+            ("sidecar.conf", "127.0.0.1:8183"): f"{HOST}:{sidecar}",
+            ("sidecar.conf", servers(SLOTS)): servers(workers),
+        }
         for (name, old), new in {**upstream, **(edits or {})}.items():
             path = folder / "sidecar" / name
             text = path.read_text()

@@ -55,7 +55,7 @@ def site(folder: Path, sidecar: int, cantaloupe: int, service: int) -> Nginx:
     """Return nginx with all that auth.conf offers."""
     edits = {
         ("auth.conf", "127.0.0.1:8184"): f"{HOST}:{service}",
-        ("sidecar-locations.conf", f"# {HOOK}"): HOOK,
+        ("sidecar-pass.conf", f"# {HOOK}"): HOOK,
     }
     include = {
         "http": "include sidecar/auth-maps.conf;",
@@ -248,7 +248,7 @@ def test_the_cache_answers_after_the_service(
     edits = {
         ("auth.conf", "127.0.0.1:8184"): f"{HOST}:{gate.port}",
         ("cache.conf", "/var/cache/nginx-sidecar"): str(tmp_path / "cache"),
-        ("sidecar-locations.conf", "# include sidecar/cache-location.conf;"): "include sidecar/cache-location.conf;",
+        ("sidecar-pass.conf", "# include sidecar/cache-location.conf;"): "include sidecar/cache-location.conf;",
     }
     include = {
         "http": "include sidecar/cache.conf; include sidecar/auth-maps.conf;",

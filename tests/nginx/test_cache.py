@@ -21,7 +21,7 @@ TILE = "/iiif/3/a.jp2/0,0,256,256/max/0/default.jpg"
 VARY = "Accept, Accept-Charset, Accept-Encoding, Accept-Language, Origin"
 KEPT = reply(200, b"a tile", Cache_Control="max-age=1000, public", ETag='"1"', Vary=VARY)
 PLACE = ("cache.conf", "/var/cache/nginx-sidecar")
-SWITCH = ("sidecar-locations.conf", "# include sidecar/cache-location.conf;")
+SWITCH = ("sidecar-pass.conf", "# include sidecar/cache-location.conf;")
 
 
 @pytest.fixture

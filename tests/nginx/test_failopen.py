@@ -66,7 +66,7 @@ def test_cantaloupe_answers_when_the_sidecar_is_down_or_silent(
         return silent.wait(PATIENCE)
 
     actor.behaviour = wait
-    quick = {("sidecar-locations.conf", "proxy_read_timeout 60s"): "proxy_read_timeout 300ms"}
+    quick = {("sidecar-pass.conf", "proxy_read_timeout 60s"): "proxy_read_timeout 300ms"}
     for name, port in {"down": free_port(), "silent": actor.port}.items():
         folder = tmp_path / name
         with Nginx(folder, port, cantaloupe.port, quick) as nginx:

@@ -15,6 +15,7 @@ from sidecar.cli import nginx_site
 from sidecar.cli.doctor.finding import Finding
 from sidecar.config import Settings
 from sidecar.plugin import Decoder
+from sidecar.server.slots import addresses
 
 DEFAULT: Final = Path("/etc/nginx/nginx.conf")
 _NAMED: Final = "@cantaloupe"
@@ -117,12 +118,19 @@ def _examine(root: Directive, settings: Settings, decoders: Sequence[Decoder], f
 def _upstream(http: Directive, settings: Settings) -> Iterator[Finding]:
     wanted = nginx_site.server_of(settings.bind)
     for upstream in http.all("upstream", "sidecar"):
-        addresses = [server.arguments[0] for server in upstream.all("server")]
-        if wanted in addresses:
+        asked_at = [server.arguments[0] for server in upstream.all("server")]
+        if wanted in asked_at:
             yield Finding("nginx", "ok", f"the sidecar is asked at {wanted}, where SIDECAR_BIND says that it listens")
         else:
-            text = f"{upstream.place}: nginx asks {', '.join(addresses)}, the sidecar listens at {settings.bind}"
+            text = f"{upstream.place}: nginx asks {', '.join(asked_at)}, the sidecar listens at {settings.bind}"
             yield Finding("nginx", "problem", text, f"write `server {wanted};` there, or set SIDECAR_BIND")
+
+    slots = {nginx_site.server_of(each) for each in addresses(settings.bind, settings.worker_bind, settings.workers)}
+    for upstream in http.all("upstream", "sidecar_workers"):
+        asked = {server.arguments[0] for server in upstream.all("server")}
+        if asked != (slots or {wanted}):
+            text = f"{upstream.place}: nginx sends images to other addresses than those of single workers"
+            yield Finding("nginx", "warning", text, "let `sidecar nginx` write sidecar.conf anew")
 
 
 def _prefix(http: Directive, settings: Settings) -> Iterator[Finding]:
@@ -210,8 +218,8 @@ def _locations(server: Directive, *, to: str) -> Sequence[Directive]:
     return [
         location
         for location in server.all("location")
-        if any(re.match(rf"http://{to}(?![\w-])", each.arguments[0]) for each in location.all("proxy_pass"))
-        and "=" not in location.arguments[:1]
+        if any(re.match(rf"http://{to}(_workers)?(?![\w-])", each.arguments[0]) for each in location.all("proxy_pass"))
+        and not location.arguments[0].startswith(("=", "@"))
     ]
 
 

@@ -152,7 +152,7 @@ def slow_readers(ground: Ground) -> Outcome:
 
 ROOM: Final = Setup(trouble=True, memory=400_000_000)
 ALONE: Final = Setup(toml='cantaloupe_url = "http://127.0.0.1:{cantaloupe}"\n')
-UNBUFFERED: Final = (("sidecar-locations.conf", "proxy_max_temp_file_size 256m", "proxy_max_temp_file_size 0"),)
+UNBUFFERED: Final = (("sidecar-pass.conf", "proxy_max_temp_file_size 256m", "proxy_max_temp_file_size 0"),)
 """As an answer of more than 256 MB: what nginx does not take in waits for its client."""
 
 ATTACKS: Final = (

@@ -106,16 +106,23 @@ def test_a_wrong_site(site: Path, words: str) -> None:
     "old, new, words",
     [
         ("proxy_set_header X-Sidecar-Handover nginx;", "", "does not set X-Sidecar-Handover"),
-        ("error_page 418 421 502 504 = @cantaloupe;", "", "has no `error_page 421 = @cantaloupe`"),
+        ("error_page 418 421 = @cantaloupe;", "", "has no `error_page 421 = @cantaloupe`"),
         ("proxy_read_timeout 60s;", "proxy_read_timeout 20s;", "nginx waits 20 s, the sidecar hands over after 50 s"),
     ],
 )
 def test_wrong_locations(site: Path, old: str, new: str, words: str) -> None:
     """What is missing in an old or edited copy of our files is found."""
-    locations = site.parent / "sidecar" / "sidecar-locations.conf"
-    locations.write_text(locations.read_text(encoding="utf-8").replace(old, new), encoding="utf-8")
+    for name in ("sidecar-locations.conf", "sidecar-pass.conf"):
+        file = site.parent / "sidecar" / name
+        file.write_text(file.read_text(encoding="utf-8").replace(old, new), encoding="utf-8")
     (text,) = problems(nginx(site, Settings(), [Images()]))
     assert words in text
+
+
+def test_workers_that_nginx_does_not_know(site: Path) -> None:
+    """A site written for another number of workers still works, which is a warning with a remedy."""
+    (found,) = [each for each in nginx(site, Settings(workers=3), [Images()]) if each.state == "warning"]
+    assert "to other addresses than those of single workers" in found.text
 
 
 def test_suffixes_that_nginx_keeps(site: Path) -> None:
