@@ -76,19 +76,19 @@ class LocalFile:
         other end of a FIFO.
         """
         try:
-            top = Path(os.path.realpath(root, strict=True))
-            real = Path(os.path.realpath(path, strict=True))
-            if real == top or not real.is_relative_to(top):
+            top = os.path.realpath(root, strict=True)
+            inside, real = top.rstrip("/") + "/", os.path.realpath(path, strict=True)
+            if not real.startswith(inside):
                 return None
-            parts = real.relative_to(top).parts
-            status = _settled(str(top), parts)
+            parts = tuple(real.removeprefix(inside).split("/"))
+            status = _settled(top, parts)
         except (FileNotFoundError, NotADirectoryError, ValueError):  # the latter: NUL, lone surrogates
             return None
         except OSError as error:
             if error.errno in _IMPOSSIBLE:
                 return None
             raise SourceError(f"{Path(path).name!r}: {error.strerror}") from error
-        return cls(str(top), parts, FileIdentity.of(status)) if stat.S_ISREG(status.st_mode) else None
+        return cls(top, parts, FileIdentity.of(status)) if stat.S_ISREG(status.st_mode) else None
 
     @property
     def name(self) -> str:

@@ -104,7 +104,7 @@ class Bands:
     def _fetch(self, region: Rect) -> Piece:
         """Find out which bytes a piece takes, and read them when it is their turn."""
         with span("index", self._image.decoder), plugin_call(self._image.decoder, self._blob.name):
-            window = window_of(self._image.reader, self._plan.level, region, self._plan.tolerance)
+            window = window_of(self._image, self._plan.level, region, self._plan.tolerance)
         if not window.ranges:
             return Piece(window)
         fetched, data = self._fetcher.read(self._blob, window.ranges, self._link)

@@ -120,7 +120,7 @@ def _windows(plan: Plan, image: OpenImage, name: str) -> Iterator[WindowCost]:
     for band in plan.bands:
         for region in band.pieces:
             with plugin_call(image.decoder, name):
-                window = window_of(image.reader, plan.level, region, plan.tolerance)
+                window = window_of(image, plan.level, region, plan.tolerance)
                 facts = image.describing.window_facts(window) if image.describing else ()
             yield WindowCost(region, len(window.ranges), sum(each.length for each in window.ranges), tuple(facts))
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from sidecar.plugin import EXACT, Blob, Pixels, SupportsGathering, SupportsTolerance
+from sidecar.plugin import EXACT, Blob, Pixels
 from sidecar.render.gathering import Gatherer, Ticket
 from sidecar.render.plan import Plan
 from sidecar.render.reader_cache import OpenImage
@@ -14,7 +14,7 @@ from sidecar.render.shared_decode import Wanted
 def is_gathered(plan: Plan, image: OpenImage) -> bool:
     """Report whether a response is made of one window, which may be decoded with its neighbours."""
     single = not plan.large and len(plan.bands) == 1 and len(plan.bands[0].pieces) == 1
-    return single and isinstance(image.reader, SupportsGathering)
+    return single and image.gathering is not None
 
 
 class GatheredBand:
@@ -25,7 +25,7 @@ class GatheredBand:
     ) -> None:
         """`details`: where it is noted, for the log, how the band was decoded."""
         # Readers without the power decode every window exactly, whatever hides their errors.
-        tolerance = plan.tolerance if isinstance(image.reader, SupportsTolerance) else EXACT
+        tolerance = plan.tolerance if image.tolerant else EXACT
         self._wanted = Wanted(blob, image, plan.level, plan.bands[0].region, client, tolerance)
         self._gatherer, self._details = gatherer, details
         self._ticket: Ticket | None = None

@@ -25,7 +25,7 @@ from sidecar.limits.threads import NativePool
 from sidecar.observability.metrics import ASKED, DECODED, DECODED_BEFORE, GATHERED
 from sidecar.observability.tracing import anchor, link, span, spent
 from sidecar.observability.work import CURRENT
-from sidecar.plugin import Pixels, Rect, SupportsGathering
+from sidecar.plugin import Pixels, Rect
 from sidecar.render.decoded_cache import DecodedCache, cut
 from sidecar.render.fetch import Fetcher, Link
 from sidecar.render.neighbours import Bounds, gather
@@ -125,12 +125,13 @@ class Gatherer:
     def _choose(self) -> Decode:
         """Choose what to decode next, on a processor that is free."""
         first = self._waiting.next()
-        wanted, reader = first.wanted, first.wanted.image.reader
+        wanted, reader = first.wanted, first.wanted.image.gathering
         found, members = first.region, [first]
-        if not first.alone and isinstance(reader, SupportsGathering):
+        if self._waiting and not first.alone and reader is not None:
             near = [each for each in self._waiting if each.wanted.key == wanted.key and not each.alone]
             most = self._most(len(near) + 1)
-            bounds = Bounds(reader.info.levels[wanted.level], reader.info.channels, self._pixels, most)
+            info = wanted.image.reader.info
+            bounds = Bounds(info.levels[wanted.level], info.channels, self._pixels, most)
             with suppress(PluginFailure), plugin_call(wanted.image.decoder, wanted.blob.name):
                 found = gather(first.region, wanted.level, (each.region for each in near), reader, bounds).hull
             members += [each for each in near if found.holds(each.region)]
@@ -194,7 +195,7 @@ class Gatherer:
 
     def _coded(self, wanted: Wanted, region: Rect) -> Coded:
         with span("index", wanted.image.decoder), plugin_call(wanted.image.decoder, wanted.blob.name):
-            window = window_of(wanted.image.reader, wanted.level, region, wanted.tolerance)
+            window = window_of(wanted.image, wanted.level, region, wanted.tolerance)
         if not window.ranges:
             return Coded(window)
         fetched, data = self._fetcher.read(wanted.blob, window.ranges, Link())

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections import Counter, OrderedDict
+from collections import OrderedDict
 from dataclasses import replace
 from typing import Final
 
 from sidecar.plugin import ImageInfo
 from sidecar.plugin.color import shared_profile
+from sidecar.render.held_bytes import HeldBytes
 
 _INFO_BYTES, _LEVEL_BYTES = 1200, 700
 """The objects of an info beside its profile, and of a level with its grid; measured with tracemalloc."""
@@ -21,10 +22,12 @@ class InfoCache:
         """`limit`: bytes."""
         self._limit = limit
         self._infos: OrderedDict[str, ImageInfo] = OrderedDict()
-        self._profiles: Counter[bytes] = Counter()
-        """How many infos have a profile."""
-        self.nbytes = 0
+        self._held = HeldBytes()
+
+    @property
+    def nbytes(self) -> int:
         """Bytes held."""
+        return self._held.total
 
     def __len__(self) -> int:
         return len(self._infos)
@@ -42,7 +45,7 @@ class InfoCache:
         if info.icc is not None:
             info = replace(info, icc=shared_profile(info.icc))
         self._infos[etag] = info
-        self.nbytes += _bytes(info) + self._used(info.icc, 1)
+        self._held.add(_bytes(info), info.icc)
         while self.nbytes > self._limit and self._infos:
             self._drop(next(iter(self._infos)))
         return info
@@ -50,17 +53,7 @@ class InfoCache:
     def _drop(self, etag: str) -> None:
         info = self._infos.pop(etag, None)
         if info is not None:
-            self.nbytes -= _bytes(info) + self._used(info.icc, -1)
-
-    def _used(self, profile: bytes | None, change: int) -> int:
-        """Count one more or one less use of a profile; returns its bytes at the first use, and at the last."""
-        if profile is None:
-            return 0
-        before = self._profiles[profile]
-        self._profiles[profile] = before + change
-        if before + change == 0:
-            del self._profiles[profile]
-        return len(profile) if min(before, before + change) == 0 else 0
+            self._held.remove(_bytes(info), info.icc)
 
 
 def _bytes(info: ImageInfo) -> int:

@@ -9,9 +9,10 @@ nothing.
 from __future__ import annotations
 
 from collections import OrderedDict
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager, nullcontext
 from dataclasses import dataclass
+from functools import cached_property
 from time import monotonic
 from typing import Any, Final
 from weakref import WeakValueDictionary
@@ -41,11 +42,14 @@ from sidecar.plugin import (
     ImageInfo,
     ImageReader,
     Pixels,
+    SupportsGathering,
     SupportsThreads,
+    SupportsTolerance,
     Window,
     thread_lock,
 )
 from sidecar.render.decoder_choice import DecoderChoice
+from sidecar.render.held_bytes import HeldBytes
 from sidecar.render.info_cache import InfoCache
 from sidecar.render.plugin_calls import plugin_call
 
@@ -66,15 +70,30 @@ _NOT_THE_READERS: Final = (ClientGone, EncodeError, Overloaded, TooLarge)
 """Errors of a request after which its reader is as good as before."""
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class OpenImage:
-    """A reader as a request uses it."""
+    """A reader as requests use it. Its powers are looked up once: that takes longer than any request should."""
 
     reader: ImageReader[Any]
     decoder: str
     """The decoder's name, for logs and metrics."""
     describing: Describes[Any] | None = None
     """What describes the image, if the reader does."""
+
+    @cached_property
+    def tolerant(self) -> SupportsTolerance[Any] | None:
+        """The reader, if it makes use of tolerances."""
+        return self.reader if isinstance(self.reader, SupportsTolerance) else None
+
+    @cached_property
+    def gathering(self) -> SupportsGathering | None:
+        """The reader, if it says which windows to decode together."""
+        return self.reader if isinstance(self.reader, SupportsGathering) else None
+
+    @cached_property
+    def holding(self) -> HoldsBytes | None:
+        """The reader, if it says how much memory it holds."""
+        return self.reader if isinstance(self.reader, HoldsBytes) else None
 
 
 @dataclass(eq=False, slots=True)
@@ -85,12 +104,13 @@ class _Entry:
     users: int = 0
     kept: bool = True
     """Whether later requests may have it."""
+    nbytes: int = 0
+    """The bytes that it held when the last request left it, beside the profile of its info, which others may share."""
 
     @property
-    def nbytes(self) -> int:
-        """The bytes that it holds beside the profile of its info, which others may share."""
-        reader = self.image.reader
-        return reader.held_bytes if isinstance(reader, HoldsBytes) else _READER_BYTES
+    def profile(self) -> bytes | None:
+        """The ICC profile of its info."""
+        return self.image.reader.info.icc
 
 
 class ReaderCache:
@@ -114,8 +134,13 @@ class ReaderCache:
         self._quarantine = quarantine or Quarantine()
         self._note = note
         self._entries: OrderedDict[str, _Entry] = OrderedDict()
+        """The least recently used first."""
         self._replaced: set[_Entry] = set()
         """In use, and not given to later requests."""
+        self.idle = 0
+        """Opened images that no request uses."""
+        self._held = HeldBytes()
+        """What those hold."""
         self._opening: WeakValueDictionary[str, BoundedSemaphore] = WeakValueDictionary()
         self._limit = limit // 2
         self._infos = InfoCache(limit // 2)
@@ -129,12 +154,7 @@ class ReaderCache:
     @property
     def leased(self) -> int:
         """Opened images in use."""
-        return sum(entry.users > 0 for entry in self._entries.values()) + len(self._replaced)
-
-    @property
-    def idle(self) -> int:
-        """Opened images that no request uses."""
-        return sum(not entry.users for entry in self._entries.values())
+        return len(self._entries) - self.idle + len(self._replaced)
 
     @property
     def learning(self) -> bool:
@@ -144,7 +164,7 @@ class ReaderCache:
     @property
     def nbytes(self) -> int:
         """The bytes of what is kept: infos, and readers that no request uses."""
-        return self._infos.nbytes + _held(entry for entry in self._entries.values() if not entry.users)
+        return self._infos.nbytes + self._held.total
 
     def info(self, blob: Blob) -> ImageInfo:
         """Return what the image is; opens it if that is not known yet. Raises as `lease`."""
@@ -159,8 +179,7 @@ class ReaderCache:
     def lease(self, blob: Blob) -> Iterator[OpenImage]:
         """Use the reader of an image. Raises as DecoderChoice.open, and Quarantined."""
         self._quarantine.check(blob.etag)
-        entry = self._entry(blob)
-        entry.users += 1
+        entry = self._join(blob)
         if work := CURRENT.get():
             work.decoder = entry.image.decoder
         try:
@@ -178,7 +197,7 @@ class ReaderCache:
         """Close all idle readers."""
         self._shrink(0, 0)
 
-    def _entry(self, blob: Blob) -> _Entry:
+    def _join(self, blob: Blob) -> _Entry:
         # The first opens, the others wait and find it; if it fails, the next one tries.
         turn = self._opening.get(blob.etag) or self._opening.setdefault(blob.etag, BoundedSemaphore(1))
         with turn:
@@ -188,6 +207,9 @@ class ReaderCache:
                 entry, info = self._open_or_recall(blob)
                 self._infos.put(blob.etag, info)
                 self._entries[blob.etag] = entry
+            elif not entry.users:
+                self._wake(entry)
+            entry.users += 1
             self._entries.move_to_end(blob.etag)
             return entry
 
@@ -222,25 +244,34 @@ class ReaderCache:
 
     def _leave(self, entry: _Entry) -> None:
         entry.users -= 1
-        if not entry.users and not entry.kept:
+        if entry.users:
+            return
+        if entry.kept:
+            self._rest(entry)
+            self._shrink(self._keep, self._limit)
+        else:
             self._replaced.discard(entry)
             entry.image.reader.close()
-        self._shrink(self._keep, self._limit)
 
     def _shrink(self, keep: int, limit: int) -> None:
-        """Close the readers that have been idle the longest, until no more are left than may be."""
-        idle = OrderedDict((etag, entry) for etag, entry in self._entries.items() if not entry.users)
-        while len(idle) > keep or _held(idle.values()) > limit:
-            etag, entry = idle.popitem(last=False)
+        """Close idle readers, the least recently used first, until no more are left than may be."""
+        while self.idle > keep or self._held.total > limit:
+            etag, entry = next((etag, entry) for etag, entry in self._entries.items() if not entry.users)
             del self._entries[etag]
+            self._wake(entry)
             entry.image.reader.close()
 
+    def _rest(self, entry: _Entry) -> None:
+        """Count an entry as idle."""
+        holding = entry.image.holding
+        entry.nbytes = holding.held_bytes if holding else _READER_BYTES
+        self.idle += 1
+        self._held.add(entry.nbytes, entry.profile)
 
-def _held(entries: Iterable[_Entry]) -> int:
-    """Return the bytes that some readers hold together: the same profile counts once."""
-    every = [*entries]
-    profiles = {id(profile): len(profile) for entry in every if (profile := entry.image.reader.info.icc)}
-    return sum(entry.nbytes for entry in every) + sum(profiles.values())
+    def _wake(self, entry: _Entry) -> None:
+        """Count an entry as idle no more."""
+        self.idle -= 1
+        self._held.remove(entry.nbytes, entry.profile)
 
 
 def _copy(error: SidecarError) -> SidecarError:

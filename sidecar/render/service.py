@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
+from functools import cached_property
 
 from sidecar.config import Extent, Settings
 from sidecar.errors import Forbidden, HandOver, NotFound, TooLarge
@@ -79,7 +80,7 @@ class ImageService:
         factory = self.encoders[parameters.format]
         if work := CURRENT.get():
             work.encoder = factory.format
-        weak = bool(self.loss) and parameters.quality != "bitonal" and _hides(factory)
+        weak = bool(self.loss) and parameters.quality != "bitonal" and parameters.format in self._hiding
         loss = self.loss if weak else ""
         tag = etag(blob, parameters, request.identifier.scale, factory.settings, self._shown, opaque, loss)
         return Found(request, blob, factory, tag, weak, opaque)
@@ -133,7 +134,12 @@ class ImageService:
             with suppress(HandOver):
                 self.info(self.blob(name))
 
-    @property
+    @cached_property
+    def _hiding(self) -> frozenset[str]:
+        """The formats whose files hide errors of the pixels."""
+        return frozenset(name for name, factory in self.encoders.items() if _hides(factory))
+
+    @cached_property
     def _shown(self) -> tuple[object, ...]:
         """The settings that show in pictures."""
         settings = self.settings
@@ -147,7 +153,7 @@ class ImageService:
         how = (settings.downscale_filter, settings.background_color, settings.color, settings.orientation)
         return (*how, settings.pass_tiles, *limits)
 
-    @property
+    @cached_property
     def _fitting(self) -> int:
         """The pixels of which one byte each fits into what one response may have, rounded down to a power of two.
 

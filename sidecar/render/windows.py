@@ -2,16 +2,15 @@
 
 from __future__ import annotations
 
-from typing import Any
+from sidecar.plugin import Rect, Tolerance, Window
+from sidecar.render.reader_cache import OpenImage
 
-from sidecar.plugin import ImageReader, Rect, SupportsTolerance, Tolerance, Window
 
-
-def window_of(reader: ImageReader[Any], level: int, region: Rect, tolerance: Tolerance) -> Window:
+def window_of(image: OpenImage, level: int, region: Rect, tolerance: Tolerance) -> Window:
     """Return the window of a region. Called in a greenlet, within `plugin_call`; raises as ImageReader.window."""
     window: Window
-    if isinstance(reader, SupportsTolerance) and not tolerance.exact:
-        window = reader.tolerant_window(level, region, tolerance=tolerance)
+    if image.tolerant and not tolerance.exact:
+        window = image.tolerant.tolerant_window(level, region, tolerance=tolerance)
     else:
-        window = reader.window(level, region)
+        window = image.reader.window(level, region)
     return window

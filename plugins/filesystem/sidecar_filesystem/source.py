@@ -6,6 +6,7 @@ import os
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
+from functools import cached_property
 from hashlib import sha256
 from pathlib import Path
 
@@ -14,7 +15,7 @@ from sidecar_filesystem.listing import listed
 from sidecar_filesystem.place import Place
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class FileBlob:
     """A regular file, in the state it was found in."""
 
@@ -31,7 +32,7 @@ class FileBlob:
         """In bytes."""
         return self.file.identity.size
 
-    @property
+    @cached_property
     def etag(self) -> str:
         """Of path, device, inode, size and both times of change."""
         stamp = ":".join(map(str, self.file.identity)).encode("ascii")
@@ -45,7 +46,7 @@ class FileBlob:
         except (OverflowError, ValueError):
             return None
 
-    @property
+    @cached_property
     def path(self) -> Path:
         """The file, links resolved."""
         return self.file.path

@@ -68,11 +68,8 @@ class Htj2kReader:
         self._stager = Stager(image.header)
         self._resolutions = [*_resolutions(image)]
         self.info = _info(image, self._resolutions)
-
-    @property
-    def held_bytes(self) -> int:
+        self.held_bytes = held_bytes(image.header, image.color)
         """The bytes of the header, see HoldsBytes."""
-        return held_bytes(self._image.header, self._image.color)
 
     def window(self, level: int, region: Rect) -> Htj2kWindow:
         """Return the byte ranges of a region. Raises DecodeError, SourceError, Unsupported."""

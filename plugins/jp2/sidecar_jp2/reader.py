@@ -58,11 +58,8 @@ class Jp2Reader:
         self._rule = rule
         self._resolutions = resolutions_of(image)
         self.info = info_of(image, self._resolutions)
-
-    @property
-    def held_bytes(self) -> int:
+        self.held_bytes = held_bytes(image.header, image.color)
         """The bytes of the header, see HoldsBytes."""
-        return held_bytes(self._image.header, self._image.color)
 
     def window(self, level: int, region: Rect) -> Jp2Window:
         """Return the byte ranges of a region: none if the file is local and decoded whole, since it is read in place.

@@ -227,6 +227,21 @@ def test_idle_readers_are_bounded_in_bytes() -> None:
     assert all(reader.closed for reader in decoder.opened)
 
 
+def test_readers_in_use_are_not_counted_as_kept() -> None:
+    """What a reader holds counts from the end of its last use to the next one, or until it is closed."""
+    readers, _ = opened(2)
+    readers.info(BLOBS[0])
+    kept = readers.nbytes
+    for _ in range(2):
+        with readers.lease(BLOBS[0]), readers.lease(BLOBS[0]):
+            assert readers.nbytes < kept
+        assert readers.nbytes == kept
+    with readers.lease(BLOBS[0]):
+        in_use = readers.nbytes
+    readers.close()
+    assert readers.nbytes == in_use
+
+
 def test_info_is_known_without_a_reader() -> None:
     """Once opened, an image is described without being opened again, its reader being long gone or in use."""
     readers, decoder = opened(1)
