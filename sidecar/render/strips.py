@@ -6,7 +6,7 @@ from bisect import bisect_right
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
-from itertools import accumulate
+from itertools import accumulate, chain
 from typing import Protocol, Self
 
 import numpy as np
@@ -145,29 +145,27 @@ def _rows_after_each(plan: Plan, wanted: Rows) -> Sequence[Rows]:
 def encode(
     plan: Plan, parts: Iterable[Strip], encoder: Encoder, pool: Pool, image: str = "", plugin: str = "encoder"
 ) -> Iterator[bytes]:
-    """Return the file's chunks, each strip finished and encoded in a native thread.
+    """Return the file's chunks, each strip finished and encoded in a native thread; the last with the end of the file.
 
     `image` and `plugin` name the blob and the encoder in the log.
     """
+    left = plan.frame.size.height
 
-    def write(pixels: Pixels) -> bytes:
+    def write(pixels: Pixels) -> Sequence[bytes]:
+        nonlocal left
+        left -= len(pixels)
         with span("encode", plugin), plugin_call(plugin, image):
-            return encoder.write(pixels)
+            return [encoder.write(pixels)] if left else [encoder.write(pixels), encoder.finish()]
 
-    def write_strip(strip: Strip) -> bytes:
+    def write_strip(strip: Strip) -> Sequence[bytes]:
         return write(finish(plan, strip))
 
-    def end() -> bytes:
-        with span("encode", plugin), plugin_call(plugin, image):
-            return encoder.finish()
-
-    written: Iterator[bytes]
+    written: Iterator[Sequence[bytes]]
     if plan.binarize:
         written = (pool(write, strip) for strip in _binarized(plan, plan.binarize, parts, pool))
     else:
         written = map(lambda strip: pool(write_strip, strip), parts)  # noqa: C417  # a generator would hold a strip while paused
-    yield from filter(None, written)
-    yield from filter(None, [pool(end)])
+    yield from filter(None, chain.from_iterable(written))
 
 
 def _binarized(plan: Plan, step: Binarize, parts: Iterable[Strip], pool: Pool) -> Iterator[Pixels]:

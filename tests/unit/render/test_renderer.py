@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import closing
 from dataclasses import dataclass, field, replace
 from datetime import datetime
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 import gevent
 import numpy as np
@@ -19,7 +20,7 @@ from PIL import Image
 from sidecar.errors import TooLarge
 from sidecar.iiif.geometry import Geometry, Orientation
 from sidecar.limits.admission import Admission
-from sidecar.limits.threads import NativePool
+from sidecar.limits.threads import NativePool, Pending
 from sidecar.plugin import (
     Buffer,
     ByteRange,
@@ -259,6 +260,38 @@ def test_scaling_in_strips_equals_scaling_the_whole(
     source = reader.levels[0]
     scaled = Resample(Size(width, height), size, name).apply(source, Rows(0, height), Rows(0, size.height))
     assert np.array_equal(got, turned(scaled if made.steps else source, orientation))
+
+
+class Counted(NativePool):
+    """Native threads that count their calls."""
+
+    calls = 0
+
+    def spawn_for(self, image: str, call: Callable[..., Any], /, *args: Any, **kwargs: Any) -> Pending[Any]:
+        """As the pool does."""
+        self.calls += 1
+        return super().spawn_for(image, call, *args, **kwargs)
+
+
+@pytest.mark.parametrize("quality", ["default", "gray"])
+def test_the_end_of_the_file_takes_no_native_call_of_its_own(quality: str) -> None:
+    """Three strips are three native calls: the last one also ends the file, which is not skipped."""
+
+    class Ended(Raw):
+        def finish(self) -> bytes:
+            return b"the end"
+
+    reader = Picture(pyramid(20, 40), None)
+    upright = Geometry(Rect(0, 0, 20, 40), Size(20, 40), Orientation())
+    pool = Counted(2)
+    line = replace(pipeline(reader), pool=pool, bulk=POOL)
+    factory = Ended(16)
+    made = make_plan(upright, quality, reader.info, factory, MEANS)
+    with closing(line.start(made, Name(), factory, Client())) as body:
+        assert b"".join(body).endswith(b"the end")
+    decoded = sum(len(band.pieces) for band in made.bands)
+    assert (pool.calls - (0 if made.large else decoded), factory.heights) == (3, [16, 16, 8])
+    pool.close()
 
 
 def test_level_just_above_the_size_is_read() -> None:
