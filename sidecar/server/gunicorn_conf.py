@@ -60,6 +60,7 @@ control_socket_disable = True
 
 # Requests are logged by the sidecar when they are really over; see sidecar.http.middleware.
 accesslog = None
+logger_class = "sidecar.server.gunicorn_log.NoAccessLog"
 errorlog = "-"
 loglevel = _settings.log_level
 logconfig_dict = standard_library(loglevel, _settings.log_format)
