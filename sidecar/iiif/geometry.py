@@ -16,7 +16,7 @@ from __future__ import annotations
 from collections.abc import Collection
 from dataclasses import dataclass
 from fractions import Fraction
-from typing import Final
+from typing import Final, TypeAlias
 
 from sidecar.errors import BadRequest, Forbidden
 from sidecar.iiif.parse import CARET_VERSION, Full, FullSize, Max, Parameters, Percent, Pixels, Region, Rotation, Square
@@ -25,6 +25,7 @@ from sidecar.plugin import Rect, Size
 
 _HALF: Final = Fraction(1, 2)
 _ONE: Final = Fraction(1)
+Number: TypeAlias = Fraction | int
 
 
 @dataclass(frozen=True, slots=True)
@@ -105,19 +106,20 @@ def _region(region: Region, image: Size, constraint: Constraint) -> Rect:
             side = Fraction(min(image.width, image.height))
             return _cut(image, (image.width - side) / 2, (image.height - side) / 2, side, side)
         case Pixels(x, y, width, height):
-            return _cut(image, *(half_up(edge) / constraint for edge in (x, y, width, height)))
+            edges = [half_up(edge) for edge in (x, y, width, height)]
+            return _cut(image, *(edges if constraint == 1 else [edge / constraint for edge in edges]))
         case Percent(x, y, width, height):
             across, down = Fraction(image.width, 100), Fraction(image.height, 100)
             return _cut(image, x * across, y * down, width * across, height * down)
 
 
-def _cut(image: Size, x: Fraction, y: Fraction, width: Fraction, height: Fraction) -> Rect:
+def _cut(image: Size, x: Number, y: Number, width: Number, height: Number) -> Rect:
     left, columns = _span(x, width, image.width)
     top, rows = _span(y, height, image.height)
     return Rect(left, top, columns, rows)
 
 
-def _span(start: Fraction, length: Fraction, limit: int) -> tuple[int, int]:
+def _span(start: Number, length: Number, limit: int) -> tuple[int, int]:
     length = min(length, limit - start)
     if length < _HALF:
         raise BadRequest("region: it lies outside of the image or is empty")

@@ -83,9 +83,8 @@ class Profile:
 
 def scale_factors(image: Size, min_size: int, constraint: Constraint = _ONE) -> list[int]:
     """Return 1, 2, 4 … as long as the smaller side stays at least `min_size`."""
-    side = min(constrained(image, constraint))
-    factors = [1]
-    while side / (factors[-1] * 2) >= min_size:
+    side, factors = floor(min(constrained(image, constraint))), [1]
+    while side >= min_size * factors[-1] * 2:
         factors.append(factors[-1] * 2)
     return factors
 
@@ -95,8 +94,8 @@ def sizes(image: Size, profile: Profile, constraint: Constraint = _ONE) -> list[
     virtual = constrained(image, constraint)
     limit = max_area(virtual, profile)
     factors = reversed(scale_factors(image, profile.min_size, constraint))
-    halved = [virtual.scaled(Fraction(1, factor)) for factor in factors]
-    within = [extent.rounded for extent in halved if not limit or extent.area <= limit]
+    area = virtual.area
+    within = [virtual.reduced(factor) for factor in factors if not limit or area <= limit * factor**2]
     return [size for size in within if _allowed(size, image, profile)]
 
 

@@ -9,7 +9,6 @@ from typing import Final, NamedTuple, TypeAlias
 from sidecar.iiif.parse import Confined, Exact, FullSize, Height, Max, Scaled, SizeSpec, Width
 from sidecar.plugin import Rect, Size
 
-_HALF: Final = Fraction(1, 2)
 _WHOLE: Final = Fraction(100)
 # The decomposition levels that most JPEG 2000 files have, and that Cantaloupe assumes if it does not know.
 _HALVINGS: Final = 5
@@ -39,16 +38,22 @@ class Extent(NamedTuple):
     @property
     def rounded(self) -> Size:
         """In whole pixels."""
-        return Size(half_up(self.width), half_up(self.height))
+        return self.reduced(1)
+
+    def reduced(self, factor: int) -> Size:
+        """Both sides divided by a factor, in whole pixels."""
+        return Size(half_up(self.width, factor), half_up(self.height, factor))
 
     def scaled(self, scale: Fraction) -> Extent:
         """Both sides by a factor."""
-        return Extent(self.width * scale, self.height * scale)
+        return self if scale == 1 else Extent(self.width * scale, self.height * scale)
 
 
-def half_up(number: Fraction) -> int:
-    """Return the nearest integer; the upper of two."""
-    return floor(number + _HALF)
+def half_up(number: Fraction | int, divisor: int = 1) -> int:
+    """Return the integer nearest to a quotient; the upper of two."""
+    # In integers: each fraction in between would be brought to its lowest terms first.
+    denominator = number.denominator * divisor
+    return (2 * number.numerator + denominator) // (2 * denominator)
 
 
 def constrained(image: Size, constraint: Constraint) -> Extent:

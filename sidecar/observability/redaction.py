@@ -12,8 +12,8 @@ from collections.abc import Mapping
 from typing import Any, Final
 
 _HIDDEN: Final = "*"
-_SIGNS: Final = re.compile(r"(?i)[?@]|%(?:25)*(?:3f|40)|authorization|cookie|security-token|bearer|basic")
-"""A text without any of these is left as it is: most are."""
+_SIGNS: Final = ("?", "@", "%3f", "%40", "%25", "authorization", "cookie", "security-token", "bearer", "basic")
+"""A text without any of these, in any case, is left as it is: most are, and to look for constants costs little."""
 _TOKEN: Final = re.compile(r"[^\s\"'<>]+")
 """What a URL or a path could be: up to white space, a quote or a bracket (RFC 3986, appendix C)."""
 # A URL within a URL is percent-encoded, any number of times.
@@ -31,11 +31,18 @@ _SCHEME: Final = re.compile(r"(?i)\b(bearer|basic)\s+[A-Za-z0-9+/=._~-]{8,}")
 
 def redacted(text: str) -> str:
     """Return a text without what may be secret in it."""
-    if not _SIGNS.search(text):
+    if not _is_suspicious(text.lower()):
         return text
     text = _HEADER.sub(rf"\1\2{_HIDDEN}", text)
     text = _SCHEME.sub(rf"\1 {_HIDDEN}", text)
     return _TOKEN.sub(lambda found: _without_query(_without_user(found[0])), text)
+
+
+def _is_suspicious(lowered: str) -> bool:
+    for sign in _SIGNS:  # noqa: SIM110  # `any` takes three times as long, and this is asked of each field of each line
+        if sign in lowered:
+            return True
+    return False
 
 
 def redact(_logger: object, _method: str, line: Mapping[str, Any]) -> Mapping[str, Any]:
