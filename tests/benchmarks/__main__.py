@@ -33,6 +33,7 @@ PARTS: Final[Mapping[str, str]] = {
     "i": "bits",
     "j": "tracing",
     "k": "slides",
+    "l": "request_cost",
 }
 
 
