@@ -66,9 +66,9 @@ def site_of(
 ) -> NginxSite:
     """Return the site for settings and decoders. `tiff`: TIFFs are scans too, and go to the sidecar."""
     left_out = frozenset[str]() if tiff else TIFF
-    groups = dict.fromkeys(tuple(sorted(decoder.suffixes - left_out)) for decoder in decoders)
+    groups = dict.fromkeys(decoder.suffixes - left_out for decoder in decoders)
     return NginxSite(
-        [group for group in groups if group],
+        [tuple(sorted(group)) for group in groups if group and not any(group < other for other in groups)],
         settings.bind,
         settings.prefix,
         settings.cantaloupe_url or DEFAULT_CANTALOUPE,

@@ -101,7 +101,7 @@ def test_how_it_is_set_up(app: Wsgi) -> None:
     report = ask(app, "/sidecar/status.json").json
     settings = {each["variable"]: (each["value"], each["origin"]) for each in report["settings"]}
     assert settings["SIDECAR_WORKERS"] == ("3", "/etc/sidecar.toml")
-    assert settings["SIDECAR_THREADS"] == ("4", "default")
+    assert settings["SIDECAR_THREADS"] == ("0", "default")
     assert settings["SIDECAR_VAULT_URL"] == ("http://*@vault/?*", "X")
     assert report["decoders"] == [{"name": "gradient", "suffixes": ["gradient"]}]
     assert report["versions"]["plugin API"] == "1"

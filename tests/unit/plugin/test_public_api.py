@@ -14,10 +14,10 @@ from sidecar.plugin import color, remote
 EXPORTED: Final = {
     plugin: (
         "API_VERSION Advice Blob Buffer ByteRange Closing Config CountedCache DecodeError Decoder Describes EXACT "
-        "EncodeError EncodedTile Encoder EncoderFactory Fact FileIdentity Folder Frame FromCantaloupe Grid "
-        "HeldFolder HidesErrors HoldsBytes ImageInfo ImageReader KeepsBytes Learns Level LocalFile Malformed "
-        "MayLose Names Native NotesImages Pixels Rect RemoteSettings RowGuard SIGNATURE_BYTES Section SidecarError "
-        "Size Source SourceChanged SourceError SourceTimeout StartError SupportsCheck SupportsEncodedTiles "
+        "EncodeError EncodedTile Encoder EncoderFactory Fact FileIdentity Folder Frame FromCantaloupe Grid HeldFolder "
+        "HidesErrors HoldsBytes ImageInfo ImageReader KeepsBytes Learns Level ListsImages LocalFile Malformed MayLose "
+        "Names Native NotesImages Pixels Rect RemoteSettings RowGuard SIGNATURE_BYTES Section SidecarError Size "
+        "Source SourceChanged SourceError SourceTimeout StartError SupportsCheck SupportsEncodedTiles "
         "SupportsGathering SupportsLocalFile SupportsThreads SupportsTolerance Tally Tolerance Unsupported Window "
         "hookimpl local_file run_inline thread_lock working_on"
     ),
