@@ -16,12 +16,15 @@ class UninterruptibleStack(ExitStack):
     """An ExitStack whose exit no deadline interrupts: it runs in a greenlet of its own.
 
     `close` waits a little, so that in the usual case everything is released when it returns. A stuck call is not waited
-    for; what it uses (memory promised, the opened image) stays taken until it returns.
+    for; what it uses (memory promised, the opened image) stays taken until it returns, however often it is closed.
     """
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
     ) -> Literal[False]:
         """Release in reverse order. Never swallows the error."""
-        gevent.spawn(super().__exit__, kind, error, traceback).join(_TIMEOUT)
+        # What is being released is not here any more: closed again, it would overtake a call that is waited for, and
+        # release what that uses.
+        released = self.pop_all()
+        gevent.spawn(ExitStack.__exit__, released, kind, error, traceback).join(_TIMEOUT)
         return False

@@ -37,6 +37,22 @@ def test_a_stuck_call_delays_the_release_and_not_the_request(monkeypatch: pytest
     assert order == ["permit"]
 
 
+def test_closing_again_releases_nothing_early(monkeypatch: pytest.MonkeyPatch) -> None:
+    """What a stuck call uses stays taken until it returns, also if its response fails first and is closed after that."""
+    monkeypatch.setattr(release, "_TIMEOUT", 0.01)
+    over, order = Event(), list[str]()
+    held = UninterruptibleStack()
+    held.callback(order.append, "permit")
+    held.callback(over.wait)
+    with pytest.raises(ZeroDivisionError), held:
+        _ = 1 // 0
+    held.close()
+    assert order == []
+    over.set()
+    gevent.sleep(0.01)
+    assert order == ["permit"]
+
+
 def test_a_deadline_interrupts_the_request_and_not_the_release() -> None:
     """A deadline that passes meanwhile is raised at once, and the release goes on."""
     over, order = Event(), list[str]()
