@@ -18,6 +18,7 @@ from typing import Any, Final
 from weakref import WeakValueDictionary
 
 from cachetools import TTLCache
+from gevent import GreenletExit
 from gevent.lock import BoundedSemaphore
 
 from sidecar.errors import (
@@ -66,8 +67,9 @@ _FAILURE_SECONDS: Final = 10.0
 """For so long. What is wrong with an image stays while its etag does, but a decoder may fail for another reason."""
 _FAILURE_KINDS: Final[tuple[type[SidecarError], ...]] = (Malformed, DecodeError, Unsupported)
 """Errors that depend on the content alone."""
-_NOT_THE_READERS: Final = (ClientGone, EncodeError, Overloaded, TooLarge)
-"""Errors of a request after which its reader is as good as before."""
+_NOT_THE_READERS: Final = (ClientGone, EncodeError, Overloaded, TooLarge, GreenletExit)
+"""Errors of a request after which its reader is as good as before; the last is what ends the work for clients that have
+left (`joint_response`)."""
 
 
 @dataclass(frozen=True)
