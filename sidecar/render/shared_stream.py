@@ -41,6 +41,7 @@ class SharedStream:
         self._failed: Outcome[bytes] | None = None
         self._users = Users(self._close)
         self._maker = gevent.spawn(copy_context().run, self._make, body)
+        self._release = body.close
 
     def use(self) -> Callable[[], None]:
         """See Shared; the last who ends its use waits until everything is released."""
@@ -94,6 +95,8 @@ class SharedStream:
         ended()
         if self._maker is not gevent.getcurrent():
             self._maker.kill(timeout=_ENDING)
+            # One that is stopped before it has begun never closes it.
+            self._release()
 
 
 class Reader:

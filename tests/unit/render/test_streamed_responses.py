@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import gc
 from collections.abc import Callable, Iterator
-from contextlib import closing
+from contextlib import closing, suppress
 from dataclasses import dataclass, field
 
 import gevent
@@ -113,6 +113,20 @@ def test_identical_requests_are_made_once(maker: Maker, responses: StreamedRespo
     assert [reader.details["shared"] for reader in readers] == [False, True, True, True]
     assert [sent(reader) for reader in readers] == [b"onetwothree"] * 4
     assert (len(maker.began), maker.made) == (1, CHUNKS)
+
+
+@pytest.mark.parametrize("turns", [0, 1, 2])
+def test_a_client_that_leaves_in_the_moment_in_which_it_begins(
+    maker: Maker, responses: StreamedResponses, turns: int
+) -> None:
+    """A client may leave before what makes the chunks has begun to run: permit and reader are free all the same."""
+    asking = ask(responses, maker, "ann")
+    maker.go.set()
+    for _ in range(turns):
+        gevent.sleep(0)
+    asking.kill()
+    with suppress(gevent.GreenletExit):
+        asking.get()().close()
 
 
 def test_nothing_is_made_ahead_of_the_fastest_client(maker: Maker, responses: StreamedResponses) -> None:
