@@ -22,6 +22,8 @@ DecodeTile: TypeAlias = Callable[[Buffer, Pixels], None]
 # Measured: libjpeg-turbo's rows of blocks and tables of a sequential image, beside the stream made of a tile.
 _JPEG_BYTES: Final = 256 << 10
 _JPEG_ROW_BYTES: Final = 256
+_LONGEST_HEAD: Final = 4096
+"""Bytes of a tile's head, to be remembered."""
 # OpenJPEG's samples, coefficients and code blocks, of three components.
 _JPEG_2000_PIXEL_BYTES: Final = 40
 # Measured on one core of a small virtual machine, and half as much again.
@@ -67,6 +69,8 @@ class JpegCodec:
         # A tile's size at 1:8 has to be a whole number of pixels.
         self.reductions = next(n for n in (3, 2, 1, 0) if not (level.tile.width | level.tile.height) % (1 << n))
         self.tile_bytes = _JPEG_BYTES + 2 * level.longest + _JPEG_ROW_BYTES * level.tile.width
+        self._whole = b""
+        """The head of the last tile that was passed on; those of a slide mostly are the same."""
 
     @contextmanager
     def decoding(self) -> Iterator[DecodeTile]:
@@ -90,6 +94,25 @@ class JpegCodec:
         before = len(jpeg.opening(self._coding, b""))
         return self._begin[:before] + profile_segments(icc) + self._begin[before:]
 
+    def file(self, prefix: bytes, tile: Buffer) -> bytes:
+        """Return the file that a tile is passed on as. Raises DecodeError if its head keeps it from being shown."""
+        head = self.checked(tile)
+        self._check_whole(bytes(memoryview(tile)[head.start : head.scan]))
+        return jpeg.stream(prefix, tile, head)
+
+    def _check_whole(self, head: bytes) -> None:
+        """Raise DecodeError if tables are missing or broken: what is decoded fails by that, what is passed on must too.
+
+        libjpeg-turbo is asked for the smallest picture of a scan that ends at once, which takes it no time.
+        """
+        if head == self._whole:
+            return
+        shrunk = 1 << self.reductions
+        with self._turbo.session() as session:
+            into = np.empty((self._tile.height // shrunk, self._tile.width // shrunk, 3), np.uint8)
+            session.decode(b"".join((self._begin, head, jpeg.EOI)), into)
+        self._whole = head if len(head) <= _LONGEST_HEAD else b""
+
     def checked(self, tile: Buffer) -> jpeg.TileHead:
         """Return what a tile's header says. Raises DecodeError if that is not what its directory says."""
         head = jpeg.head_of(tile)
@@ -107,7 +130,7 @@ class JpegTile(EncodedTile):
     def file(self, data: Sequence[Buffer]) -> bytes:
         """Return the file: the same scan, behind markers that say what it is. Raises DecodeError."""
         (tile,) = data
-        return jpeg.stream(self.prefix, tile, self.codec.checked(tile))
+        return self.codec.file(self.prefix, tile)
 
 
 class Jpeg2000Codec:

@@ -7,6 +7,7 @@ for YCbCr and grey (ITU-T T.871), Adobe's APP14 with transform 0 for RGB, as Ape
 
 from __future__ import annotations
 
+import re
 import struct
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -26,8 +27,8 @@ _TABLES: Final = frozenset({_DHT, _DQT, _DRI})
 _APPLICATION: Final = range(0xE0, 0xF0)
 _MOST_SEGMENTS: Final = 256
 """Before the scan; encoders write ten or so."""
-_PADDING: Final = 64
-"""Bytes that may follow the end of a tile's image, as some writers round lengths up."""
+_SCAN_ENDS: Final = re.compile(rb"\xff[^\0\xd0-\xd7\xff]")
+"""The marker behind a scan: of those in it there are restarts only; zeros and fill bytes make none (T.81 B.1.1)."""
 
 
 class Segment(NamedTuple):
@@ -45,6 +46,8 @@ class TileHead:
 
     start: int
     """Where the tile begins behind SOI and what applications and comments say."""
+    scan: int
+    """Where the scan's data begin."""
     size: Size
     components: int
 
@@ -66,7 +69,7 @@ def head_of(tile: Buffer) -> TileHead:
         if segment.marker == _SOS:
             if frame is None or segment.data[0] != frame.components:
                 raise DecodeError("JPEG tile: a scan of other components than the frame's")
-            return TileHead(start, frame.size, frame.components)
+            return TileHead(start, segment.stop, frame.size, frame.components)
         if segment.marker in _SEQUENTIAL and frame is None:
             frame = _frame(segment.data)
         elif segment.marker == _COM or segment.marker in _APPLICATION:
@@ -79,13 +82,11 @@ def head_of(tile: Buffer) -> TileHead:
 
 
 def stream(begin: bytes, tile: Buffer, head: TileHead) -> bytes:
-    """Return a whole JPEG file of a tile, from what goes before it."""
+    """Return a whole JPEG file of a tile, from what goes before it: its tables and its scan, whatever follows them."""
     view = memoryview(tile)
-    tail = bytes(view[-_PADDING:])
-    at = tail.rfind(EOI)
     # A tile without an end is shown as far as it goes.
-    stop = len(view) - len(tail) + at if at >= 0 else len(view)
-    return b"".join((begin, view[head.start : stop], EOI))
+    ends = _SCAN_ENDS.search(view, head.scan)
+    return b"".join((begin, view[head.start : ends.start() if ends else len(view)], EOI))
 
 
 class _Frame(NamedTuple):

@@ -36,6 +36,17 @@ def test_ends(end: bytes) -> None:
     assert made.count(jpeg.EOI) == 1
 
 
+@pytest.mark.parametrize(
+    "follows", [b"\xff\xd9<html>" + bytes(500) + jpeg.EOI, b"\xff\xd8\xff\xe1", b"\xff\xff\xc0\0\x08"]
+)
+def test_what_follows_a_scan(follows: bytes) -> None:
+    """Whatever a file has behind the scan of a tile, no matter how much of it, is no part of what is made."""
+    tile = encoded(TILE, Making())
+    made = jpeg.stream(jpeg.SOI, tile[:-2] + follows, jpeg.head_of(tile))
+    assert made.rstrip(jpeg.EOI).endswith(tile[-20:-2].rstrip(b"\xff"))
+    assert len(made) <= len(tile) + 1
+
+
 def _progressive() -> bytes:
     file = io.BytesIO()
     Image.fromarray(TILE).save(file, "JPEG", progressive=True)

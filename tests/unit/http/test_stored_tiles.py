@@ -116,6 +116,27 @@ def test_turned_off(tmp_path: Path) -> None:
     assert (known.status_code, known.content) == (304, b"")
 
 
+@pytest.mark.parametrize(
+    "right, wrong",
+    [
+        (b"\xff\xdb\0\x43\0", b"\xff\xdb\0\x43\2"),
+        (b"\xff\xc4\0\x1f\0\0\1", b"\xff\xc4\0\x1f\0\xff\xff"),
+        (b"\3\1\0\2\x11\3\x11\0\x3f\0", b"\3\1\0\2\x33\3\x11\0\x3f\0"),
+    ],
+    ids=["quantization", "Huffman", "scan"],
+)
+@pytest.mark.parametrize("pass_tiles", [True, False])
+def test_damaged_tables(tmp_path: Path, right: bytes, wrong: bytes, *, pass_tiles: bool) -> None:
+    """A tile that no viewer could show is not sent, whether it would be passed on or decoded."""
+    path = samples.aperio(tmp_path, Making())
+    assert right in path.read_bytes()
+    path.write_bytes(path.read_bytes().replace(right, wrong))
+    before = passed()
+    with served(path, pass_tiles=pass_tiles) as ask:
+        assert ask(TILE).status_code != 200
+    assert passed() == before
+
+
 @pytest.mark.parametrize("color", ["keep", "srgb"])
 def test_profiles(tmp_path: Path, color: str) -> None:
     """A profile is embedded if it is in other responses; colours that are to be converted are not passed on."""
