@@ -38,7 +38,7 @@ def test_a_stuck_call_delays_the_release_and_not_the_request(monkeypatch: pytest
 
 
 def test_closing_again_releases_nothing_early(monkeypatch: pytest.MonkeyPatch) -> None:
-    """What a stuck call uses stays taken until it returns, also if its response fails first and is closed after that."""
+    """What a stuck call uses stays taken until it returns, also if its response is closed after it has failed."""
     monkeypatch.setattr(release, "_TIMEOUT", 0.01)
     over, order = Event(), list[str]()
     held = UninterruptibleStack()
