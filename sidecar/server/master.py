@@ -182,7 +182,8 @@ class Master(Arbiter):  # type: ignore[misc]  # as above
         self._complete = is_so
 
     def _close(self) -> None:
-        if self.closed:
+        # Another master serves on the same sockets: without their paths nobody could reach it (unix(7)).
+        if self.closed or self.reexec_pid:
             return
         if self.master_pid:
             raise HaltServer("no worker can start; the former master goes on", 1)
