@@ -13,6 +13,7 @@ from __future__ import annotations
 from contextlib import suppress
 from dataclasses import replace
 from functools import partial
+from heapq import nsmallest
 from time import perf_counter_ns
 from typing import Final, cast
 
@@ -38,6 +39,8 @@ _LOOK_EVERY: Final = 1.0
 """Seconds between two looks whether a processor can still be expected to come free."""
 _FEW: Final = 3
 """So many are decoded together even if other processors come free soon: that saves more than it delays."""
+_NEAREST: Final = 64
+"""So many are looked at: more than a viewport has. Looking at all that may wait would hold up the event loop."""
 _OF_ONE_WINDOW: Final = (DecodeError, PluginFailure, Overloaded, Unsupported)
 """Errors that a window may have alone, while its neighbours have none."""
 
@@ -129,12 +132,17 @@ class Gatherer:
         found, members = first.region, [first]
         if self._waiting and not first.alone and reader is not None:
             near = [each for each in self._waiting if each.wanted.key == wanted.key and not each.alone]
+            nearest = nsmallest(_NEAREST, (each.region for each in near), lambda each: found.hull(each).size.area)
             most = self._most(len(near) + 1)
             info = wanted.image.reader.info
             bounds = Bounds(info.levels[wanted.level], info.channels, self._pixels, most)
             with suppress(PluginFailure), plugin_call(wanted.image.decoder, wanted.blob.name):
-                found = gather(first.region, wanted.level, (each.region for each in near), reader, bounds).hull
+                found = gather(first.region, wanted.level, nearest, reader, bounds).hull
             members += [each for each in near if found.holds(each.region)]
+        for member in members:
+            if member.region != found:
+                # Bytes of its own are not needed, and would be held beside those of all.
+                member.wanted = replace(member.wanted, coded=None)
         decode = Decode.begun(first, found)
         for member in members:
             self._waiting.leave(member)

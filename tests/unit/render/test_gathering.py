@@ -23,13 +23,25 @@ from sidecar.errors import DecodeError
 from sidecar.limits.cpu_share import CpuShare
 from sidecar.limits.outcome import Outcome, outcome
 from sidecar.limits.threads import NativePool
-from sidecar.plugin import EXACT, Buffer, ImageInfo, ImageReader, Level, Pixels, Rect, Size, SupportsGathering, Window
+from sidecar.plugin import (
+    EXACT,
+    Buffer,
+    ByteRange,
+    ImageInfo,
+    ImageReader,
+    Level,
+    Pixels,
+    Rect,
+    Size,
+    SupportsGathering,
+    Window,
+)
 from sidecar.render.decoded_cache import DecodedCache
 from sidecar.render.fetch import Fetcher
 from sidecar.render.gathering import Gatherer
 from sidecar.render.neighbours import Bounds, gather
 from sidecar.render.reader_cache import OpenImage
-from sidecar.render.shared_decode import Wanted
+from sidecar.render.shared_decode import Coded, Member, Wanted
 from sidecar.testing.fakes import MemoryBlob, on_disk
 from sidecar.testing.reading import read
 
@@ -152,6 +164,34 @@ def test_neighbours_that_wait_are_decoded_together(site: Site, held: Held) -> No
     for region, asking in waiting.items():
         assert shows(asking.get()(), region)
     assert held.decoded == [tile(9, 9), Rect(0, 0, 2 * TILE, 2 * TILE), tile(5, 5)]
+
+
+def test_however_many_wait_few_are_looked_at(site: Site, held: Held, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Choosing neighbours takes no longer if hundreds wait: meanwhile the event loop stands still."""
+    looks: list[Rect] = []
+    gathers = held.gathers
+    monkeypatch.setattr(held, "gathers", lambda *asked: (looks.append(asked[2]), gathers(*asked))[1])
+    first = site.ask(tile(0))
+    several = [site.ask(Rect(column % 160, column // 160, 1, 1)) for column in range(400)]
+    assert looks == []
+    held.go.set()
+    assert len({each.get()().size for each in [first, *several]}) == 2
+    assert len(held.decoded) > 2
+    assert len(looks) / len(held.decoded) < 3000
+
+
+def test_bytes_at_hand_are_not_held_beside_those_of_all(site: Site, held: Held) -> None:
+    """Far windows are fetched before they wait; decoded together, they are fetched as one, within what was granted."""
+    far = MemoryBlob("far", bytes(1000))
+    window = Window(level=0, region=tile(1), ranges=(ByteRange(0, 1000),))
+    members = [Member(Wanted(far, site._image, 0, tile(n), coded=Coded(window, [bytes(1000)]))) for n in (1, 2)]
+    for member in members:
+        site.gatherer._waiting.join(member)
+    decode = site.gatherer._choose()
+    assert decode.region == tile(1).hull(tile(2))
+    assert [member.wanted.coded for member in members] == [None, None]
+    assert decode.wanted.coded is None
+    held.go.set()
 
 
 def test_requests_that_arrive_together_are_spread_over_free_processors(held: Held) -> None:
