@@ -126,8 +126,8 @@ class Settings(Section):
     mirrored ones as they are stored; `all` eight, if no Cantaloupe stands behind; `stored`: none, as Cantaloupe 4 for
     JPEG 2000."""
     memory_bytes: int = Setting(0, ge=0)
-    """Bytes that all responses of a worker may take at once, with all that it keeps between them (at least half is for
-    responses); 0: a share of the machine's or the cgroup's memory."""
+    """Bytes that all responses of a worker may take at once, with all that it keeps between them: at least half is for
+    responses, and if more than the rest is to be kept, less is. 0: a share of the machine's or the cgroup's memory."""
     request_memory_bytes: int = Setting(320 * 2**20, ge=2**20)
     """Bytes that one response should keep to if thinner bands make that possible."""
     gathered_pixels: int = Setting(2 * 2**20, ge=0)
@@ -214,6 +214,11 @@ class Settings(Section):
     def native_threads(self) -> int:
         """Native threads of each worker that decode and encode."""
         return self.threads or max(_FEWEST_THREADS, len(os.sched_getaffinity(0)))
+
+    @property
+    def kept_bytes(self) -> int:
+        """What the core of each worker keeps between responses, at most; less if memory is small, see memory_limit."""
+        return self.reader_cache_bytes + self.decoded_cache_bytes + self.shared_response_bytes
 
     @property
     def background(self) -> tuple[int, int, int]:

@@ -43,8 +43,18 @@ def budget(setting: int, workers: int, kept: int = 0) -> int:
     That is what is set, else its part of a share of all memory, without the bytes `kept` between responses; at least
     half of it is for responses.
     """
-    every = setting or int(total() * _SHARE / workers)
+    every = _every(setting, workers)
     return max(every - kept, every // 2)
+
+
+def kept_part(setting: int, workers: int, kept: int) -> float:
+    """Return which part of the bytes that are to be `kept` between responses fits in beside the budget, 1 for all."""
+    rest = _every(setting, workers) - budget(setting, workers, kept)
+    return rest / kept if kept > rest else 1.0
+
+
+def _every(setting: int, workers: int) -> int:
+    return setting or int(total() * _SHARE / workers)
 
 
 def oom_kills(root: Path = Path("/")) -> int:

@@ -45,9 +45,9 @@ from sidecar.server.restarts import RESTARTS
 def make_service(settings: Settings, registry: Registry, small: NativePool, quarantine: Quarantine) -> ImageService:
     """Return the image service of one worker: also what benchmarks, `explain` and tests use without HTTP."""
     cpu_share = CpuShare(len(os.sched_getaffinity(0)), shared_dir.shared())
-    own = settings.reader_cache_bytes + settings.decoded_cache_bytes + settings.shared_response_bytes
-    kept = own + _kept_bytes(registry)
+    kept = settings.kept_bytes + _kept_bytes(registry)
     budget = memory_limit.budget(settings.memory_bytes, settings.workers, kept)
+    part = memory_limit.kept_part(settings.memory_bytes, settings.workers, kept)
     large = settings.large_concurrency or max(1, cpu_share.count // settings.workers)
     cores = cpu_share.count
     bulk = NativePool(cores, nice=5, note=small.note, share=cpu_share.share, stall=settings.stall_timeout)
@@ -66,14 +66,14 @@ def make_service(settings: Settings, registry: Registry, small: NativePool, quar
             descriptors.claim(settings).readers,
             quarantine,
             small.note,
-            limit=settings.reader_cache_bytes,
+            limit=int(part * settings.reader_cache_bytes),
         ),
         admission=admission,
         pool=small,
         bulk=bulk,
         cpu_share=cpu_share,
         fetcher=fetcher,
-        gatherer=_gatherer(settings, small, fetcher, cores) if settings.gathered_pixels else None,
+        gatherer=_gatherer(settings, small, fetcher, cores, part) if settings.gathered_pixels else None,
     )
     limits = PlanLimits(
         cores=cores,
@@ -94,7 +94,7 @@ def make_service(settings: Settings, registry: Registry, small: NativePool, quar
         limits,
         policy,
         _loss(registry),
-        streamed=StreamedResponses(settings.shared_response_bytes),
+        streamed=StreamedResponses(int(part * settings.shared_response_bytes)),
     )
 
 
@@ -103,9 +103,10 @@ def _loss(registry: Registry) -> str:
     return " ".join(f"{each.name}={each.loss}" for each in registry.decoders if isinstance(each, MayLose) and each.loss)
 
 
-def _gatherer(settings: Settings, pool: NativePool, fetcher: Fetcher, cores: int) -> Gatherer:
+def _gatherer(settings: Settings, pool: NativePool, fetcher: Fetcher, cores: int, part: float) -> Gatherer:
     cpu_share = CpuShare(cores, shared_dir.shared(), "decodes")
-    return Gatherer(pool, fetcher, cpu_share, DecodedCache(settings.decoded_cache_bytes), settings.gathered_pixels)
+    cache = DecodedCache(int(part * settings.decoded_cache_bytes))
+    return Gatherer(pool, fetcher, cpu_share, cache, settings.gathered_pixels)
 
 
 def _kept_bytes(registry: Registry) -> int:

@@ -79,7 +79,7 @@ def limits(settings: Settings) -> Iterator[Finding]:
     """Yield how many files, how much memory and how many processors there are, and what becomes of them."""
     yield _files(settings)
     total = memory_limit.total()
-    budget = memory_limit.budget(settings.memory_bytes, settings.workers, settings.reader_cache_bytes)
+    budget = memory_limit.budget(settings.memory_bytes, settings.workers, settings.kept_bytes)
     text = f"{size(total)} of memory (the least of machine and cgroups), {size(budget)} for the responses of each of "
     text += f"{settings.workers} workers"
     if budget * settings.workers > total:

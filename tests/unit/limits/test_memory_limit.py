@@ -79,6 +79,14 @@ def test_the_budget_is_as_set_or_each_workers_part() -> None:
     assert memory_limit.budget(0, 2) == pytest.approx(memory_limit.total() / 4, abs=1)
 
 
+@pytest.mark.parametrize("kept", [0, 1, 40, 50, 51, 1000])
+def test_what_is_kept_fits_in_beside_the_budget(kept: int) -> None:
+    """Responses and all that is kept between them take no more than is set; a small worker keeps less."""
+    part = memory_limit.kept_part(100, 4, kept)
+    assert memory_limit.budget(100, 4, kept) + int(part * kept) <= 100
+    assert (part == 1) is (kept <= 50)
+
+
 @pytest.mark.parametrize(
     "mounts, name",
     [
