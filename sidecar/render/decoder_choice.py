@@ -28,11 +28,13 @@ class DecoderChoice:
         """The names of the decoders, in the order in which they are asked."""
         return [decoder.name for decoder in self._decoders]
 
+    def asked(self, name: str) -> Sequence[str]:
+        """Return the names of those that may be asked for a file of a name, in order: all if none claims its suffix."""
+        return [decoder.name for decoder in self._claiming(name) or self._decoders]
+
     def candidates(self, blob: Blob) -> Sequence[Decoder]:
         """Return the decoders that may open a blob, in order. Raises SourceError; Unsupported if there is none."""
-        _, dot, suffix = blob.name.rpartition(".")
-        claiming = [decoder for decoder in self._decoders if dot and suffix.lower() in decoder.suffixes]
-        if claiming:
+        if claiming := self._claiming(blob.name):
             return claiming
         with plugin_call(source_of("source"), blob.name):
             head = b"".join(map(bytes, blob.read([ByteRange(0, min(blob.size, SIGNATURE_BYTES))])))
@@ -58,6 +60,10 @@ class DecoderChoice:
         finally:
             # The frames of these errors lead here, and hold what was read of the file.
             refused.clear()
+
+    def _claiming(self, name: str) -> Sequence[Decoder]:
+        _, dot, suffix = name.rpartition(".")
+        return [decoder for decoder in self._decoders if dot and suffix.lower() in decoder.suffixes]
 
     @staticmethod
     def _recognizes(decoder: Decoder, blob: Blob, head: bytes) -> bool:

@@ -153,6 +153,10 @@ class ReaderCache:
         """The names of the decoders, in the order in which they are asked."""
         return self._decoders.names
 
+    def asked(self, name: str) -> Sequence[str]:
+        """Return the names of the decoders that may open a file of a name, in order."""
+        return self._decoders.asked(name)
+
     @property
     def leased(self) -> int:
         """Opened images in use."""

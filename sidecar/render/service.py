@@ -82,7 +82,9 @@ class ImageService:
             work.encoder = factory.format
         weak = bool(self.loss) and parameters.quality != "bitonal" and parameters.format in self._hiding
         loss = self.loss if weak else ""
-        tag = etag(blob, parameters, request.identifier.scale, factory.settings, self._shown, opaque, loss)
+        # Decoders differ a little in the pixels that they make of a lossy file.
+        decoders = (*self.renderer.readers.asked(blob.name),)
+        tag = etag(blob, parameters, request.identifier.scale, factory.settings, self._shown, opaque, loss, decoders)
         return Found(request, blob, factory, tag, weak, opaque)
 
     def plan(self, found: Found) -> Planned:

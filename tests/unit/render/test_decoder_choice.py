@@ -6,10 +6,18 @@ from typing import Any
 
 import pytest
 
+from sidecar.config import Settings
 from sidecar.errors import PluginFailure
-from sidecar.plugin import SIGNATURE_BYTES, Blob, Malformed, Unsupported
+from sidecar.iiif.identifier import Identifier
+from sidecar.iiif.parse import parse
+from sidecar.iiif.request import ImageRequest
+from sidecar.limits.quarantine import Quarantine
+from sidecar.limits.threads import NativePool
+from sidecar.plugin import SIGNATURE_BYTES, Blob, Decoder, Malformed, Unsupported
+from sidecar.registry import Registry
 from sidecar.render.decoder_choice import DecoderChoice
-from sidecar.testing.fakes import GradientDecoder, MemoryBlob, gradient
+from sidecar.server.application import make_service
+from sidecar.testing.fakes import GradientDecoder, MemoryBlob, MemorySource, RawEncoderFactory, gradient
 
 
 class Picky(GradientDecoder):
@@ -76,3 +84,36 @@ def test_what_nobody_recognizes_is_unsupported(content: bytes) -> None:
     """A file that no decoder claims by suffix or content is Unsupported, so that Cantaloupe answers."""
     with pytest.raises(Unsupported, match="no decoder claims"):
         DecoderChoice([GradientDecoder()]).open(MemoryBlob("notes", content))
+
+
+class Other(GradientDecoder):
+    """Another decoder of the same suffix."""
+
+    name = "other"
+
+
+class Unrelated(GradientDecoder):
+    """A decoder of other files."""
+
+    name = "unrelated"
+    suffixes = frozenset({"else"})
+
+
+def tag(*decoders: Decoder) -> str:
+    """The ETag of a picture."""
+    registry = Registry([MemorySource({"a": FILE})], decoders, {"raw": RawEncoderFactory(64)})
+    native = NativePool(1)
+    service = make_service(Settings(memory_bytes=64 << 20), registry, native, Quarantine())
+    try:
+        request = ImageRequest(Identifier("a"), parse(3, "full", "max", "0", "default.raw", service.encoders))
+        return service.find(request).etag
+    finally:
+        native.close()
+        service.renderer.bulk.close()
+
+
+def test_etags_tell_who_decodes() -> None:
+    """Other decoders for a suffix, or another order, may show in the pixels of a picture, others elsewhere do not."""
+    one, other = GradientDecoder(), Other()
+    assert len({tag(one), tag(one, other), tag(other, one)}) == 3
+    assert tag(one) == tag(one, Unrelated())

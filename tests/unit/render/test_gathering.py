@@ -170,7 +170,12 @@ def test_however_many_wait_few_are_looked_at(site: Site, held: Held, monkeypatch
     """Choosing neighbours takes no longer if hundreds wait: meanwhile the event loop stands still."""
     looks: list[Rect] = []
     gathers = held.gathers
-    monkeypatch.setattr(held, "gathers", lambda *asked: (looks.append(asked[2]), gathers(*asked))[1])
+
+    def counted(level: int, one: Rect, other: Rect) -> bool:
+        looks.append(other)
+        return gathers(level, one, other)
+
+    monkeypatch.setattr(held, "gathers", counted)
     first = site.ask(tile(0))
     several = [site.ask(Rect(column % 160, column // 160, 1, 1)) for column in range(400)]
     assert looks == []
