@@ -99,13 +99,11 @@ def _show_cost(cost: Cost, encoder: str) -> None:
         "level",
         f"{cost.level}, at 1:{cost.downsample:g} of {cost.image.width} x {cost.image.height}: {crop} of {level}",
     )
-    steps = f" after {', '.join(cost.steps)}" if cost.steps else ""
-    hidden = "" if cost.tolerance.exact else f", whose quality {cost.tolerance.quality} hides small errors"
-    field("response", f"{encoder} of {cost.size.width} x {cost.size.height}{steps}{hidden}")
-    bands = "1 band" if cost.bands == 1 else f"{cost.bands} bands"
-    many = "1 window" if len(cost.windows) == 1 else f"{len(cost.windows)} windows"
-    kind = "large: sent while it is made" if cost.large else "small: made whole, then sent"
-    field("windows", f"{many} in {bands}, {cost.pixels:,} pixels to decode; {kind}")
+    field("response", f"{encoder} of {cost.size.width} x {cost.size.height}{_made_of(cost)}")
+    if cost.stored:
+        field("windows", "none: nothing is decoded or encoded")
+    else:
+        _show_windows(cost)
     ranges = sum(window.ranges for window in cost.windows)
     if ranges:
         field("reads", f"{cost.window_bytes:,} bytes in {'1 range' if ranges == 1 else f'{ranges:,} ranges'}")
@@ -115,6 +113,21 @@ def _show_cost(cost: Cost, encoder: str) -> None:
     field("memory", f"{size(cost.peak_bytes)} promised; one response may have {size(cost.limit_bytes)}")
     if cost.decode_seconds:
         field("time", f"{cost.decode_seconds:.2g} s of one processor for decoding at most, the decoder states")
+
+
+def _made_of(cost: Cost) -> str:
+    """Return how the response comes out of the level."""
+    if cost.stored:
+        return ": a tile that is passed on as the file holds it"
+    steps = f" after {', '.join(cost.steps)}" if cost.steps else ""
+    return steps + ("" if cost.tolerance.exact else f", whose quality {cost.tolerance.quality} hides small errors")
+
+
+def _show_windows(cost: Cost) -> None:
+    bands = "1 band" if cost.bands == 1 else f"{cost.bands} bands"
+    many = "1 window" if len(cost.windows) == 1 else f"{len(cost.windows)} windows"
+    kind = "large: sent while it is made" if cost.large else "small: made whole, then sent"
+    field("windows", f"{many} in {bands}, {cost.pixels:,} pixels to decode; {kind}")
 
 
 def _show_run(made: Run) -> None:

@@ -10,7 +10,16 @@ from sidecar.observability.redaction import redacted
 from sidecar.observability.request_book import Record
 from sidecar.observability.work import Work
 
-_NONE: Final = {"source": "", "decoder": "", "encoder": "", "size": "", "bands": 0, "decoded_for": 1}
+_NONE: Final = {
+    "source": "",
+    "decoder": "",
+    "encoder": "",
+    "size": "",
+    "bands": 0,
+    "decoded_for": 1,
+    "stored": False,
+    "shared": False,
+}
 """What a request that has not got so far has of an image."""
 _PROBLEM: Final = 160
 """Characters of an explanation; the log has all of it."""

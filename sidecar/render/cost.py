@@ -5,13 +5,15 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from functools import partial
 
-from sidecar.plugin import Fact, Rect, Size, Tolerance
+from sidecar.plugin import EncodedTile, Fact, Level, Rect, Size, Tolerance
 from sidecar.render.plan import Plan
 from sidecar.render.plugin_calls import plugin_call
 from sidecar.render.reader_cache import OpenImage
 from sidecar.render.renderer import Renderer
 from sidecar.render.service import Planned
+from sidecar.render.stored_tile import stored_tile
 from sidecar.render.windows import window_of
 
 
@@ -52,6 +54,9 @@ class Cost:
     large: bool
     """Whether it is made in the background threads, and sent while it is made."""
     windows: tuple[WindowCost, ...]
+    """One for the bytes of the tile, if it is passed on."""
+    stored: bool
+    """Whether the response is a tile that is passed on as the file holds it: nothing is decoded."""
     peak_bytes: int
     """The memory that is promised to it."""
     limit_bytes: int
@@ -67,7 +72,7 @@ class Cost:
     @property
     def pixels(self) -> int:
         """Pixels that are decoded."""
-        return sum(window.region.size.area for window in self.windows)
+        return 0 if self.stored else sum(window.region.size.area for window in self.windows)
 
 
 def cost_of(planned: Planned, renderer: Renderer, limit_bytes: int) -> Cost:
@@ -78,7 +83,8 @@ def cost_of(planned: Planned, renderer: Renderer, limit_bytes: int) -> Cost:
     plan, blob = planned.plan, planned.found.blob
     with renderer.readers.lease(blob) as image:
         info = image.reader.info
-        windows = tuple(_windows(plan, image, blob.name))
+        tile = stored_tile(plan, blob, image, planned.found.factory)
+        windows = (_passed(tile),) if tile else tuple(_windows(plan, image, blob.name))
     level = info.levels[plan.level]
     return Cost(
         decoder=image.decoder,
@@ -93,9 +99,10 @@ def cost_of(planned: Planned, renderer: Renderer, limit_bytes: int) -> Cost:
         bands=len(plan.bands),
         large=plan.large,
         windows=windows,
+        stored=tile is not None,
         peak_bytes=plan.peak_bytes,
         limit_bytes=limit_bytes,
-        decode_seconds=sum(level.fixed_seconds + level.pixel_seconds * each.region.size.area for each in windows),
+        decode_seconds=0.0 if tile else sum(map(partial(_seconds, level), windows)),
     )
 
 
@@ -123,6 +130,14 @@ def _windows(plan: Plan, image: OpenImage, name: str) -> Iterator[WindowCost]:
                 window = window_of(image, plan.level, region, plan.tolerance)
                 facts = image.describing.window_facts(window) if image.describing else ()
             yield WindowCost(region, len(window.ranges), sum(each.length for each in window.ranges), tuple(facts))
+
+
+def _passed(tile: EncodedTile) -> WindowCost:
+    return WindowCost(tile.region, len(tile.ranges), sum(each.length for each in tile.ranges))
+
+
+def _seconds(level: Level, window: WindowCost) -> float:
+    return level.fixed_seconds + level.pixel_seconds * window.region.size.area
 
 
 def _named(step: object) -> str:

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Final
 
 import falcon.testing
+import gevent
 import numpy as np
 import pytest
 from PIL import Image
@@ -16,27 +17,47 @@ from sidecar_tiff import samples
 from sidecar_tiff.testing import Making
 from sidecar_turbojpeg import JpegFactory, JpegSettings
 from sidecar_turbojpeg.library import load
+from structlog.testing import capture_logs
 
 from sidecar.config import Settings
+from sidecar.http.asking import Question
+from sidecar.http.forecast import forecast
+from sidecar.limits.quarantine import Quarantine
 from sidecar.limits.threads import NativePool
 from sidecar.observability.metrics import PASSED
 from sidecar.plugin import Config, Pixels
 from sidecar.registry import Registry
-from sidecar.server.application import create_app
+from sidecar.render.service import ImageService
+from sidecar.server.application import create_app, make_service
 from sidecar.testing.fakes import MemorySource, on_disk
 
 Ask = Callable[..., falcon.testing.Result]
 TILE: Final = "240,0,240,240/240,240/0/default.jpg"
 
 
-@contextmanager
-def served(path: Path, **settings: object) -> Iterator[Ask]:
-    """Ask a site with one slide, whose JPEGs have another quality than those made here."""
-    registry = Registry(
+def plugins(path: Path) -> Registry:
+    """One slide, and JPEGs of another quality than those made here."""
+    return Registry(
         [MemorySource({"slide.svs": on_disk(path)})],
         [samples.decoder()],
         {"jpg": JpegFactory(JpegSettings(quality=30), load())},
     )
+
+
+@contextmanager
+def service_of(path: Path) -> Iterator[ImageService]:
+    """What answers for the slide, without HTTP."""
+    native = NativePool(2)
+    try:
+        yield make_service(Settings(), plugins(path), native, Quarantine())
+    finally:
+        native.close()
+
+
+@contextmanager
+def served(path: Path, **settings: object) -> Iterator[Ask]:
+    """Ask a site with the slide."""
+    registry = plugins(path)
     native = NativePool(2)
     app = create_app(Config.of(Settings.model_validate(settings)), registry, native)
     try:
@@ -72,6 +93,30 @@ def test_a_stored_tile(tmp_path: Path, making: Making) -> None:
     assert scan in path.read_bytes()
     wanted = samples.picture(samples.ODD)[:240, 240:480]
     assert np.abs(pixels(found.content).astype(int) - wanted).mean() < 4
+
+
+def test_how_it_shows(tmp_path: Path) -> None:
+    """The log and `explain` say that the tile is the file's, and name its bytes and no time for decoding."""
+    path = samples.aperio(tmp_path, samples.CODINGS[0])
+    with served(path) as ask, capture_logs() as lines:
+        sent = ask(TILE)
+        ask("0,0,240,240/120,120/0/default.jpg")
+    passed_on, made = (line for line in lines if line["event"] == "request")
+    assert (passed_on["stored"], {*passed_on["stages"]}) == (True, {"wait", "index", "fetch"})  # it was opened
+    assert (made["stored"], {*made["stages"]}) == (False, {"wait", "index", "fetch", "decode", "encode"})
+    with service_of(path) as service:
+        stored, decoded = (
+            gevent.spawn(forecast, service, Question(f"/iiif/3/slide.svs/{words}", has_cantaloupe=False)).get()
+            for words in (TILE, "0,0,240,240/120,120/0/default.jpg")
+        )
+    assert stored.headers["etag"] == sent.headers["etag"]
+    assert stored.cost
+    assert decoded.cost
+    assert (stored.cost.stored, stored.cost.pixels, stored.cost.decode_seconds) == (True, 0, 0)
+    (window,) = stored.cost.windows
+    assert (window.ranges, window.facts) == (1, ())
+    assert 0 < window.bytes <= len(sent.content)
+    assert (decoded.cost.stored, decoded.cost.pixels) == (False, 120 * 120)
 
 
 @pytest.mark.parametrize(

@@ -36,7 +36,7 @@ def event(**details: str | int) -> Event:
 
 def test_every_attribute() -> None:
     """A picture with all that can be known of it has what the table has; the tracer adds the type of an error."""
-    full = event(size="10x10", bands=1, decoded_for=3, shared=False)
+    full = event(size="10x10", bands=1, decoded_for=3, stored=False, shared=False)
     work = full.work
     work.source, work.decoder, work.encoder, work.read, work.size = "s3", "jp2", "jpg", 100, 1000
     work.tally("jp2_cut", 1)
