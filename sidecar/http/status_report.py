@@ -15,12 +15,13 @@ from sidecar.config import shown
 from sidecar.limits.quarantine import Quarantine
 from sidecar.observability.counted import CACHES
 from sidecar.observability.exposition import samples
+from sidecar.observability.native_libraries import native_libraries
 from sidecar.observability.request_book import SLOW_SECONDS, Page, Record, RequestBook
 from sidecar.plugin import API_VERSION, Config
 from sidecar.registry import Plugin, Registry
 
 _LIBRARIES: Final = ("falcon", "gunicorn", "gevent", "numpy", "pillow", "pluggy", "pydantic", "urllib3")
-"""Those of the core; `sidecar doctor` knows the native ones."""
+"""Those of the core."""
 _SHOWN: Final = 50
 """Of the latest requests of all workers."""
 _SLOWEST: Final = 20
@@ -60,6 +61,7 @@ class StatusReport:
             "answered_by": os.getpid(),
             "started": values["sidecar_start_time_seconds"] or None,
             "versions": _versions(),
+            "native": [each._asdict() for each in native_libraries()],
             "plugins": [asdict(each) for each in self.plugins],
             "sources": [each.name for each in self.registry.sources],
             "decoders": [{"name": each.name, "suffixes": sorted(each.suffixes)} for each in self.registry.decoders],

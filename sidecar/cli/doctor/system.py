@@ -20,12 +20,11 @@ from sidecar.cli.doctor.finding import Finding
 from sidecar.config import Settings
 from sidecar.errors import StartError
 from sidecar.limits import memory_limit
+from sidecar.observability.native_libraries import mapped, native_libraries
 from sidecar.registry import Plugin
 from sidecar.server import descriptors, landlock
 
 _DISTRIBUTION: Final = "iiif-sidecar"
-_MAPS: Final = Path("/proc/self/maps")
-_CODECS: Final = re.compile(r"lib(?:openjp2|openslide|turbojpeg|jpeg|openjph|png\d*|tiff)\b[-.\w]*\.so[.\d]*$")
 _ALLOCATORS: Final = re.compile(r"lib(jemalloc|mimalloc|tcmalloc)\b")
 _LEAST_BUDGET: Final = 256 * 2**20
 """Bytes of a worker with less than which large responses are refused that people ask for."""
@@ -54,14 +53,14 @@ def libraries(plugins: Iterable[Plugin]) -> Iterator[Finding]:
         text = f"{each.package} is of version {each.version}, the sidecar of {__version__}"
         yield Finding("libraries", "warning", text, "install the same version of all, if it is one of ours")
     yield Finding("libraries", "ok", ", ".join(f"{name} {number}" for name, number in _required()))
-    native = sorted({_whole_name(path) for path in _mapped() if _CODECS.search(path.name)})
+    native = [f"{each.title} {each.version}".strip() + f" ({each.file})" for each in native_libraries()]
     if native:
         yield Finding("libraries", "ok", f"native: {', '.join(native)}")
 
 
 def allocator(environment: Mapping[str, str] = os.environ) -> Iterator[Finding]:
     """Yield which allocator is in use, and whether `sidecar serve` may set it up."""
-    others = sorted({path.name for path in _mapped() if _ALLOCATORS.search(path.name)})
+    others = sorted({path.name for path in mapped() if _ALLOCATORS.search(path.name)})
     if others:
         yield Finding("allocator", "ok", f"{', '.join(others)} is loaded in place of glibc's")
         return
@@ -182,17 +181,6 @@ def _required() -> Iterator[tuple[str, str]]:
             name = re.split(r"[^A-Za-z0-9._-]", line, maxsplit=1)[0]
             with suppress(PackageNotFoundError):
                 yield name, version(name)
-
-
-def _mapped() -> Iterator[Path]:
-    """Yield the files that are mapped into this process (proc_pid_maps(5))."""
-    with suppress(OSError):
-        lines = _MAPS.read_text(encoding="utf-8", errors="replace").splitlines()
-        yield from {Path(line.split(maxsplit=5)[5]) for line in lines if line.count("/") and "/" in line}
-
-
-def _whole_name(path: Path) -> str:
-    return path.resolve().name
 
 
 def _pairs(values: Mapping[str, str]) -> str:
