@@ -30,7 +30,8 @@ def listed(place: Place, suffixes: frozenset[str], most: int) -> Sequence[str]:
 
 def _identifiers(place: Place, suffixes: frozenset[str]) -> Iterator[str]:
     for name in islice(_names(place.folder), _ENTRIES):
-        if name.rpartition(".")[2].lower() in suffixes and _is_text(name):
+        _, dot, suffix = name.rpartition(".")
+        if dot and suffix.lower() in suffixes and _is_text(name):
             identifier = name.removeprefix(place.stem).removesuffix(place.suffix)
             if identifier and f"{place.stem}{identifier}{place.suffix}" == name and place.file(identifier) is not None:
                 yield identifier

@@ -9,59 +9,27 @@ class TestShelf(SourceContract):
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Sequence
 from contextlib import suppress
-from dataclasses import dataclass
-from typing import ClassVar
 
 import gevent
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from sidecar.plugin import Blob, ByteRange, Native, Source, SourceChanged, SourceError, SupportsLocalFile
+from sidecar.plugin import ByteRange, SourceChanged, SourceError, SupportsLocalFile
+from sidecar.testing.contracts.source_case import Store, content_of, found
+from sidecar.testing.contracts.source_listing import SourceListing
 from sidecar.testing.descriptors import all_come_back
-from sidecar.testing.native_threads import native_threads
+
+__all__ = ["SourceContract", "Store"]
 
 _laws = settings(max_examples=100, deadline=None, database=None, derandomize=True)
 _CONTENT = bytes(range(256)) * 20
 
 
-@dataclass(frozen=True)
-class Store:
-    """A source under test and a way around it."""
-
-    source: Source
-    put: Callable[[str, bytes], None]
-    """Stores a content, which an identifier leads to from now on."""
-    outside: Sequence[str] = ()
-    """Identifiers that would lead to something the source is not set to serve, if it let them."""
-
-
-class SourceContract:
-    """The laws of `sidecar.plugin.Source` and `Blob`."""
-
-    identifiers: ClassVar[Sequence[str]] = (
-        "page.jp2",
-        "volume 1/page+2.jp2",
-        "größe/日本.svs",
-        "100%25/a?b=c&d#e.jp2",
-        "no-suffix",
-        "back\\slash.jp2",
-        "...jp2",
-    )
-    """Identifiers that the storage can hold."""
-
-    @pytest.fixture
-    def native(self) -> Iterator[Native]:
-        """Run threads for a source that needs some."""
-        with native_threads() as native:
-            yield native
-
-    @pytest.fixture
-    def store(self) -> Store:
-        """Return an empty storage, its source, and what lies outside. To be overridden."""
-        raise NotImplementedError
+class SourceContract(SourceListing):
+    """The laws of `sidecar.plugin.Source` and `Blob`, and of what a source may do besides."""
 
     def test_finds_what_is_there(self, store: Store) -> None:
         """Each identifier leads to its own content, whole, under a name with the same suffix."""
@@ -216,16 +184,3 @@ class SourceContract:
         with all_come_back():
             for _ in range(20):
                 use()
-
-
-def found(store: Store, identifier: str) -> Blob:
-    """Return the blob of an identifier that has one."""
-    blob = store.source.find(identifier)
-    assert blob is not None, identifier
-    return blob
-
-
-def content_of(blob: Blob) -> bytes:
-    """Return all bytes of a blob."""
-    (content,) = blob.read([ByteRange(0, blob.size)])
-    return bytes(content)
