@@ -203,7 +203,7 @@ class Settings(Section):
     nobody. The default is this machine. Never through a proxy, whoever asks."""
     explain_responses: bool = False
     """Send with each response who answered and why (`X-Sidecar: handover; reason=not-found`), and how long each stage
-    took (`Server-Timing`)."""
+    took (`Server-Timing`). Who may open the status page gets that of one response by sending `X-Explain: 1`."""
 
     @field_validator("trusted_proxies", "status_networks")
     @classmethod

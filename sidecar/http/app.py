@@ -11,6 +11,7 @@ import falcon
 from sidecar.errors import NotFound, SidecarError
 from sidecar.http.admin import HealthResource, MetricsResource, ReadyResource
 from sidecar.http.error_responder import ErrorResponder
+from sidecar.http.explained_requests import ExplainedRequests
 from sidecar.http.gate import GateResource
 from sidecar.http.handover import Handover
 from sidecar.http.image import ImageResource
@@ -23,6 +24,7 @@ from sidecar.http.site import Site
 from sidecar.http.status_report import StatusReport
 from sidecar.http.time_limits import Timed, Times
 from sidecar.http.trust import TrustedOnly
+from sidecar.http.visitors import Visitors
 from sidecar.observability.metrics import Gauges
 from sidecar.render.service import ImageService
 
@@ -44,7 +46,8 @@ def make_app(service: ImageService, readiness: Readiness, gauges: Gauges, report
         },
     )
     timed = Timed(answering, Times.of(settings), lambda: admission.waiting > 0)
-    return TrustedOnly(Observed(timed, report.book, explains=settings.explain_responses), settings.trusted_proxies)
+    explained = ExplainedRequests(settings.explain_responses, Visitors(settings.status_networks))
+    return TrustedOnly(Observed(timed, report.book, explained.wants), settings.trusted_proxies)
 
 
 def make_api(service: ImageService, more: Mapping[str, object] = _NOTHING_MORE) -> Wsgi:

@@ -22,6 +22,7 @@ from sidecar.observability.request_book import RequestBook
 
 StartResponse = Callable[..., Any]
 Wsgi = Callable[[dict[str, Any], StartResponse], Iterable[bytes]]
+Explains = Callable[[dict[str, Any]], bool]
 
 
 class RawPath:
@@ -95,10 +96,10 @@ class ClosingIterator:
 class Observed:
     """A WSGI application around another that counts and logs each request when it is really over."""
 
-    def __init__(self, app: Wsgi, book: RequestBook | None = None, *, explains: bool = False) -> None:
+    def __init__(self, app: Wsgi, book: RequestBook | None = None, explains: Explains = lambda _: False) -> None:
         """`book`: where requests are written down for the status page.
 
-        `explains`: each response says who answered and why, and how long the stages took.
+        `explains`: whether the response to a request says who answered and why, and how long the stages took.
         """
         self._app = app
         self._book = book or RequestBook()
@@ -107,10 +108,11 @@ class Observed:
     def __call__(self, environ: dict[str, Any], start_response: StartResponse) -> Iterable[bytes]:
         """Answer as the inner application does."""
         account = Account(environ, self._book)
+        explains = self._explains(environ)
 
         def started(status: str, headers: list[tuple[str, str]], *rest: Any) -> Any:
             account.status = int(status[:3])
-            more = [*explained(account.event)] if self._explains else []
+            more = [*explained(account.event)] if explains else []
             return start_response(status, [*headers, *more, ("X-Request-Id", account.event.id)], *rest)
 
         IN_FLIGHT.inc()

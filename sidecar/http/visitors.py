@@ -22,8 +22,9 @@ from sidecar.http.trust import listed
 _PROXIED: Final = ("X-FORWARDED-", "X-SIDECAR-", "X-REAL-IP", "FORWARDED", "VIA")
 """Beginnings of the headers that a proxy adds."""
 # Strict: pages load what this port serves, nothing runs that is not a file, and nobody frames them (CSP level 3).
+# Pictures from memory: tiles that the viewer's script has fetched, to read their headers.
 _POLICY: Final = (
-    "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self'; connect-src 'self'; "
+    "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' blob:; connect-src 'self'; "
     "form-action 'self'; base-uri 'none'; frame-ancestors 'none'"
 )
 

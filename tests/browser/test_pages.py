@@ -119,6 +119,12 @@ def difference(shown: Image.Image, expected: Image.Image) -> float:
     return float(np.abs(np.asarray(shown, np.int16) - np.asarray(expected, np.int16)).mean())
 
 
+def framed(page: Tab) -> int:
+    """How many pixels of the sidecar's picture have the colour of the frames."""
+    colors = np.asarray(page.picture(".pane .openseadragon-canvas"), np.int16)
+    return int((np.abs(colors - (0xE0, 0x00, 0x7A)).max(axis=2) < ALIKE).sum())
+
+
 @pytest.mark.parametrize("name", [JP2, SLIDE])
 def test_tiles_appear(tab: Callable[..., Tab], sidecar: Sidecar, folder: Path, name: str) -> None:
     """The viewer draws the whole of a JP2 and of a slide, of tiles that info.json offers, without a complaint."""
@@ -277,3 +283,29 @@ def test_the_status_page_has_every_worker(tab: Callable[..., Tab], sidecar: Side
     workers = page.page.locator("section[aria-labelledby=workers] tbody th").all_inner_texts()
     assert sorted(map(int, workers)) == sorted(sidecar.workers())
     assert page.page.locator("section[aria-labelledby=recent] tbody tr").count() >= 20
+
+
+def test_what_was_handed_over_is_marked(browser: Browser, folder: Path, sidecar: Sidecar, tmp_path: Path) -> None:
+    """Tiles by Cantaloupe have a frame, and the line below says how many there are and why; others have none."""
+    with Peer(saying(b"")) as cantaloupe:
+        cantaloupe.behaviour = repeating(sidecar.port)
+        limits = f'cantaloupe_url = "http://{HOST}:{cantaloupe.port}"\nhand_over = "scaled"\n'
+        server = Sidecar(tmp_path, f'workers = 1\n{limits}[filesystem]\nroot = "{folder}"\n')
+        context = browser.new_context(viewport=VIEW)
+        try:
+            page = Tab(context.new_page(), server.port)
+            page.view(JP2, panes=2)
+            said = page.page.locator(".handed")
+            assert said.inner_text() == "Handed over to Cantaloupe: 1 of 1 tiles (unsupported)."
+            assert framed(page) > 100
+            for _ in range(4):
+                page.page.get_by_role("button", name="Zoom in").click()
+                page.drawn()
+            tiles = page.tiles(f"/iiif/3/{JP2}")
+            scaled = {*tiles} - grid(info_of(server, JP2), 1)
+            assert 1 < len(scaled) < len(tiles)
+            assert f" {len(scaled)} of {len(tiles)} tiles " in said.inner_text()
+            assert page.complaints == []
+        finally:
+            context.close()
+            server.stop()

@@ -4,6 +4,7 @@
 const LARGEST = 4;      // screen pixels for one of the image
 const TEXT = 500;       // characters of a problem text
 const PROBLEMS = 5;
+const FRAME = "#e0007a"; // around tiles that were handed over
 const SMALL = 240;      // pixels of a small picture
 
 /* What the server says of a picture that does not come: its text, or its status if there is no text to read. */
@@ -90,8 +91,42 @@ function fit(viewer) {
   viewport.goHome(true);
 }
 
+/* Says which tiles the sidecar has handed over, and frames them: it marks the responses to requests that ask for it. */
+class Handovers {
+  constructor(viewer, said) {
+    this.viewer = viewer;
+    this.said = said;
+    this.tiles = new Set();
+    this.reasons = new Set();
+    this.count = 0;
+    viewer.addHandler("tile-loaded", ({ tile, tileRequest }) => this.note(tile, tileRequest));
+    viewer.addHandler("tile-drawn", ({ tile }) => this.tiles.has(tile.cacheKey) && this.frame(tile));
+  }
+
+  note(tile, request) {
+    const [, reason] = (request?.getResponseHeader("X-Sidecar") || "").match(/^handover; reason=(.+)$/) || [];
+    this.count++;
+    if (reason) {
+      this.tiles.add(tile.cacheKey);
+      this.reasons.add(reason);
+    }
+    if (this.tiles.size)
+      this.said.textContent = `Handed over to Cantaloupe: ${this.tiles.size} of ${this.count} tiles (${[...this.reasons].join(", ")}).`;
+  }
+
+  frame({ position, size }) {
+    const { context } = this.viewer.drawer, ratio = OpenSeadragon.pixelDensityRatio;
+    context.save();
+    context.strokeStyle = FRAME;
+    context.lineWidth = 3 * ratio;
+    context.setLineDash([12 * ratio, 6 * ratio]);
+    context.strokeRect(position.x * ratio, position.y * ratio, size.x * ratio, size.y * ratio);
+    context.restore();
+  }
+}
+
 async function show(pane) {
-  const { by, base } = pane.dataset, facts = pane.parentElement.querySelector(".facts");
+  const { by, base } = pane.dataset, [facts, handed] = [".facts", ".handed"].map(each => pane.parentElement.querySelector(each));
   let info;
   try {
     info = await infoOf(base);
@@ -99,14 +134,16 @@ async function show(pane) {
     tell(by, problem.message);
     return null;
   }
-  facts.textContent = `${info.width} × ${info.height} pixels`;
+  facts.textContent = `${info.width} × ${info.height} pixels.`;
   // Its id is the image's public address; here it is asked at this one.
   const id = location.origin + base;
   const tileSources = [info["@id"] ? { ...info, "@id": id } : { ...info, id }];
   const viewer = OpenSeadragon({
     element: pane, tileSources, drawer: "canvas", showNavigationControl: false, maxZoomPixelRatio: LARGEST,
     visibilityRatio: 0.5, animationTime: 0.6, gestureSettingsTouch: { pinchRotate: true },
+    ...(handed && { loadTilesWithAjax: true, ajaxHeaders: { "X-Explain": "1" } }),
   });
+  if (handed) new Handovers(viewer, handed);
   viewer.canvas.setAttribute("role", "application");
   viewer.canvas.setAttribute("aria-label", `${document.title.split(" · ")[0]}, by ${by}`);
   viewer.addHandler("tile-load-failed", async event => tell(by, await why(event.tile.getUrl())));

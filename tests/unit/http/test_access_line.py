@@ -163,6 +163,22 @@ def test_text_for_people(pool: NativePool, capfd: pytest.CaptureFixture[str]) ->
     assert "\x1b" not in line
 
 
+def test_a_response_explained_for_one_who_asks(pool: NativePool) -> None:
+    """Who may see the status page gets it for a single request; nobody behind a proxy does."""
+    app, asked = site(pool, status_networks=["127.0.0.1"]), {"X-Explain": "1", "Host": "127.0.0.1"}
+    found = [
+        falcon.testing.simulate_get(app, TILE, headers=headers, remote_addr=client).headers.get("x-sidecar")
+        for headers, client in (
+            (asked, "127.0.0.1"),
+            ({"Host": "127.0.0.1"}, "127.0.0.1"),
+            (asked, "192.0.2.7"),
+            ({**asked, "X-Forwarded-For": "127.0.0.1"}, "127.0.0.1"),
+            ({**asked, "Host": "images.example.org"}, "127.0.0.1"),
+        )
+    ]
+    assert found == ["answered", None, None, None, None]
+
+
 @pytest.mark.parametrize("explains", [False, True])
 def test_a_response_explained(pool: NativePool, explains: bool) -> None:  # noqa: FBT001 - a value of a row
     """If that is set, each response says who answered and why, and how long the stages took."""
