@@ -8,8 +8,9 @@ from typing import Final, Literal
 
 import numpy as np
 
-from sidecar.plugin import Buffer, EncodedTile, ImageInfo, Pixels, Rect, Window
+from sidecar.plugin import Advice, Buffer, EncodedTile, Fact, ImageInfo, Pixels, Rect, Window
 from sidecar.plugin.color import shared_profile
+from sidecar_tiff import description
 from sidecar_tiff.codecs import DecodeTile, JpegCodec, blank
 from sidecar_tiff.levels import ShownLevel
 
@@ -65,6 +66,23 @@ class TiffReader:
             return None
         place = shown.stored.place(column, row)
         return shown.codec.passed(region, place, self.info.icc) if place.length else None
+
+    def facts(self) -> Sequence[Fact]:
+        """Return what the slide is, see Describes."""
+        return [*description.facts(self._levels)]
+
+    def window_facts(self, window: Window) -> Sequence[Fact]:
+        """Return how many tiles a window touches: each is decoded whole."""
+        shown = self._levels[window.level]
+        return [
+            Fact("tiles decoded", len(window.ranges)),
+            Fact("tiles not scanned", sum(1 for _ in shown.tiles(window.region)) - len(window.ranges)),
+            Fact("tiles decoded at", f"1:{shown.ratio}"),
+        ]
+
+    def advice(self) -> Sequence[Advice]:
+        """Return how the slide would better be stored."""
+        return description.advice(self._levels)
 
     def close(self) -> None:
         """Do nothing: no resource is held between calls."""
