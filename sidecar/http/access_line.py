@@ -33,7 +33,7 @@ FIELDS: Final[Mapping[str, str]] = {
     "decoder": "who opened it",
     "encoder": "the format that was made",
     "size": "of an image: its size in pixels",
-    "counts": "what plugins [count](../metrics.md#tallies), if anything",
+    "counts": "what plugins [count](../metrics.md#tallies), if anything; work for several counts for the first of them",
     "bands": "in how many bands of the source it was made",
     "decoded_for": "for how many requests its pixels were decoded at once; 0: they had been decoded before",
     "stored": "whether it is a tile that was sent as the file holds it",

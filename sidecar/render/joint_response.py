@@ -96,6 +96,8 @@ class JointResponse(Generic[S]):
         self._maker: _Turn[S] | None = None
         self._anchor: object = None
         """Where it is in the trace of the request that it was made for."""
+        self._decoder = ""
+        """Who opened the image for that request."""
 
     def wait(self, client: Client) -> Got[S]:
         """Wait for the response. Raises what making it raises, and what `client.check_alive` raises."""
@@ -123,7 +125,11 @@ class JointResponse(Generic[S]):
     def note_joined(self) -> None:
         """Count and trace that the request that runs got what was made for another."""
         SHARED.inc()
-        link(CURRENT.get(), self._anchor)
+        work = CURRENT.get()
+        link(work, self._anchor)
+        if work is not None:
+            # What is known of the image may have been enough to get here without opening it.
+            work.decoder = work.decoder or self._decoder
 
     def _begin(self, turn: _Turn[S]) -> None:
         """Make the response in this turn: the others' turns are not needed any more."""
@@ -136,6 +142,8 @@ class JointResponse(Generic[S]):
         try:
             made = self._make(client)
             self._anchor = anchor()
+            work = CURRENT.get()
+            self._decoder = work.decoder if work else ""
         except gevent.GreenletExit:
             return
         except BaseException as error:  # noqa: BLE001  # raised again where it is awaited

@@ -28,7 +28,7 @@ def facts(levels: Sequence[ShownLevel]) -> Iterator[Fact]:
     yield Fact("tiles passed on as they are", any(each.coding.jpeg for each in stored))
     for index, shown in enumerate(levels):
         size, tile, level = shown.size, shown.tile, shown.level
-        made = f", decoded at 1:{shown.ratio} of the one before" if shown.ratio > 1 else ""
+        made = f", decoded at 1:{shown.ratio} of the stored one before" if shown.ratio > 1 else ""
         yield Fact(
             f"level {index}",
             f"{size.width} x {size.height}, 1:{level.downsample:.6g}, tiles of {tile.width} x {tile.height}{made}",

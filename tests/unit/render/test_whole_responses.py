@@ -15,6 +15,7 @@ from sidecar.errors import ClientGone, DecodeError, Overloaded, TooLarge
 from sidecar.limits.admission import Admission
 from sidecar.limits.outcome import Outcome, outcome, repeater
 from sidecar.limits.release import UninterruptibleStack
+from sidecar.observability.work import CURRENT, Work
 from sidecar.render.body import Body
 from sidecar.render.client import Client
 from sidecar.render.whole_responses import Whole, WholeResponses
@@ -96,6 +97,27 @@ def test_identical_requests_are_made_once(maker: Maker) -> None:
         whole.over()
     assert maker.admission.held == len(b"made whole"), "the last one still sends it"
     wholes[-1].over()
+
+
+def test_all_know_the_decoder(maker: Maker) -> None:
+    """Whoever gets what was made for another knows who opened the image, though that was not done for it."""
+    responses, works = WholeResponses(), [Work(), Work()]
+
+    def start(client: Client) -> Body:
+        if work := CURRENT.get():
+            work.decoder = "jp2"
+        return maker.start(client)
+
+    def get(work: Work) -> None:
+        CURRENT.set(work)
+        responses.get("e", start, Client("a")).over()
+
+    asking = [gevent.spawn(get, work) for work in works]
+    gevent.idle()
+    maker.go.set()
+    gevent.joinall(asking, raise_error=True)
+    assert maker.began == ["a"]
+    assert [work.decoder for work in works] == ["jp2", "jp2"]
 
 
 def test_one_after_the_other(maker: Maker) -> None:
