@@ -18,7 +18,7 @@ from playwright.sync_api import Browser
 
 from tests.browser.browser import VIEW, Tab, chromium, started
 from tests.nginx.peers import HOST, Behaviour, Peer, Request, ask, reply, saying
-from tests.nginx.servers import Sidecar
+from tests.nginx.servers import Sidecar, wait_for
 
 pytestmark = pytest.mark.skipif(not chromium(), reason="Chromium is not installed: apt-get install chromium")
 
@@ -279,9 +279,13 @@ def test_the_status_page_has_every_worker(tab: Callable[..., Tab], sidecar: Side
     page = tab()
     for _ in range(20):
         assert ask(sidecar.port, f"/iiif/3/{SMALL}/full/max/0/default.jpg").status == 200
-    page.open("/sidecar/")
-    workers = page.page.locator("section[aria-labelledby=workers] tbody th").all_inner_texts()
-    assert sorted(map(int, workers)) == sorted(sidecar.workers())
+
+    def shows_all() -> bool:
+        page.open("/sidecar/")
+        workers = page.page.locator("section[aria-labelledby=workers] tbody th").all_inner_texts()
+        return sorted(map(int, workers)) == sorted(sidecar.workers())
+
+    wait_for(shows_all, "the last worker has started")
     assert page.page.locator("section[aria-labelledby=recent] tbody tr").count() >= 20
 
 

@@ -204,7 +204,8 @@ def test_a_stuck_decode_is_handed_over_and_hurts_nobody(start: Start, home: Path
     gate.unlink()
     wait_for(lambda: stack.sidecar.metric("sidecar_native_threads_lost") == 0, "the thread is back")
     wait_for(lambda: stack.sidecar.idle, "everything is returned")
-    assert stack.sidecar.metric("sidecar_readers_idle") == kept  # that of the stuck call is closed
+    # Its call has come back after all, so that reader is as good as others.
+    assert stack.sidecar.metric("sidecar_readers_idle") == kept + 1
 
 
 def test_a_worker_with_too_many_stuck_calls_is_replaced(start: Start, home: Path) -> None:
