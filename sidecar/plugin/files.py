@@ -14,7 +14,9 @@ import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from datetime import UTC, datetime
 from errno import EILSEQ, EINVAL, ELOOP, ENAMETOOLONG
+from hashlib import sha256
 from pathlib import Path
 from typing import Final, NamedTuple
 
@@ -99,6 +101,20 @@ class LocalFile:
     def path(self) -> Path:
         """The whole path, for messages and digests. Opening it is not guarded: use `opened` or `held`."""
         return Path(self.root, *self.parts)
+
+    @property
+    def etag(self) -> str:
+        """A digest of path, device, inode, size and both times of change."""
+        stamp = ":".join(map(str, self.identity)).encode("ascii")
+        return sha256(os.fsencode(self.path) + b"\0" + stamp).hexdigest()[:32]
+
+    @property
+    def last_modified(self) -> datetime | None:
+        """Its time, in whole seconds as HTTP has them (RFC 9110 §5.6.7); None for a year beyond 9999."""
+        try:
+            return datetime.fromtimestamp(self.identity.mtime_ns // 10**9, tz=UTC)
+        except (OverflowError, ValueError):
+            return None
 
     @contextmanager
     def opened(self) -> Iterator[int]:

@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Sequence
 from dataclasses import dataclass
-from datetime import UTC, datetime
-from hashlib import sha256
+from datetime import datetime
 from pathlib import Path
 from typing import Final
 
@@ -41,14 +39,13 @@ class FileBlob:
 
     @property
     def etag(self) -> str:
-        """Of path, device, inode, size and both times of change."""
-        stamp = ":".join(map(str, self.file.identity)).encode("ascii")
-        return sha256(os.fsencode(self.path) + b"\0" + stamp).hexdigest()[:32]
+        """See LocalFile."""
+        return self.file.etag
 
     @property
     def last_modified(self) -> datetime | None:
-        """When it was written, in whole seconds."""
-        return datetime.fromtimestamp(self.file.identity.mtime_ns // 10**9, UTC)
+        """See LocalFile."""
+        return self.file.last_modified
 
     @property
     def path(self) -> Path:

@@ -81,10 +81,10 @@ class Viewer:
         return time.perf_counter() - began
 
 
-def views(size: tuple[int, int], seed: int, tiles: int = TILES) -> Iterator[list[str]]:
+def views(size: tuple[int, int], seed: int, tiles: int = TILES, side: int = SIDE) -> Iterator[list[str]]:
     """Yield the tiles that each move of a viewer wants, those nearest to the middle first, none of them twice.
 
-    At least so many `tiles` in all, if the picture has them.
+    At least so many `tiles` in all, if the picture has them, of so many pixels a `side`.
 
     It begins with the whole picture; then it zooms in by two, pans by half a viewport, or zooms out by two.
     """
@@ -97,7 +97,7 @@ def views(size: tuple[int, int], seed: int, tiles: int = TILES) -> Iterator[list
     for _ in range(MOVES):
         if len(seen) >= tiles:
             return
-        wanted = [words for words in viewport(size, scale, x, y) if words not in seen]
+        wanted = [words for words in viewport(size, scale, x, y, side) if words not in seen]
         yield wanted
         seen.update(wanted)
         move = draw.choice(("in", "in", "pan", "pan", "pan", "out"))
@@ -106,12 +106,12 @@ def views(size: tuple[int, int], seed: int, tiles: int = TILES) -> Iterator[list
         y = min(max(y + draw.choice((-1, 0, 1)) * HEIGHT * scale / 2, 0), size[1])
 
 
-def viewport(size: tuple[int, int], scale: int, x: float, y: float) -> Iterator[str]:
+def viewport(size: tuple[int, int], scale: int, x: float, y: float, side: int) -> Iterator[str]:
     """Yield the tiles of a scale that a viewport around a point of the picture shows."""
-    step = SIDE * scale
+    step = side * scale
     columns, rows = (
-        range(int(max(at - half * scale, 0) // step) * step, int(min(at + half * scale, side)), step)
-        for at, half, side in ((x, WIDTH // 2, size[0]), (y, HEIGHT // 2, size[1]))
+        range(int(max(at - half * scale, 0) // step) * step, int(min(at + half * scale, whole)), step)
+        for at, half, whole in ((x, WIDTH // 2, size[0]), (y, HEIGHT // 2, size[1]))
     )
     places = [(column, row) for row in rows for column in columns]
     for left, top in sorted(places, key=lambda place: abs(place[0] + step / 2 - x) + abs(place[1] + step / 2 - y)):

@@ -6,22 +6,22 @@ six connections each, until every viewport is complete.
 
 from __future__ import annotations
 
-import random
 import sys
 import tempfile
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
+from itertools import islice
 from pathlib import Path
 from statistics import median
 from typing import Final
 
 from tests.benchmarks import files
 from tests.benchmarks.figures import Chart, Report, markdown
+from tests.benchmarks.gathering import processor_seconds
 from tests.benchmarks.rounds import turns
-from tests.benchmarks.sessions import CONNECTIONS, HEIGHT, WIDTH, Viewer
+from tests.benchmarks.sessions import CONNECTIONS, HEIGHT, WIDTH, Viewer, views
 from tests.nginx.servers import Sidecar
-from tests.resilience.processes import family, listeners
 
 ROUNDS: Final = 8
 VIEWERS: Final = 2
@@ -29,37 +29,6 @@ MOVES: Final = 10
 STORED: Final = 240
 SIDES: Final = (STORED, 2 * STORED, 4 * STORED)
 SETTINGS: Final = 'workers = 2\nlog_level = "warning"\n[filesystem]\nroot = "{}"\n'
-
-
-def sessions(size: tuple[int, int], seed: int, side: int) -> Iterator[list[str]]:
-    """Yield the tiles that each move of a session wants and that have not come yet: the same viewports for all."""
-    draw = random.Random(seed)  # noqa: S311  # a session that can be repeated
-    most = 1
-    while size[0] > WIDTH * most or size[1] > HEIGHT * most:
-        most *= 2
-    scale, x, y = most, size[0] / 2, size[1] / 2
-    seen: set[str] = set()
-    for _ in range(MOVES):
-        wanted = [words for words in viewport(size, scale, (x, y), side) if words not in seen]
-        yield wanted
-        seen.update(wanted)
-        move = draw.choice(("in", "in", "pan", "pan", "pan", "out"))
-        scale = {"in": max(scale // 2, 1), "out": min(scale * 2, most)}.get(move, scale)
-        x = min(max(x + draw.choice((-1, 0, 1)) * WIDTH * scale / 2, 0), size[0])
-        y = min(max(y + draw.choice((-1, 0, 1)) * HEIGHT * scale / 2, 0), size[1])
-
-
-def viewport(size: tuple[int, int], scale: int, middle: tuple[float, float], side: int) -> Iterator[str]:
-    """Yield the tiles of a scale that a viewport around a point of the picture shows."""
-    step = side * scale
-    columns, rows = (
-        range(int(max(at - half * scale, 0) // step) * step, int(min(at + half * scale, whole)), step)
-        for at, half, whole in ((middle[0], WIDTH // 2, size[0]), (middle[1], HEIGHT // 2, size[1]))
-    )
-    for top in rows:
-        for left in columns:
-            width, height = min(step, size[0] - left), min(step, size[1] - top)
-            yield f"{left},{top},{width},{height}/{-(-width // scale)},/0/default.jpg"
 
 
 def play(port: int, turn: int, side: int) -> tuple[float, int, int]:
@@ -70,7 +39,7 @@ def play(port: int, turn: int, side: int) -> tuple[float, int, int]:
         tiles = size = 0
         with ThreadPoolExecutor(CONNECTIONS) as pool:
             whole = (files.SLIDE_SIZE.width, files.SLIDE_SIZE.height)
-            for view in sessions(whole, seed, side):
+            for view in islice(views(whole, seed, sys.maxsize, side), MOVES):
                 bodies = [*pool.map(viewer.get, view)]
                 tiles, size = tiles + len(bodies), size + sum(map(len, bodies))
         return tiles, size
@@ -84,15 +53,6 @@ def play(port: int, turn: int, side: int) -> tuple[float, int, int]:
     return took, sum(tiles for tiles, _ in seen), sum(size for _, size in seen)
 
 
-def busy(port: int) -> float:
-    """Return the processor seconds of the server's processes."""
-    ticks = 0
-    for process in family(listeners(port)):
-        fields = Path(f"/proc/{process}/stat").read_text(encoding="ascii").rpartition(")")[2].split()
-        ticks += int(fields[11]) + int(fields[12])
-    return ticks / 100
-
-
 def run() -> Report:
     """Play all sessions with each size of tiles, in turn."""
     path = files.slide()
@@ -101,9 +61,9 @@ def run() -> Report:
         sidecar = Sidecar(Path(home), SETTINGS.format(path.parent))
         try:
             for turn, name in turns([str(side) for side in SIDES], ROUNDS + 1):
-                before = busy(sidecar.port)
+                before = processor_seconds(sidecar.port)
                 played = play(sidecar.port, turn, int(name))
-                taken[int(name)].append((*played, busy(sidecar.port) - before))
+                taken[int(name)].append((*played, processor_seconds(sidecar.port) - before))
                 files.say(f"  {name}: {played[0]:.2f} s, {played[1]} tiles, {taken[int(name)][-1][3]:.2f} s busy")
         finally:
             sidecar.stop()

@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from datetime import UTC, datetime
+from datetime import datetime
 from functools import cached_property
-from hashlib import sha256
 from pathlib import Path
 
 from sidecar.plugin import Buffer, ByteRange, LocalFile, Native
@@ -34,17 +32,13 @@ class FileBlob:
 
     @cached_property
     def etag(self) -> str:
-        """Of path, device, inode, size and both times of change."""
-        stamp = ":".join(map(str, self.file.identity)).encode("ascii")
-        return sha256(os.fsencode(self.path) + b"\0" + stamp).hexdigest()[:32]
+        """See LocalFile."""
+        return self.file.etag
 
     @property
     def last_modified(self) -> datetime | None:
-        """The file's time, in whole seconds as HTTP has them (RFC 9110 §5.6.7); None for a year beyond 9999."""
-        try:
-            return datetime.fromtimestamp(self.file.identity.mtime_ns // 10**9, tz=UTC)
-        except (OverflowError, ValueError):
-            return None
+        """See LocalFile."""
+        return self.file.last_modified
 
     @cached_property
     def path(self) -> Path:

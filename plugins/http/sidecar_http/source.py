@@ -26,7 +26,7 @@ class HttpSource:
 
     @property
     def is_remote(self) -> bool:
-        """See SupportsCheck."""
+        """True: asking for the storage goes over a network."""
         return True
 
     def check(self) -> None:

@@ -45,9 +45,9 @@ class Census:
 
     tiles: int
     packets: int
-    """That are read."""
+    """Packets that are read."""
     of_packets: int
-    """That those tiles have."""
+    """Packets that those tiles have."""
     blocks: int
     """Code blocks whose bytes are in the packets that are read."""
 

@@ -57,7 +57,7 @@ class SlideDescription:
     compressions: tuple[str, ...]
     """Of its tiles, if it is a TIFF; more than one if levels differ."""
     tile: NativeTile
-    """The largest."""
+    """The largest tile of any level."""
 
     @classmethod
     def of(cls, properties: Mapping[str, str], directories: Sequence[Directory], tile: NativeTile) -> SlideDescription:

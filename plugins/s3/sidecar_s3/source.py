@@ -27,7 +27,7 @@ class S3Source:
 
     @property
     def is_remote(self) -> bool:
-        """See SupportsCheck."""
+        """True: asking for the storage goes over a network."""
         return True
 
     def check(self) -> None:

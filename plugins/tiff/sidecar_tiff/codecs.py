@@ -74,7 +74,7 @@ class JpegCodec:
 
     @contextmanager
     def decoding(self) -> Iterator[DecodeTile]:
-        """Lend a decompressor."""
+        """Return what decodes tiles one after the other, with one decompressor for all of them."""
         with self._turbo.session() as session:
 
             def decode(tile: Buffer, into: Pixels) -> None:
