@@ -86,7 +86,9 @@ class Settings(Section):
     decoders: Names = ()
     """Names of decoders, in the order in which they are asked for a suffix; those not named follow by name."""
     cantaloupe_url: str = ""
-    """A Cantaloupe to stream handed-over requests from if no nginx site stands in front, and to compare with."""
+    """A Cantaloupe to stream handed-over requests from if no nginx site stands in front, and to compare with.
+    Taken from `http.host` and `http.port` of Cantaloupe's configuration, as on this machine, if `http.enabled` is
+    true."""
     prefix: str = Setting("", pattern=r"^(/[A-Za-z0-9._~-]+)*$")
     """What stands before `/iiif/` in the URLs of clients, such as `/images`; URLs without it are answered too. The path
     of Cantaloupe's `base_uri`, or what its `endpoint.iiif.3.path` begins with."""

@@ -59,6 +59,7 @@ TAKEN: Sequence[Taken] = (
     Taken("processor.background_color", "background_color", readings.color),
     Taken("processor.downscale_filter", "downscale_filter", readings.downscale_filter),
     Taken("cache.client.*", "cache_control", readings.cache_control),
+    Taken("http.*", "cantaloupe_url", readings.own_url),
 )
 
 _SCRIPT = readings.equal("ScriptLookupStrategy")
@@ -110,7 +111,6 @@ FOREIGN: Mapping[str, Sequence[str]] = MappingProxyType(
     {
         "Cantaloupe's own server, pages and logs": (
             "temp_pathname",
-            "http.*",
             "https.*",
             "log_error_responses",
             "print_stack_trace_on_error_pages",

@@ -25,6 +25,8 @@ _UPSCALE: Final = "bicubic"
 _OPAQUE: Final = 255
 _NO_PREFIX: Final = "?"
 """In place of a prefix: no URL can begin so."""
+_ANY_HOST: Final = {"0.0.0.0": "127.0.0.1", "::": "::1"}  # noqa: S104  # nothing listens here
+"""Hosts that stand for every address of the machine, and the one that is asked then."""
 _PREFIX: Final = re.compile(r"[A-Za-z0-9._~-]+(/[A-Za-z0-9._~-]+)*")
 
 
@@ -100,6 +102,18 @@ def _before(path: str, version: str) -> str:
     end = f"/iiif/{version}"
     whole = f"/{path.strip('/')}"
     return whole.removesuffix(end).strip("/") if whole.endswith(end) else _NO_PREFIX
+
+
+def own_url(properties: Properties, _key: str) -> str | None:
+    """Return where Cantaloupe listens (`ApplicationServer.java`), asked from this machine; None without plain HTTP.
+
+    Its certificate for HTTPS would hardly name this address, so `https.*` says nothing.
+    """
+    if not properties.flag("http.enabled", default=False):
+        return None
+    host = properties.text("http.host", "0.0.0.0").strip("[]")  # noqa: S104  # Cantaloupe's, not ours
+    host = _ANY_HOST.get(host, host)
+    return f"http://{f'[{host}]' if ':' in host else host}:{properties.whole('http.port', 8182)}"
 
 
 def cache_control(properties: Properties, _key: str) -> str:

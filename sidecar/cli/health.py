@@ -54,6 +54,12 @@ def listener(bind: str) -> str:
     raise StartError(f"{bind}: whoever opened the descriptor knows the address; name it with --address")
 
 
+def reachable(address: str) -> tuple[str, int]:
+    """Return host and port at which an address of SIDECAR_BIND can be asked from this machine."""
+    host, _, port = address.rpartition(":")
+    return _ANY.get(host, host.strip("[]")), int(port)
+
+
 def ask(address: str, target: str, timeout: float) -> tuple[int, str]:
     """Return the status of an answer, and what it says, in a line. Raises OSError, HTTPException."""
     with closing(_Connection(address, timeout)) as connection:
@@ -84,8 +90,7 @@ class _Connection(http.client.HTTPConnection):
             self.sock.settimeout(self.timeout)
             self.sock.connect(self._address.removeprefix(_UNIX))
             return
-        host, _, port = self._address.rpartition(":")
-        self.sock = socket.create_connection((_ANY.get(host, host.strip("[]")), int(port)), self.timeout)
+        self.sock = socket.create_connection(reachable(self._address), self.timeout)
 
 
 def _end(status: int, text: str) -> None:

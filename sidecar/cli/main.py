@@ -12,9 +12,9 @@ import typer
 
 import sidecar
 from sidecar import startup
-from sidecar.cli import nginx_site, tools
+from sidecar.cli import banner, nginx_site, tools
 from sidecar.cli.health import health
-from sidecar.cli.options import CantaloupeFile, TomlFile, set_up
+from sidecar.cli.options import Bind, CantaloupeFile, Root, TomlFile, Workers, name_values, set_up
 from sidecar.config import core, shown
 from sidecar.errors import StartError
 from sidecar.limits.memory_limit import ALLOCATOR
@@ -37,17 +37,31 @@ def common(
     """Run an image sidecar for Cantaloupe, and see what is loaded and what is set."""
 
 
-def serve(config: TomlFile = None, cantaloupe_config: CantaloupeFile = None) -> None:
-    """Run the sidecar until it is stopped. Wrong settings or libraries are reported before anything starts."""
+def serve(
+    config: TomlFile = None,
+    cantaloupe_config: CantaloupeFile = None,
+    bind: Bind = None,
+    workers: Workers = None,
+    root: Root = None,
+) -> None:
+    """Run the sidecar until it is stopped. Wrong settings or libraries are reported before anything starts.
+
+    To try it out, without a file of settings: `sidecar serve --root /images`.
+    """
+    name_values(bind, workers, root)
     found = set_up(config, cantaloupe_config)
+    if root is not None and not any(kind.table == "filesystem" for kind in found.config.sections):
+        raise StartError("--root: the plugin that reads folders is missing; install iiif-sidecar-filesystem")
     settings = core(found.config)
     sandbox.check(settings.sandbox)
     slots.addresses(settings.bind, settings.worker_bind, settings.workers)
     registry = _load(found)
     if not registry.sources:
         typer.echo("warning: no source is set up, so no image will be found; see `sidecar config`", err=True)
+    start = banner.start_of(found, registry)
     registry.close()
     descriptors.claim(settings)
+    banner.show(start, settings)
     # A new process image: the allocator reads its environment, in which the operator's own values stay, and gunicorn
     # forks while no native library is loaded.
     arguments = [sys.executable, "-m", "sidecar.server.master", "--config", "python:sidecar.server.gunicorn_conf"]
@@ -103,7 +117,7 @@ def make_cli(plugins: Plugins) -> typer.Typer:
     cli.command("plugins")(show_plugins)
     cli.command("config")(show_config)
     cli.command("nginx")(show_nginx)
-    for tool in (tools.check, tools.doctor, tools.explain, tools.inspect):
+    for tool in (tools.check, tools.doctor, tools.explain, tools.init, tools.inspect):
         cli.command()(tool)
     for command in plugins.commands():
         cli.command()(command)

@@ -85,3 +85,25 @@ def check(config: TomlFile = None, cantaloupe_config: CantaloupeFile = None, *, 
 
     name_files(config, cantaloupe_config)
     raise typer.Exit(execute(json=json))
+
+
+def init(
+    file: Annotated[Path, typer.Argument(help="The file to write; - prints it.")] = Path("sidecar.toml"),
+    *,
+    cantaloupe_config: CantaloupeFile = None,
+    ask: Annotated[
+        bool, typer.Option("--ask/--no-ask", help="Ask questions, if this is a terminal and no Cantaloupe is given.")
+    ] = True,
+    every: Annotated[
+        bool, typer.Option("--all", help="Name every setting, not only those in which sites differ.")
+    ] = False,
+    force: Annotated[bool, typer.Option("--force", help="Replace the file if it exists.")] = False,
+) -> None:
+    """Write a file of settings, each with its meaning: of answers to questions, or of a Cantaloupe's own file.
+
+    What is taken over from Cantaloupe's file stands in it then, and that file need not be named to the server any more.
+    """
+    from sidecar.cli.init import execute, is_terminal
+
+    asks = ask and cantaloupe_config is None and is_terminal()
+    execute(file, cantaloupe_config, asks=asks, every=every, force=force)

@@ -132,6 +132,25 @@ def test_every_setting_taken_over_exists() -> None:
     assert [name for name in named if name not in Settings.model_fields] == []
 
 
+@pytest.mark.parametrize(
+    "text, url",
+    [
+        ("http.enabled = true", "http://127.0.0.1:8182"),
+        ("http.enabled = true\nhttp.host = 0.0.0.0\nhttp.port = 80", "http://127.0.0.1:80"),
+        ("http.enabled = true\nhttp.host = 10.0.0.5\nhttp.port = nonsense", "http://10.0.0.5:8182"),
+        ("http.enabled = true\nhttp.host = ::", "http://[::1]:8182"),
+        ("http.enabled = true\nhttp.host = [fd00::1]", "http://[fd00::1]:8182"),
+        ("http.enabled = false\nhttp.port = 80\nhttps.enabled = true", ""),
+        ("http.port = 80", ""),
+    ],
+)
+def test_cantaloupe_is_where_its_file_says(config: Path, text: str, url: str) -> None:
+    """Its host and port become SIDECAR_CANTALOUPE_URL, if it speaks plain HTTP at all."""
+    takeover = _read(config, text)
+    assert core(load([], None, {str(config): takeover.values})).cantaloupe_url == url
+    assert takeover.notes == []
+
+
 def test_a_configuration_becomes_settings(config: Path) -> None:
     """Each key of the core arrives in the setting that means the same, and `config.load` accepts them all."""
     takeover = _read(
