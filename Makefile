@@ -12,7 +12,7 @@ export PATH := $(PATH):/usr/sbin:/usr/local/sbin
 export PORT CANTALOUPE BENCH_FILES BENCH_LARGE SOAK_MINUTES
 FUZZ_MINUTES ?= 10
 
-.PHONY: help run test soak load fuzz attack bench bench-peers lint lock audit wheels wheels-test packages more-packages otelcol clean
+.PHONY: help fresh run test soak load fuzz attack bench bench-peers lint lock audit wheels wheels-test packages more-packages otelcol clean
 .DEFAULT_GOAL := help
 
 help: ## List the tasks
@@ -85,6 +85,9 @@ wheels: .venv/.dev ## Build the wheels of all distributions in dist/, the same b
 
 wheels-test: wheels ## Install the wheels elsewhere, serve a picture, and run the examples through their contracts
 	SOURCE_DATE_EPOCH=$(EPOCH) .venv/bin/python -m tests.packaging.wheels dist
+
+fresh: wheels ## The wheels on fresh Debian and Ubuntu, and the container's steps, by debootstrap as root (ONLY=trixie for some)
+	.venv/bin/python -m tests.packaging.fresh dist $(ONLY)
 
 more-packages: ## Install Chromium and promtool, without which some tests are skipped
 	@.ci/packages $(PYTHON) more
