@@ -182,8 +182,18 @@ class Settings(Section):
     """Bytes of opened images, and of what is known of images without opening them, that a worker keeps: headers, sizes,
     ICC profiles."""
     guarded: str = ""
-    """Why images may be guarded by something that the sidecar does not know, as a delegate script: then every request
-    is handed over. Taken from Cantaloupe's configuration; may be set by hand."""
+    """Why images may be guarded by something that the sidecar does not know, as a delegate written in Java: then every
+    request is handed over. Taken from Cantaloupe's configuration; may be set by hand."""
+    delegate_guards: str = ""
+    """Why Cantaloupe's delegate script may guard images; taken from its configuration. Every request is then handed
+    over."""
+    delegate_does_more: Names = ()
+    """What Cantaloupe's delegate script visibly does that may guard images; taken from the script itself."""
+    delegate_only_looks_up: bool = False
+    """Answer although Cantaloupe has a delegate script, which is then not asked for what the sidecar answers: it says
+    nothing but where images are, and a lookup here (SIDECAR_HTTP_LOOKUP, SIDECAR_S3_LOOKUP and the like) or a source
+    that needs none takes its place. `sidecar doctor` says whether that seems right. If the script visibly refuses or
+    redacts, this has no effect."""
     authorization_is_done_in_front: bool = False
     """Answer requests for guarded images all the same. Every request that reaches the sidecar is then answered without
     asking the delegate script: only right if nginx's `auth_request` or the like has already refused those who may not

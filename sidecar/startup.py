@@ -13,8 +13,9 @@ from pathlib import Path
 from typing import Final
 
 from sidecar import cantaloupe
-from sidecar.config import Settings, renamed_keys
-from sidecar.plugin import Config, Section
+from sidecar.cantaloupe import DelegateScript
+from sidecar.config import Settings, core, renamed_keys
+from sidecar.plugin import Config, LookupSettings, Section
 from sidecar.registry import Plugins
 
 TOML: Final = "SIDECAR_CONFIG"
@@ -28,7 +29,10 @@ class Setup:
     plugins: Plugins
     config: Config
     warnings: Sequence[str]
-    """Lines on variables that are no settings, settings that were renamed, and keys of Cantaloupe without effect."""
+    """Lines on variables that are no settings, settings that were renamed, keys of Cantaloupe without effect, and its
+    delegate script."""
+    script: DelegateScript | None = None
+    """Cantaloupe's delegate script, if its configuration is known and has one in use."""
 
 
 def setup(environment: Mapping[str, str] = os.environ) -> Setup:
@@ -37,14 +41,41 @@ def setup(environment: Mapping[str, str] = os.environ) -> Setup:
     sections: list[type[Section]] = [Settings, *plugins.sections()]
     warnings = [*unknown_variables(sections, environment)]
     below = {}
+    script = None
     if path := environment.get(CANTALOUPE):
         takeover = cantaloupe.read(Path(path), sections, environment)
         below[path] = takeover.values
         warnings += map(str, takeover.notes)
+        script = takeover.script
     toml = Path(environment[TOML]) if environment.get(TOML) else None
     if toml:
         warnings += renamed_keys(sections, toml)
-    return Setup(plugins, plugins.configure(toml, below), warnings)
+    config = plugins.configure(toml, below)
+    return Setup(plugins, config, [*warnings, *delegate_lines(script, config)], script)
+
+
+def delegate_lines(script: DelegateScript | None, config: Config) -> Iterator[str]:
+    """Return lines on what takes the place of Cantaloupe's delegate script, and on what is then missing."""
+    settings = core(config)
+    variable = Settings.variable("delegate_only_looks_up")
+    if not settings.delegate_guards or settings.authorization_is_done_in_front:
+        return
+    if not settings.delegate_only_looks_up:
+        for kind, section in config.sections.items():
+            if isinstance(section, LookupSettings) and section.looks_up:
+                yield (
+                    f"[{kind.table}] has a lookup that is not used: every request is handed over because of "
+                    f"{settings.delegate_guards}, unless {variable} says that the delegate script only looks up"
+                )
+        return
+    name = script.path if script and script.path else "the delegate script"
+    if settings.delegate_does_more:
+        methods = ", ".join(settings.delegate_does_more)
+        yield f"{variable} has no effect: {name} has {methods}, which may guard images; every request is handed over"
+        return
+    added = script.of_role("adds") if script else ()
+    missing = f"; what its {', '.join(added)} would add is missing" if added else ""
+    yield f"{variable}: Cantaloupe's {name} is not asked for what the sidecar answers{missing}"
 
 
 def unknown_variables(sections: Iterable[type[Section]], environment: Mapping[str, str]) -> Iterator[str]:

@@ -39,6 +39,8 @@ class Watched:
     text: str
     guards: bool = False
     """Whether Cantaloupe may then refuse an image, or part of it, to some."""
+    by_delegate: bool = False
+    """Whether it is the delegate script that may: not if it only looks images up."""
 
 
 TAKEN: Sequence[Taken] = (
@@ -63,17 +65,21 @@ TAKEN: Sequence[Taken] = (
 )
 
 _SCRIPT = readings.equal("ScriptLookupStrategy")
-_BY_SCRIPT = "a delegate script says where images are: set a source of the sidecar's own to answer here"
+_BY_SCRIPT = (
+    "a delegate script says where images are: to answer here, set a lookup (SIDECAR_HTTP_LOOKUP, SIDECAR_S3_LOOKUP and "
+    "the like) or another source of the sidecar's own"
+)
 _ELSEWHERE = "the sidecar answers below `…/iiif/2/` and `…/iiif/3/` alone: URLs of this endpoint are Cantaloupe's"
 
 WATCHED: Sequence[Watched] = (
     # Whoever may see an image is decided by a script that only Cantaloupe runs.
-    Watched("delegate_script.enabled", readings.on, "", "a delegate script may guard images", guards=True),
-    Watched("source.delegate", readings.on, "", _BY_SCRIPT, guards=True),
-    Watched("FilesystemSource.lookup_strategy", _SCRIPT, "", _BY_SCRIPT, guards=True),
-    Watched("HttpSource.lookup_strategy", _SCRIPT, "", _BY_SCRIPT, guards=True),
-    Watched("S3Source.lookup_strategy", _SCRIPT, "", _BY_SCRIPT, guards=True),
-    Watched("AzureStorageSource.lookup_strategy", _SCRIPT, "", _BY_SCRIPT, guards=True),
+    Watched("delegate_script.enabled", readings.on, "", "a delegate script may guard images", guards=True,
+            by_delegate=True),
+    Watched("source.delegate", readings.on, "", _BY_SCRIPT, guards=True, by_delegate=True),
+    Watched("FilesystemSource.lookup_strategy", _SCRIPT, "", _BY_SCRIPT, guards=True, by_delegate=True),
+    Watched("HttpSource.lookup_strategy", _SCRIPT, "", _BY_SCRIPT, guards=True, by_delegate=True),
+    Watched("S3Source.lookup_strategy", _SCRIPT, "", _BY_SCRIPT, guards=True, by_delegate=True),
+    Watched("AzureStorageSource.lookup_strategy", _SCRIPT, "", _BY_SCRIPT, guards=True, by_delegate=True),
     # Where images are.
     Watched("HttpSource.proxy.http.host", readings.present, "all", "images are not fetched through a proxy"),
     Watched("meta_identifier.transformer", readings.unless("", "StandardMetaIdentifierTransformer"), "all",

@@ -9,7 +9,8 @@ from fnmatch import fnmatchcase
 from pathlib import Path
 from typing import Final
 
-from sidecar.cantaloupe import readings
+from sidecar.cantaloupe import delegate_script, readings
+from sidecar.cantaloupe.delegate_script import DelegateScript
 from sidecar.cantaloupe.keys import FOREIGN, NAMED, SOURCE_KEY, TAKEN, WATCHED, Watched
 from sidecar.cantaloupe.properties import Properties, load
 from sidecar.cantaloupe.readings import class_name
@@ -48,6 +49,8 @@ class Takeover:
     Cantaloupe on its class path and does not show here."""
     hand_over: Extent = ""
     """The requests that must be Cantaloupe's for the responses to be right, guarded or not."""
+    script: DelegateScript | None = None
+    """The delegate script that is in use, if any."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,16 +73,25 @@ def read(path: Path, sections: Iterable[type[Section]], environment: Mapping[str
     kinds = [*sections]
     fields = [*_fields(kinds)]
     watched = [row for row in WATCHED if _counts(row.key, properties) and row.applies(properties, row.key)]
-    guarded = next((f"{row.key} = {_shown(row.key, properties)}" for row in watched if row.guards), "")
+    guards = [(row.by_delegate, f"{row.key} = {_shown(row.key, properties)}") for row in watched if row.guards]
+    script = delegate_script.read(path, properties) if any(by_delegate for by_delegate, _ in guards) else None
     hand_over: Extent = max((row.hand_over for row in watched), key=EXTENTS.index, default="")
     values = _values((field for field in fields if _counts(field.key, properties)), properties)
-    values[""] = {**values.get("", {}), **_decisions(guarded, hand_over)}
+    values[""] = {
+        **values.get("", {}),
+        **_present(
+            guarded=next((text for by_delegate, text in guards if not by_delegate), ""),
+            delegate_guards=next((text for by_delegate, text in guards if by_delegate), ""),
+            delegate_does_more=script.may_guard if script else (),
+            hand_over=hand_over,
+        ),
+    }
     notes = [
         *_watched_notes(watched, properties),
         *_source_notes(kinds, properties),
         *_unknown_notes(fields, properties),
     ]
-    return Takeover(values, notes, guarded, hand_over)
+    return Takeover(values, notes, guards[0][1] if guards else "", hand_over, script)
 
 
 def _fields(kinds: Iterable[type[Section]]) -> Iterator[_Field]:
@@ -102,8 +114,8 @@ def _reading(mark: FromCantaloupe) -> Callable[[Properties, str], object]:
     return readings.nonempty if mark.read == "nonempty" else readings.text()
 
 
-def _decisions(guarded: str, hand_over: Extent) -> Mapping[str, object]:
-    return {name: value for name, value in {"guarded": guarded, "hand_over": hand_over}.items() if value}
+def _present(**values: object) -> Mapping[str, object]:
+    return {name: value for name, value in values.items() if value}
 
 
 def _source(properties: Properties) -> str:
@@ -124,7 +136,7 @@ def _values(fields: Iterable[_Field], properties: Properties) -> dict[str, dict[
     for field in fields:
         value = field.read(properties, field.key)
         # If a script looks images up, the keys of the plain lookup mean nothing.
-        if value is not None and not (scripted and field.section.cantaloupe_source):
+        if value is not None and not (scripted and ".BasicLookupStrategy." in field.key):
             values.setdefault(field.section.table, {})[field.name] = value
     return values
 

@@ -20,7 +20,7 @@ class AccessPolicy:
     @classmethod
     def of(cls, settings: Settings) -> AccessPolicy:
         """Read the policy from the settings."""
-        guarded_by = "" if settings.authorization_is_done_in_front else settings.guarded
+        guarded_by = "" if settings.authorization_is_done_in_front else settings.guarded or _delegate(settings)
         return cls(guarded_by, settings.hand_over)
 
     def check(self, extent: Extent) -> None:
@@ -29,3 +29,10 @@ class AccessPolicy:
             raise Unsupported(f"images may be guarded: {self.guarded_by}")
         if self.handed_over and EXTENTS.index(self.handed_over) >= EXTENTS.index(extent):
             raise Unsupported("Cantaloupe's settings make this request its own")
+
+
+def _delegate(settings: Settings) -> str:
+    """Return why the delegate script may guard images. The script itself counts more than what is said of it."""
+    if settings.delegate_guards and settings.delegate_does_more:
+        return f"{settings.delegate_guards}, and the script has {', '.join(settings.delegate_does_more)}"
+    return "" if settings.delegate_only_looks_up else settings.delegate_guards

@@ -41,6 +41,7 @@ from sidecar.plugin.files import FileIdentity, HeldFolder, LocalFile
 from sidecar.plugin.folders import Folder
 from sidecar.plugin.geometry import Buffer, ByteRange, Pixels, Rect, Size
 from sidecar.plugin.hooks import hookimpl
+from sidecar.plugin.lookup import LookupSettings
 from sidecar.plugin.settings import Config, FromCantaloupe, Names, RemoteSettings, Section
 from sidecar.plugin.source import (
     Blob,
@@ -92,6 +93,7 @@ __all__ = [
     "Level",
     "ListsImages",
     "LocalFile",
+    "LookupSettings",
     "Malformed",
     "MayLose",
     "Names",

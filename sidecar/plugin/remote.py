@@ -2,7 +2,8 @@
 
 A source brings an `HttpOrigin` (how to ask for an object, and which responses mean that there is none) and settings
 made from `RemoteSettings`; `RemoteObjects` over a `RangedTransport` does the rest. A storage that does not speak HTTP
-brings a `Transport` of its own. Import it only if a source is set up: urllib3 takes time and memory.
+brings a `Transport` of its own. `Places` say where an image is if its identifier alone does not. Import this module
+only if a source is set up: urllib3 takes time and memory.
 """
 
 from __future__ import annotations
@@ -11,6 +12,7 @@ from sidecar.plugin.settings import RemoteSettings
 from sidecar.remote.http_client import Client, Response
 from sidecar.remote.http_ranges import HttpOrigin, RangedTransport
 from sidecar.remote.identifiers import is_plain
+from sidecar.remote.lookup import Place, Places, blob_at, places_of
 from sidecar.remote.objects import RemoteObjects
 from sidecar.remote.private_addresses import is_private, names_private
 from sidecar.remote.transport import Opening, Transient, Transport, Version
@@ -19,6 +21,8 @@ __all__ = [
     "Client",
     "HttpOrigin",
     "Opening",
+    "Place",
+    "Places",
     "RangedTransport",
     "RemoteObjects",
     "RemoteSettings",
@@ -26,7 +30,9 @@ __all__ = [
     "Transient",
     "Transport",
     "Version",
+    "blob_at",
     "is_plain",
     "is_private",
     "names_private",
+    "places_of",
 ]

@@ -79,7 +79,7 @@ class RangedTransport:
                 return Opening(Version(0, modified="empty"))
             if self._origin.is_absent(response.status, code):
                 return None
-            raise self._refused(response, code)
+            raise refused(self._name, response, code)
 
     def fetch(self, key: str, version: Version, wanted: ByteRange, step: int) -> Generator[bytes, None, None]:
         """Return the wanted bytes in pieces; nothing is read before the headers show that they are the right ones."""
@@ -89,7 +89,7 @@ class RangedTransport:
                 code = _code(response)
                 if response.status in _GONE:
                     raise SourceChanged(f"{self._name}: the object is no longer the one that was opened")
-                raise self._refused(response, code)
+                raise refused(self._name, response, code)
             if _version(response, version.size).validator != version.validator:
                 raise SourceChanged(f"{self._name}: the object has changed since it was opened")
             yield from self._pieces(response, version, wanted, step)
@@ -132,11 +132,13 @@ class RangedTransport:
             raise SourceError(f"{self._name}: the server does not state correctly which bytes it sends")
         return found
 
-    def _refused(self, response: Response, code: str) -> SourceError | Transient:
-        text = f"{self._name}: status {response.status} {code}".rstrip()
-        if response.status in _TEMPORARY:
-            return Transient(_TEMPORARY[response.status](text), _retry_after(response))
-        return SourceError(text)
+
+def refused(name: str, response: Response, code: str = "") -> SourceError | Transient:
+    """Return what a status means that no other case is for: whether another attempt may succeed."""
+    text = f"{name}: status {response.status} {code}".rstrip()
+    if response.status in _TEMPORARY:
+        return Transient(_TEMPORARY[response.status](text), _retry_after(response))
+    return SourceError(text)
 
 
 def _code(response: Response) -> str:

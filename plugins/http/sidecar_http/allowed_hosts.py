@@ -18,17 +18,30 @@ class AllowedHosts:
     """The hosts and addresses that the settings allow."""
 
     def __init__(self, settings: HttpSettings) -> None:
-        own = urlsplit(settings.url_prefix)
-        self._own = own.hostname or ""
-        self._own_may_be_private = settings.allow_private or names_private(self._own)
+        files = [each.partition("{")[0] for each in (settings.url_prefix, *settings.lookup_templates) if each]
+        asked = [settings.lookup_url.partition("{")[0]] if settings.lookup_url else []
+        self._own = {_origin(url) for url in files}
         self._allow_private = settings.allow_private
-        self._origin = _origin(settings.url_prefix)
+        self._private = {host for _, host, _ in map(_origin, files + asked) if names_private(host)}
         named = {allowed for host in settings.hosts for allowed in _hosts(host)}
-        self._hosts = named | {self._origin[1:], *((self._own, port) for port in _PORTS.values())}
+        self._hosts = named | {(host, port) for _, host, port in map(_origin, files + asked)}
+        self._hosts |= {(host, port) for _, host, _ in self._own for port in _PORTS.values()}
 
     def is_own(self, url: str) -> bool:
-        """Report whether a URL has the scheme, host and port of `url_prefix`: credentials go only there."""
-        return _origin(url) == self._origin
+        """Report whether a URL has scheme, host and port of `url_prefix` or of a rule: credentials go only there."""
+        return _origin(url) in self._own
+
+    def admit(self, url: str) -> str:
+        """Return the URL that a lookup has named. Raises SourceError if it is none, or not one that is allowed."""
+        try:
+            scheme, host, port = _origin(url)
+        except ValueError as error:
+            raise SourceError(f"http: looked up something that is no URL: {error}") from error
+        if scheme not in _PORTS:
+            raise SourceError(f"http: looked up a URL of the scheme {scheme!r}, which is not HTTP")
+        if (host, port) not in self._hosts:
+            raise SourceError(f"http: looked up a URL at {host}:{port}, which SIDECAR_HTTP_HOSTS does not name")
+        return url
 
     def follow(self, url: str, location: str) -> str:
         """Return the URL that a redirect leads to. Raises SourceError if it is not allowed."""
@@ -45,7 +58,7 @@ class AllowedHosts:
 
     def guard(self, host: str, address: str) -> None:
         """Raise SourceError if a host resolves to a private address and that is not allowed."""
-        allowed = self._own_may_be_private if host.strip("[]").lower() == self._own else self._allow_private
+        allowed = self._allow_private or host.strip("[]").lower() in self._private
         if not allowed and is_private(address):
             raise SourceError(
                 f"http: {host} resolves to the private address {address}; SIDECAR_HTTP_ALLOW_PRIVATE would allow it"

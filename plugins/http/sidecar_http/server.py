@@ -26,13 +26,14 @@ _REDIRECTS: Final = (
 
 
 class Server:
-    """An `HttpOrigin` whose keys are identifiers."""
+    """An `HttpOrigin` whose keys are identifiers, or URLs if these are looked up."""
 
     def __init__(self, client: Client, hosts: AllowedHosts, settings: HttpSettings) -> None:
         self._client = client
         self._hosts = hosts
         self._prefix = settings.url_prefix
         self._suffix = settings.url_suffix
+        self._keys_are_urls = settings.looks_up
         self._credentials = _credentials(settings)
         self.close = client.close
 
@@ -42,7 +43,7 @@ class Server:
 
         Every character that could end the path is encoded: an identifier completes the prefix and does nothing else.
         """
-        url = f"{self._prefix}{quote(key, safe='/')}{self._suffix}"
+        url = key if self._keys_are_urls else f"{self._prefix}{quote(key, safe='/')}{self._suffix}"
         for _ in range(_HOPS + 1):
             own = self._credentials if self._hosts.is_own(url) else {}
             with self._client.get(url, {**headers, **own}) as response:

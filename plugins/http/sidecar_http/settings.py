@@ -9,23 +9,23 @@ from urllib.parse import urlsplit
 from pydantic import Field as Setting
 from pydantic import SecretStr, field_validator
 
-from sidecar.plugin import FromCantaloupe, Names, RemoteSettings
+from sidecar.plugin import FromCantaloupe, LookupSettings, Names
 
 _HOST: Final = re.compile(r"(\[[0-9A-Fa-f:.]+\]|[A-Za-z0-9._-]+)(:[0-9]{1,5})?")
 
 
-class HttpSettings(RemoteSettings):
+class HttpSettings(LookupSettings):
     """Which server, with which credentials."""
 
     table: ClassVar[str] = "http"
     cantaloupe_source: ClassVar[str] = "HttpSource"
 
     url_prefix: Annotated[str, FromCantaloupe("HttpSource.BasicLookupStrategy.url_prefix")] = ""
-    """Put before the identifier to make the URL: `https://host/path/`; empty: no source."""
+    """Put before the identifier to make the URL: `https://host/path/`; empty: no source without a lookup."""
     url_suffix: Annotated[str, FromCantaloupe("HttpSource.BasicLookupStrategy.url_suffix")] = ""
     """Put after the identifier to make the URL."""
     username: Annotated[str, FromCantaloupe("HttpSource.BasicLookupStrategy.auth.basic.username", "nonempty")] = ""
-    """For basic authentication, at the host of `url_prefix` only."""
+    """For basic authentication, at the host of `url_prefix` and those of the rules of `lookup` only."""
     secret: Annotated[SecretStr, FromCantaloupe("HttpSource.BasicLookupStrategy.auth.basic.secret", "nonempty")] = (
         SecretStr("")
     )
@@ -33,7 +33,7 @@ class HttpSettings(RemoteSettings):
     timeout: Annotated[float, FromCantaloupe("HttpSource.request_timeout", "nonempty")] = Setting(15.0, gt=0)
     """Seconds that one fetch may take, including waiting for its turn and all further attempts."""
     hosts: Names = ()
-    """Hosts that redirects may lead to beside that of `url_prefix`: `host` or `host:port`."""
+    """Hosts that redirects and lookups may lead to beside those that are set: `host` or `host:port`."""
     allow_private: bool = False
     """Let names that look public resolve to private addresses, and redirects lead there."""
     allow_insecure: Annotated[bool, FromCantaloupe("HttpSource.allow_insecure", "flag")] = False
@@ -46,6 +46,13 @@ class HttpSettings(RemoteSettings):
             if not _HOST.fullmatch(host):
                 raise ValueError(f"{host!r} is neither host nor host:port")
         return hosts
+
+    @field_validator("lookup_fields")
+    @classmethod
+    def _is_one_field(cls, fields: tuple[str, ...]) -> tuple[str, ...]:
+        if len(fields) > 1:
+            raise ValueError("name the one member that holds the URL")
+        return fields
 
     @field_validator("url_prefix")
     @classmethod

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 from typing import Final
+from urllib.parse import unquote, urlsplit
 
 from sidecar.plugin import Blob
-from sidecar.plugin.remote import RemoteObjects, is_plain
+from sidecar.plugin.remote import Place, Places, RemoteObjects, blob_at, is_plain
+from sidecar_http.allowed_hosts import AllowedHosts
 from sidecar_http.settings import HttpSettings
 
 _PROBE: Final = "sidecar-ready"
@@ -38,3 +40,37 @@ class HttpSource:
         if not is_plain(identifier, _LONGEST):
             return None
         return self._objects.find(identifier, identifier + self._suffix)
+
+
+class LookedUpFiles:
+    """A Source of files whose URLs are looked up."""
+
+    name = "http"
+
+    def __init__(self, objects: RemoteObjects, places: Places, hosts: AllowedHosts) -> None:
+        self._objects = objects
+        self._places = places
+        self._hosts = hosts
+        self.kept_bytes = objects.kept_bytes + places.kept_bytes
+
+    @property
+    def is_remote(self) -> bool:
+        """See SupportsCheck."""
+        return True
+
+    def check(self) -> None:
+        """Ask who is asked where images are, for one that need not be there. Raises SourceError."""
+        self._places.check(_PROBE)
+
+    def find(self, identifier: str) -> Blob | None:
+        """Return the file at the URL that an identifier leads to. Raises SourceError, SourceTimeout."""
+        return blob_at(self._places, identifier, self._file) if is_plain(identifier, _LONGEST) else None
+
+    def close(self) -> None:
+        """Cancel what is under way and close the connections."""
+        self._places.close()
+        self._objects.close()
+
+    def _file(self, place: Place) -> Blob | None:
+        url = self._hosts.admit(place[0])
+        return self._objects.find(url, unquote(urlsplit(url).path.rpartition("/")[2]))

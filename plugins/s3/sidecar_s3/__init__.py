@@ -32,14 +32,16 @@ def register_sources(config: Config) -> Iterable[Source]:
 
 def _source(settings: S3Settings) -> Source:
     # botocore and urllib3 take memory and time to import: only if a bucket is set.
-    from sidecar.plugin.remote import Client, RangedTransport, RemoteObjects  # noqa: PLC0415
+    from sidecar.plugin.remote import Client, RangedTransport, RemoteObjects, places_of  # noqa: PLC0415
     from sidecar_s3.api import ObjectUrls, S3Api  # noqa: PLC0415
     from sidecar_s3.signing import Account  # noqa: PLC0415
     from sidecar_s3.source import S3Source  # noqa: PLC0415
 
     account = Account(settings)
-    api = S3Api(Client(settings), ObjectUrls(settings, account.region), account.sign)
-    return S3Source(RemoteObjects("s3", RangedTransport("s3", api), settings), settings)
+    client = Client(settings)
+    api = S3Api(client, ObjectUrls(settings, account.region), account.sign)
+    objects = RemoteObjects("s3", RangedTransport("s3", api), settings)
+    return S3Source(objects, settings, places_of("s3", settings, client))
 
 
 @hookimpl

@@ -13,7 +13,7 @@ import typer
 from sidecar import startup
 from sidecar.cli.check import contradictions
 from sidecar.cli.console import pairs, print_json, say
-from sidecar.cli.doctor import folders, reach, system
+from sidecar.cli.doctor import delegate, folders, reach, system
 from sidecar.cli.doctor.finding import Examination, Finding, State, examined
 from sidecar.cli.doctor.nginx import nginx
 from sidecar.cli.setting_up import service_of
@@ -68,6 +68,7 @@ def examine(nginx_file: Path | None = None, identifier: str | None = None) -> It
         "clock": system.clock,
         "folders": lambda: (*folders.folders(found.plugins.folders(found.config)), *folders.shared()),
         "sources": partial(reach.sources, registry.sources),
+        "delegate": partial(delegate.script, found.script, settings),
         "Cantaloupe": partial(reach.cantaloupe, settings.cantaloupe_url),
         "nginx": partial(nginx, nginx_file, settings, registry.decoders),
         "server": partial(reach.itself, settings),

@@ -12,6 +12,7 @@ import pytest
 from sidecar.cantaloupe import Takeover, read
 from sidecar.cantaloupe.keys import FOREIGN, NAMED, TAKEN
 from sidecar.config import Settings, core, load
+from sidecar.limits.access_policy import AccessPolicy
 from sidecar.plugin import FromCantaloupe, Section
 from sidecar.registry import Plugins
 
@@ -359,7 +360,9 @@ def test_images_that_a_script_may_guard_are_known_as_such(config: Path, text: st
     """If a script decides in Cantaloupe, the takeover has the key that makes it do so."""
     takeover = _read(config, text)
     assert takeover.guarded == reason
-    assert core(load([], None, {str(config): takeover.values})).guarded == reason
+    settings = core(load([], None, {str(config): takeover.values}))
+    assert (settings.guarded or settings.delegate_guards) == reason
+    assert AccessPolicy.of(settings).guarded_by == reason
 
 
 def test_a_guard_in_the_environment_counts(config: Path) -> None:
@@ -369,10 +372,13 @@ def test_a_guard_in_the_environment_counts(config: Path) -> None:
 
 
 def test_a_lookup_by_script_gives_no_place_of_images(config: Path) -> None:
-    """The keys of the plain lookup have no effect beside it and are not taken over."""
+    """The keys of the plain lookup have no effect beside it and are not taken over; those of the storage are."""
     text = "source.static = S3Source\nS3Source.lookup_strategy = {}\nS3Source.BasicLookupStrategy.bucket.name = images"
     assert _read(config, text.format("BasicLookupStrategy")).values["s3"]["bucket"] == "images"
-    assert "s3" not in _read(config, text.format("ScriptLookupStrategy")).values
+    assert "bucket" not in _read(config, text.format("ScriptLookupStrategy")).values["s3"]
+    assert (
+        _read(config, text.format("ScriptLookupStrategy") + "\nS3Source.endpoint = x").values["s3"]["endpoint"] == "x"
+    )
 
 
 def test_only_the_source_in_use_is_taken_over(config: Path) -> None:

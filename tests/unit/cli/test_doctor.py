@@ -14,9 +14,10 @@ import pytest
 import structlog
 from typer.testing import CliRunner
 
+from sidecar.cantaloupe import DelegateScript
 from sidecar.cli import nginx_site
 from sidecar.cli.console import WIDTH
-from sidecar.cli.doctor import folders, reach, system
+from sidecar.cli.doctor import delegate, folders, reach, system
 from sidecar.cli.doctor.finding import Finding, examined
 from sidecar.cli.doctor.nginx import nginx
 from sidecar.cli.main import make_cli
@@ -254,3 +255,31 @@ def test_as_a_command(monkeypatch: pytest.MonkeyPatch, images: Path, site: Path)
     assert any("icc.jp2 is found and opened" in each["text"] for each in found)
     monkeypatch.setenv("SIDECAR_WORKERS", "0")
     assert CliRunner().invoke(cli, options).exit_code == 1
+
+
+def test_a_delegate_script_that_only_looks_up() -> None:
+    """It is said to, and what to set; if that is set, all is well."""
+    found = DelegateScript(Path("/etc/delegates.rb"), ["source", "s3source_object_info"])
+    (wrong,) = problems(delegate.script(found, Settings()))
+    assert "looks images up by `source`, `s3source_object_info` and does nothing else that shows" in wrong
+    assert problems(delegate.script(found, Settings(delegate_only_looks_up=True))) == []
+    assert problems(delegate.script(None, Settings())) == []
+
+
+def test_a_delegate_script_that_does_more() -> None:
+    """What guards, what adds and what does not show are told apart."""
+    found = DelegateScript(Path("/etc/delegates.rb"), ["source", "authorize", "metadata"], ["include"])
+    guards, adds, elsewhere = problems(delegate.script(found, Settings(delegate_only_looks_up=True)))
+    assert "`authorize`, which may refuse images or parts of them: every request is handed over" in guards
+    assert "`metadata`: responses of the sidecar lack" in adds
+    assert "`include`" in elsewhere
+    done, *_ = problems(delegate.script(found, Settings(authorization_is_done_in_front=True)))
+    assert "it is not asked for what the sidecar answers" in done
+
+
+def test_a_delegate_script_that_cannot_be_read() -> None:
+    """What it does is not known."""
+    found = DelegateScript(Path("/etc/delegates.rb"), problem="cannot be read: Permission denied")
+    assert problems(delegate.script(found, Settings())) == [
+        "warning: /etc/delegates.rb cannot be read: Permission denied, so what it does is not known"
+    ]

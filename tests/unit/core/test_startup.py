@@ -8,9 +8,9 @@ from typing import ClassVar
 
 import pytest
 
-from sidecar import startup
-from sidecar.config import Settings, core, renamed_keys
-from sidecar.plugin import Section
+from sidecar import cantaloupe, startup
+from sidecar.config import Settings, core, load, renamed_keys
+from sidecar.plugin import LookupSettings, Section
 
 
 class Extra(Section):
@@ -82,3 +82,33 @@ def test_former_names_in_a_table_of_a_file_are_reported(tmp_path: Path) -> None:
     toml = tmp_path / "sidecar.toml"
     toml.write_text('[extra]\nbase = "x"\nroot = "y"\n')
     assert [*renamed_keys([Settings, Extra], toml)] == [f"{toml}: extra.base is now called extra.root"]
+
+
+class Files(LookupSettings):
+    """Settings of a source that may look up."""
+
+    table: ClassVar[str] = "files"
+
+
+def lines(tmp_path: Path, script: str, **more: object) -> str:
+    """The lines on a delegate script in use."""
+    (tmp_path / "delegates.rb").write_text(script)
+    properties = tmp_path / "cantaloupe.properties"
+    properties.write_text("delegate_script.enabled = true\ndelegate_script.pathname = delegates.rb\n")
+    takeover = cantaloupe.read(properties, [Settings], {})
+    files = {"lookup": "{x} -> http://host/{x}"}
+    config = load([Files], None, {"own": {"": more, "files": files}, "cantaloupe": takeover.values})
+    return "\n".join(startup.delegate_lines(takeover.script, config))
+
+
+def test_what_takes_the_place_of_a_delegate_script_is_said(tmp_path: Path) -> None:
+    """At start: that it is not asked and what is missing, that a lookup is not used, or that the setting is wrong."""
+    looks_up = "def source(options = {})\n  x\nend\n"
+    adds = looks_up + "def metadata(options = {})\n  x\nend\n"
+    guards = looks_up + "def redactions(options = {})\n  x\nend\n"
+    assert "[files] has a lookup that is not used" in lines(tmp_path, looks_up)
+    said = lines(tmp_path, looks_up, delegate_only_looks_up=True)
+    assert said.endswith("delegates.rb is not asked for what the sidecar answers")
+    assert "what its metadata would add is missing" in lines(tmp_path, adds, delegate_only_looks_up=True)
+    assert "has no effect" in lines(tmp_path, guards, delegate_only_looks_up=True)
+    assert not lines(tmp_path, guards, authorization_is_done_in_front=True)

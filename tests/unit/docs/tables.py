@@ -19,10 +19,10 @@ from sidecar.observability import counted, metrics
 from sidecar.observability.work import STAGES
 from sidecar.plugin import RemoteSettings, Section
 from sidecar.registry import Plugins
-from sidecar.remote import objects
+from sidecar.remote import lookup, objects
 from sidecar.server import application
 
-PARTS: Final = (application, objects, Plugins())
+PARTS: Final = (application, lookup, objects, Plugins())
 """Imported, all that is counted has been declared."""
 ROOT: Final = Path(__file__).parents[3]
 PAGES: Final = [

@@ -14,17 +14,17 @@ from sidecar.plugin import color, remote
 EXPORTED: Final = {
     plugin: (
         "API_VERSION Advice Blob Buffer ByteRange Closing Config CountedCache DecodeError Decoder Describes EXACT "
-        "EncodeError EncodedTile Encoder EncoderFactory Fact FileIdentity Folder Frame FromCantaloupe Grid HeldFolder "
-        "HidesErrors HoldsBytes ImageInfo ImageReader KeepsBytes Learns Level ListsImages LocalFile Malformed MayLose "
-        "Names Native NotesImages Pixels Rect RemoteSettings RowGuard SIGNATURE_BYTES Section SidecarError Size "
-        "Source SourceChanged SourceError SourceTimeout StartError SupportsCheck SupportsEncodedTiles "
-        "SupportsGathering SupportsLocalFile SupportsThreads SupportsTolerance Tally Tolerance Unsupported Window "
-        "hookimpl local_file run_inline thread_lock working_on"
+        "EncodeError EncodedTile Encoder EncoderFactory Fact FileIdentity Folder Frame FromCantaloupe Grid "
+        "HeldFolder HidesErrors HoldsBytes ImageInfo ImageReader KeepsBytes Learns Level ListsImages LocalFile "
+        "LookupSettings Malformed MayLose Names Native NotesImages Pixels Rect RemoteSettings RowGuard SIGNATURE_BYTES "
+        "Section SidecarError Size Source SourceChanged SourceError SourceTimeout StartError SupportsCheck "
+        "SupportsEncodedTiles SupportsGathering SupportsLocalFile SupportsThreads SupportsTolerance Tally Tolerance "
+        "Unsupported Window hookimpl local_file run_inline thread_lock working_on"
     ),
     color: "shared_profile to_srgb",
     remote: (
-        "Client HttpOrigin Opening RangedTransport RemoteObjects RemoteSettings Response Transient Transport Version "
-        "is_plain is_private names_private"
+        "Client HttpOrigin Opening Place Places RangedTransport RemoteObjects RemoteSettings Response Transient "
+        "Transport Version blob_at is_plain is_private names_private places_of"
     ),
 }
 """Removing or renaming one of these breaks plugins: it takes another API_VERSION and a line in the changelog."""
