@@ -13,8 +13,6 @@ from typing import Final
 ARROW: Final = " -> "
 _PART: Final = re.compile(r"\{([a-z_]+)(\*|:[1-9][0-9]{0,3})?\}")
 _WHOLE: Final = "identifier"
-_MOST_OPEN: Final = 2
-"""Parts whose end is found by trying: each multiplies the steps of a match by the length of the identifier."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,7 +27,8 @@ class LocationRule:
         """Read `PATTERN -> TEMPLATE`. Raises ValueError.
 
         In a pattern, `{name}` is one or more characters without a slash, `{name*}` with slashes, `{name:2}` exactly two
-        without a slash. In a template, `{name}` stands for what was found, `{identifier}` for the whole identifier.
+        without a slash. A part ends at the first place where what follows it stands, the last one before the end of the
+        identifier. In a template, `{name}` stands for what was found, `{identifier}` for the whole identifier.
         """
         pattern, arrow, template = text.partition(ARROW)
         if not arrow or not pattern.strip() or not template.strip():
@@ -64,26 +63,33 @@ def literal(template: str) -> str:
 
 
 def _compiled(pattern: str) -> re.Pattern[str]:
+    """Return the expression of a pattern. It matches in a time that grows with the length of the identifier only.
+
+    A part and what stands between it and the next of open length are an atomic group, which is not reconsidered.
+    """
     pieces = _PART.split(pattern)
-    written: list[str] = [_plain(pieces[0])]
     parts = [*zip(pieces[1::3], pieces[2::3], pieces[3::3], strict=True)]
-    tried = 0
-    for number, (name, size, text) in enumerate(parts, 1):
-        if name == _WHOLE or name in pieces[1 : 3 * number - 2 : 3]:
-            raise ValueError(f"{pattern!r}: {{{name}}} stands for something already")
-        # What ends at the end of the identifier, or at its first slash, needs no trying: it gives no character back.
-        sure = (number == len(parts) and not text) or (not size and text.startswith("/"))
-        tried += not sure and not (size or "").startswith(":")
-        written.append(f"(?P<{name}>{_expression(size, sure=sure)}){_plain(text)}")
-    if tried > _MOST_OPEN:
-        raise ValueError(f"{pattern!r}: more than {_MOST_OPEN} parts that end neither at a slash nor at the end")
-    return re.compile("".join(written), re.DOTALL)
+    names_seen = pieces[1::3]
+    if len({_WHOLE, *names_seen}) <= len(names_seen):
+        raise ValueError(f"{pattern!r}: two parts have one name, or a part is called {{{_WHOLE}}}")
+    still_open = sum(_is_open(size) for _, size, _ in parts)
+    written = _plain(pieces[0])
+    group = ""
+    for name, size, text in parts:
+        if _is_open(size):
+            if group.endswith("+?)"):
+                raise ValueError(f"{pattern!r}: nothing says where the part before {{{name}}} ends")
+            written += f"(?>{group})" if group else ""
+            still_open -= 1
+            group = f"(?P<{name}>{'.' if size else '[^/]'}+{'?' if still_open else ''})"
+        else:
+            group += f"(?P<{name}>[^/]{{{size[1:]}}})"
+        group += _plain(text)
+    return re.compile(written + group, re.DOTALL)
 
 
-def _expression(size: str | None, *, sure: bool) -> str:
-    if size and size.startswith(":"):
-        return f"[^/]{{{size[1:]}}}"
-    return f"{'.' if size else '[^/]'}+{'+' if sure else ''}"
+def _is_open(size: str | None) -> bool:
+    return not (size or "").startswith(":")
 
 
 def _plain(text: str) -> str:

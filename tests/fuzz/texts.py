@@ -16,6 +16,7 @@ import falcon
 import falcon.testing
 from urllib3 import HTTPHeaderDict
 
+from sidecar.cantaloupe.delegate_script import examine
 from sidecar.cantaloupe.properties import Properties, parse
 from sidecar.errors import BadRequest, SidecarError
 from sidecar.http.client import raw_target
@@ -25,9 +26,11 @@ from sidecar.iiif.canonical import canonical
 from sidecar.iiif.geometry import measure
 from sidecar.iiif.identifier import decode
 from sidecar.iiif.uri import public_uri
-from sidecar.plugin import ByteRange, Size
+from sidecar.plugin import ByteRange, LookupSettings, Size
+from sidecar.plugin.location_rules import LocationRule
 from sidecar.remote.http_client import Response
 from sidecar.remote.http_ranges import RangedTransport
+from sidecar.remote.lookup_service import LookupService
 from sidecar.remote.transport import Transient, Version
 from tests.fuzz.target import Target
 
@@ -152,6 +155,44 @@ def read_response(content: bytes) -> None:
         return
 
 
+def read_lookup(content: bytes) -> None:
+    """Take the answer of a lookup service for a place, as a redirect and as JSON; places are texts, and not empty."""
+    refusals: list[SidecarError] = []
+    asked = ((), ("url",), ("a.0.b", "c"))
+    for fields in asked:
+        settings = LookupSettings(lookup_url="https://host/{identifier}", lookup_fields=fields)
+        try:
+            place = LookupService("origin", cast("Any", Origin(content)), settings).ask("a")
+        except Transient:
+            continue
+        except SidecarError as refusal:
+            refusals.append(refusal)
+            continue
+        assert place is None or (all(place) and len(place) == max(1, len(fields)))
+    if len(refusals) == len(asked):
+        raise refusals[0]
+
+
+def read_rule(content: bytes) -> None:
+    """Parse a rule and match it; its parts are pieces of the identifier. Raises BadRequest if it is none."""
+    text, _, identifier = content.decode("utf-8", "replace").partition("\n")
+    try:
+        rule = LocationRule.parse(text)
+    except ValueError as error:
+        raise BadRequest(str(error)) from error
+    parts = rule.match(identifier)
+    assert parts is None or all(part and part in identifier for part in parts.values() if identifier)
+
+
+def read_script(content: bytes) -> None:
+    """Examine a delegate script; what is added to it takes away nothing that was found."""
+    text = content.decode("utf-8", "replace").replace("__END__", "")
+    found = examine(None, text)
+    more = examine(None, f"{text}\n=begin\n=end\ndef authorize(options = {{}})\n  x\nend\n")
+    assert {*found.overridden} <= {*more.overridden} >= {"authorize"}
+    assert not more.only_looks_up
+
+
 def read_properties(content: bytes) -> None:
     """Read a configuration file of Cantaloupe, and every key as each kind of value."""
     pairs = parse(content.decode("utf-8", "replace"), Path("cantaloupe.properties"))
@@ -238,6 +279,76 @@ TARGETS: Final = (
             ),
             *(b'"a"', b"W/", b"Last-Modified:", b"Retry-After: ", b"Content-Encoding: gzip", b"*/", b"/1000", b"0-63"),
             *(b"10-29", b"-1", b"999999999999999999", b"\n\n", b"<Code>", b"</Code>", b"inf", b"1e400"),
+        ),
+    ),
+    Target(
+        "lookups",
+        read_lookup,
+        lambda: [
+            _lines("302", "Location: https://files.example.org/a.jp2", "", ""),
+            _lines("200", "", '{"url": "https://files.example.org/a.jp2"}'),
+            _lines("200", "", '{"a": [{"b": "bucket"}], "c": "key"}'),
+            _lines("404", "", ""),
+        ],
+        words=(
+            *(b"302\n", b"200\n", b"404\n", b"503\n", b"Location: ", b"https://", b"//", b"[::1]", b"@", b"\\", b"\0"),
+            *(b'{"url":', b'{"a":[', b'"b"', b"null", b"NaN", b"1e999", b'"\\ud800"', b"[[[[", b"}", b"]", b"\xff"),
+        ),
+    ),
+    Target(
+        "rules",
+        read_rule,
+        lambda: [
+            b"scans:{name*} -> https://host/{name}.jp2\nscans:a/b",
+            b"{a:2}{b:2}{rest} -> {a}/{b}/{identifier}\nabcdef",
+            b"{a*}-{b}/{c}.x -> {c}\na-b-c/d.x",
+        ],
+        words=(
+            b" -> ",
+            b"{a}",
+            b"{a*}",
+            b"{b:2}",
+            b"{identifier}",
+            b"{",
+            b"}",
+            b"*",
+            b":",
+            b"/",
+            b"-" * 40,
+            b"\n",
+            b"[",
+        ),
+    ),
+    Target(
+        "scripts",
+        read_script,
+        lambda: [
+            b"class CustomDelegate\n  def authorize(options = {})\n    true\n  end\n  def source; 'x'; end\nend\n",
+            b"=begin\ndef authorize\n=end\ndef redactions(o = {}) = []\ninclude Auth # mixed in\n",
+        ],
+        words=(
+            *(
+                b"def authorize",
+                b"def source",
+                b"(options = {})",
+                b"\nend\n",
+                b"; end",
+                b"true",
+                b"nil",
+                b"[]",
+                b"=begin\n",
+            ),
+            *(
+                b"=end\n",
+                b"#",
+                b"return ",
+                b"private ",
+                b"self.",
+                b"method_missing",
+                b"class A < B",
+                b"\r",
+                b"\xe2\x80\xa8",
+            ),
         ),
     ),
     Target(
