@@ -10,11 +10,12 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from difflib import get_close_matches
 from pathlib import Path
+from types import MappingProxyType
 from typing import Final
 
 from sidecar import cantaloupe
 from sidecar.cantaloupe import DelegateScript
-from sidecar.config import Settings, core, renamed_keys
+from sidecar.config import Settings, Values, core, renamed_keys
 from sidecar.plugin import Config, LookupSettings, Section
 from sidecar.registry import Plugins
 
@@ -35,22 +36,25 @@ class Setup:
     """Cantaloupe's delegate script, if its configuration is known and has one in use."""
 
 
-def setup(environment: Mapping[str, str] = os.environ) -> Setup:
-    """Find the plugins and read every setting. Raises StartError."""
+def setup(environment: Mapping[str, str] = os.environ, below: Mapping[str, Values] = MappingProxyType({})) -> Setup:
+    """Find the plugins and read every setting. Raises StartError.
+
+    `below`: origin -> values that lie below all others.
+    """
     plugins = Plugins()
     sections: list[type[Section]] = [Settings, *plugins.sections()]
     warnings = [*unknown_variables(sections, environment)]
-    below = {}
+    layers = dict(below)
     script = None
     if path := environment.get(CANTALOUPE):
         takeover = cantaloupe.read(Path(path), sections, environment)
-        below[path] = takeover.values
+        layers[path] = takeover.values
         warnings += map(str, takeover.notes)
         script = takeover.script
     toml = Path(environment[TOML]) if environment.get(TOML) else None
     if toml:
         warnings += renamed_keys(sections, toml)
-    config = plugins.configure(toml, below)
+    config = plugins.configure(toml, layers)
     return Setup(plugins, config, [*warnings, *delegate_lines(script, config)], script)
 
 

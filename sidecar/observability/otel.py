@@ -98,7 +98,7 @@ def export_metrics(wanted: Wanted) -> Callable[[], None]:
     return partial(_in_time, begun.stop)
 
 
-def _in_time(call: Callable[[], None]) -> None:
+def _in_time(call: Callable[[], object]) -> None:
     try:
         gevent.with_timeout(_PATIENCE, call)
     except gevent.Timeout:
@@ -152,7 +152,8 @@ class _Environ(Getter[Mapping[str, Any]]):
     """Reads headers from a WSGI environment (PEP 3333)."""
 
     def get(self, carrier: Mapping[str, Any], key: str) -> list[str] | None:
-        value = carrier.get(f"HTTP_{key.upper().replace('-', '_')}")
+        # `xray-lambda` reads Lambda's own variable, and hands it on in a carrier that is no WSGI environment.
+        value = carrier.get(f"HTTP_{key.upper().replace('-', '_')}", carrier.get(key))
         return None if value is None else [value]
 
     def keys(self, carrier: Mapping[str, Any]) -> list[str]:
@@ -184,6 +185,10 @@ class OtelTracer:
         attributes = {"http.request.method": method, "url.path": str(environ.get("PATH_INFO", ""))}
         span = self._tracer.start_span(method, remote, SpanKind.SERVER, attributes)
         return OtelTrace(self._tracer, self._propagator, span)
+
+    def flush(self) -> None:
+        """Export what is left; gives up after some seconds."""
+        _in_time(self._provider.force_flush)
 
     def stop(self) -> None:
         """Export what is left; gives up after some seconds."""

@@ -73,6 +73,10 @@ class Tracer(Protocol):
         """Begin the trace of a request, or go on with the one in its headers."""
         ...
 
+    def flush(self) -> None:
+        """Export what is left, within seconds, and go on."""
+        ...
+
     def stop(self) -> None:
         """Export what is left, within seconds."""
         ...
@@ -195,6 +199,12 @@ def start() -> None:
 def use(tracer: Tracer | None) -> None:
     """Trace from here on with a tracer, or not at all."""
     _state.tracer = tracer
+
+
+def flush() -> None:
+    """Export what is left: for processes that are frozen between requests."""
+    if _state.tracer is not None:
+        _state.tracer.flush()
 
 
 def stop() -> None:

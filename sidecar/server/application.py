@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import os
 import platform
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import nullcontext
 from pathlib import Path
+from types import MappingProxyType
 
 from sidecar import __version__, startup
-from sidecar.config import Settings, core
+from sidecar.config import Settings, Values, core
 from sidecar.http.app import make_app
 from sidecar.http.readiness import Readiness
 from sidecar.http.status_report import StatusReport
@@ -169,9 +170,12 @@ def _state(renderer: Renderer, readiness: Readiness) -> Record:
     }
 
 
-def get_app() -> WorkerLifecycle:
-    """Return the application as gunicorn runs it: settings from the environment, plugins as installed."""
-    found = startup.setup()
+def get_app(below: Mapping[str, Values] = MappingProxyType({})) -> WorkerLifecycle:
+    """Return the application as a worker runs it: settings from the environment, plugins as installed.
+
+    `below`: origin -> settings that count if nobody sets them otherwise.
+    """
+    found = startup.setup(below=below)
     settings = core(found.config)
     logging.configure(settings.log_level, settings.log_format)
     shared = shared_dir.shared()

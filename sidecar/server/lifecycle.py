@@ -82,8 +82,12 @@ class WorkerLifecycle:
             self._parts.journal.watch_faults()
         signal.signal(signal.SIGTERM, lambda *_: self.drain(stop))
         signal.siginterrupt(signal.SIGTERM, False)  # noqa: FBT003  # its only parameter
-        tracing.start()
         self._greenlets = [gevent.spawn(self._lateness.run), gevent.spawn(self._check_for_ever)]
+        self.begin()
+
+    def begin(self) -> None:
+        """Get ready for requests. AWS Lambda calls this only: there, nothing runs between requests."""
+        tracing.start()
         WORKERS.set(1)
         tune_interpreter()
 

@@ -1,0 +1,18 @@
+"""What the Lambda runtime imports: `sidecar.aws_lambda.main.handler`. Importing it is the cold start.
+
+Lambda gives an environment whole processors while it imports the handler, and bills requests only for what comes after:
+so everything is loaded here, and the first request finds it.
+"""
+
+from __future__ import annotations
+
+from gevent import monkey
+
+# Before anything imports ssl or starts threads, as gunicorn's worker does it. The runtime has its own client, in C.
+monkey.patch_all()
+
+from sidecar.aws_lambda.environment import defaults  # noqa: E402  # as above
+from sidecar.aws_lambda.handler import make_handler  # noqa: E402
+from sidecar.server.application import get_app  # noqa: E402
+
+handler = make_handler(get_app(defaults()))
