@@ -6,8 +6,12 @@ so everything is loaded here, and the first request finds it.
 
 from __future__ import annotations
 
+import gc
+
 from gevent import monkey
 
+# A collector that runs over what is being loaded finds nothing, and takes a tenth of the start.
+gc.disable()
 # Before anything imports ssl or starts threads, as gunicorn's worker does it. The runtime has its own client, in C.
 monkey.patch_all()
 
@@ -16,3 +20,6 @@ from sidecar.aws_lambda.handler import make_handler  # noqa: E402
 from sidecar.server.application import get_app  # noqa: E402
 
 handler = make_handler(get_app(defaults()))
+# What is loaded stays.
+gc.freeze()
+gc.enable()

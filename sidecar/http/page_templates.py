@@ -5,11 +5,14 @@ from __future__ import annotations
 import time
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
-from typing import Any, Final
-
-import jinja2
+from functools import cached_property
+from importlib.resources import files
+from typing import TYPE_CHECKING, Any, Final
 
 from sidecar.observability.work import STAGES
+
+if TYPE_CHECKING:
+    import jinja2
 
 _WIDTH: Final = 1000.0
 """Of a drawing of stages, in units of its own."""
@@ -75,22 +78,29 @@ def clock(seconds: float) -> str:
 
 
 class Templates:
-    """The pages' templates, read and compiled once."""
+    """The pages' templates, compiled when the first page is asked for: a start has no time for pages."""
 
     def __init__(self, mark: str = "") -> None:
-        """Load them: afterwards no file is read. `mark`: stands behind the names of assets."""
-        self._environment = jinja2.Environment(
-            loader=jinja2.PackageLoader("sidecar.http"),
+        """Read them: afterwards no file of theirs is read. `mark`: stands behind the names of assets."""
+        self._mark = mark
+        folder = files("sidecar.http").joinpath("templates")
+        self._sources = {file.name: file.read_text(encoding="utf-8") for file in folder.iterdir() if file.is_file()}
+
+    @cached_property
+    def _environment(self) -> jinja2.Environment:
+        import jinja2  # noqa: PLC0415  # it takes as long as some plugins, and most processes show no page
+
+        made = jinja2.Environment(
+            loader=jinja2.DictLoader(self._sources),
             autoescape=True,
             undefined=jinja2.StrictUndefined,
             trim_blocks=True,
             lstrip_blocks=True,
             auto_reload=False,
         )
-        self._environment.filters |= {"duration": duration, "size": size, "clock": clock, "bars": bars}
-        self._environment.globals["mark"] = mark
-        for name in self._environment.list_templates():
-            self._environment.get_template(name)
+        made.filters |= {"duration": duration, "size": size, "clock": clock, "bars": bars}
+        made.globals["mark"] = self._mark
+        return made
 
     def render(self, name: str, **values: object) -> str:
         """Return a page."""

@@ -84,12 +84,12 @@ class WorkerLifecycle:
         signal.siginterrupt(signal.SIGTERM, False)  # noqa: FBT003  # its only parameter
         self._greenlets = [gevent.spawn(self._lateness.run), gevent.spawn(self._check_for_ever)]
         self.begin()
+        tune_interpreter()
 
     def begin(self) -> None:
         """Get ready for requests. AWS Lambda calls this only: there, nothing runs between requests."""
         tracing.start()
         WORKERS.set(1)
-        tune_interpreter()
 
     def drain(self, stop: Callable[[], None]) -> None:
         """Become unready, and stop when balancers have had the time to notice."""
