@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -13,6 +15,7 @@ from sidecar.aws_lambda.environment import defaults
 from sidecar.aws_lambda.handler import Handler, make_handler
 from sidecar.config import Settings, core, load
 from sidecar.errors import StartError
+from sidecar.limits.memory_limit import ALLOCATOR
 from sidecar.limits.threads import NativePool
 from sidecar.plugin import Config
 from sidecar.registry import Registry
@@ -20,6 +23,8 @@ from sidecar.server.application import create_app
 from sidecar.testing.fakes import GradientDecoder, MemoryBlob, MemorySource, RawEncoderFactory, gradient
 from tests.aws_lambda.answers import Sent
 from tests.aws_lambda.events import CLIENT, FRONTS, HOST, Event, Headers, balancer, http_2, rest, url
+from tests.nginx.peers import HOST as HERE
+from tests.nginx.peers import Peer, reply, saying
 
 Front = Callable[..., Event]
 IMAGE = "/iiif/3/a%2Fb%20%25.gradient"
@@ -87,6 +92,21 @@ def test_nobody_is_believed(handler: Handler, front: Front, headers: Headers) ->
     assert info.status == 200
     missing = ask(handler, front("/iiif/3/none/info.json", headers=forged))
     assert missing.status == 404
+
+
+def test_handover() -> None:
+    """What is Cantaloupe's is asked of it, if there is one, and refused with a text otherwise."""
+    path = f"{IMAGE}/full/max/0/default.tif"
+    made = contextmanager(handler_of)
+    with (
+        Peer(saying(reply(200, b"\xffcantaloupe's"))) as cantaloupe,
+        made(cantaloupe_url=f"http://{HERE}:{cantaloupe.port}") as handler,
+    ):
+        assert ask(handler, url(path)).body == b"\xffcantaloupe's"
+    with made() as alone:
+        refused = ask(alone, url(path))
+    assert refused.status == 501
+    assert b"tif" in refused.body
 
 
 def test_addresses() -> None:
@@ -166,3 +186,10 @@ def test_defaults() -> None:
     made = core(load([], None, defaults({"AWS_LAMBDA_FUNCTION_MEMORY_SIZE": "1769"})))
     assert (made.memory_bytes, made.workers, made.sandbox) == (1769 * 2**19, 1, "off")
     assert core(Config.of(Settings())).workers == 2
+
+
+def test_the_template_sets_the_allocator() -> None:
+    """The example has the variables that `sidecar serve` sets for itself."""
+    template = (Path(__file__).parents[3] / "examples/lambda/template.yaml").read_text()
+    for name, value in ALLOCATOR.items():
+        assert f'{name}: "{value}"' in template
