@@ -23,7 +23,7 @@ run: .venv/.plain ## Start nginx and the sidecar with sample images; Ctrl-C stop
 	@.venv/bin/python examples/demo/demo.py
 
 test: .venv/.dev ## Run all tests, real nginx and gunicorn included (ARGS='-k word' for some)
-	.venv/bin/python -m pytest $(ARGS)
+	.venv/bin/python -m pytest -n auto --maxprocesses 4 $(ARGS)
 
 soak: .venv/.dev ## Watch memory under mixed load, drawn in .bench/soak.png (SOAK_MINUTES=10)
 	.venv/bin/python -m tests.resilience.soak

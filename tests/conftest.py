@@ -1,19 +1,40 @@
-"""For all tests: where the data lies, and how Hypothesis draws."""
+"""For all tests: where the data lies, how Hypothesis draws, and which process runs what."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Final
 
 import pytest
 import structlog
 from hypothesis import settings
+from xdist.remote import Producer
+from xdist.scheduler import LoadScopeScheduling
 
 # The same examples every time, and no deadline: other processes share the machine.
 settings.register_profile("sidecar", derandomize=True, deadline=None)
 settings.load_profile("sidecar")
 
 DATA = Path(__file__).parent / "data"
+
+
+WITH_SERVERS: Final = ("tests/aws_lambda/", "tests/browser/", "tests/nginx/", "tests/resilience/")
+
+
+class ByModule(LoadScopeScheduling):  # type: ignore[misc]  # xdist publishes no types
+    """One module of tests after the other for each process; all tests that start servers in one of them.
+
+    Servers share sessions' fixtures, and would be slowed by each other. They are most tests, so xdist begins with them.
+    """
+
+    def _split_scope(self, nodeid: str) -> str:
+        return "servers" if nodeid.startswith(WITH_SERVERS) else nodeid.partition("::")[0]
+
+
+def pytest_xdist_make_scheduler(config: pytest.Config, log: Producer) -> ByModule:
+    """Schedule the tests of `make test`, which runs them in several processes."""
+    return ByModule(config, log)
 
 
 @pytest.fixture(autouse=True)

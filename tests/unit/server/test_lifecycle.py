@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import time
+from itertools import count
 
 import gevent
 import pytest
@@ -32,9 +33,18 @@ def test_a_worker_that_is_kept_busy_ends(worker: WorkerLifecycle, monkeypatch: p
     monkeypatch.setattr(type(pool), "busy", property(lambda self: next(busy, len(self._under_way))))
     monkeypatch.setattr(os, "_exit", ended.append)
 
+    begun = count()
+    latest = -1
+
+    def until_the_next_has_begun() -> None:
+        nonlocal latest
+        mine = latest = next(begun)
+        while latest == mine and not ended:
+            time.sleep(0.002)
+
     def go_on() -> None:
         while not ended:
-            pool(time.sleep, 0.02)
+            pool(until_the_next_has_begun)
 
     clients = [gevent.spawn(go_on) for _ in range(2)]
     gevent.sleep(0.01)
