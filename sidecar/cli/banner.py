@@ -70,10 +70,11 @@ def show(start: Start, settings: Settings) -> None:
 
 
 def _text(start: Start) -> str:
+    workers = "worker" if start.workers == 1 else "workers"
     rows = {
         "plugins": " ".join(start.plugins) or "none",
         "images": ", ".join([*start.sources, *start.folders]) or "no source is set up",
-        "memory": f"{start.memory_bytes / 1e9:.1f} GB for responses, in {start.workers} workers",
+        "memory": f"{start.memory_bytes / 1e9:.1f} GB for responses, in {start.workers} {workers}",
         "listens": start.listens,
         "Cantaloupe": start.cantaloupe or "none is set; nginx may know one",
         "status": start.status_page or "no page",

@@ -109,8 +109,9 @@ def _write(file: Path, text: str, mode: int, *, force: bool) -> None:
     try:
         if force:
             file.unlink(missing_ok=True)
+        file.parent.mkdir(parents=True, exist_ok=True)
         descriptor = os.open(file, os.O_WRONLY | os.O_CREAT | os.O_EXCL, mode)
         with os.fdopen(descriptor, "w", encoding="utf-8") as out:
             out.write(text)
     except OSError as error:
-        raise StartError(f"{file}: {error.strerror}") from error
+        raise StartError(f"{error.filename}: {error.strerror}") from error

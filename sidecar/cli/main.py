@@ -12,7 +12,7 @@ import typer
 
 import sidecar
 from sidecar import startup
-from sidecar.cli import banner, nginx_site, tools
+from sidecar.cli import banner, nginx_site, shipped_files, systemd_units, tools
 from sidecar.cli.health import health
 from sidecar.cli.options import Bind, CantaloupeFile, Root, TomlFile, Workers, name_values, set_up
 from sidecar.config import core, shown
@@ -105,7 +105,22 @@ def show_nginx(
     registry = _load(found)
     registry.close()
     site = nginx_site.site_of(core(found.config), registry.decoders, trust or (), tiff=tiff)
-    nginx_site.show(replace(site, suffixes=()) if every else site, into)
+    shipped_files.show(nginx_site.files(replace(site, suffixes=()) if every else site), into)
+
+
+def show_systemd(
+    config: TomlFile = None,
+    cantaloupe_config: CantaloupeFile = None,
+    into: Annotated[
+        Path | None, typer.Option(metavar="FOLDER", help="Write the files there; in /etc they are where they belong.")
+    ] = None,
+) -> None:
+    """Print the files of systemd for this installation and what is set, or write them.
+
+    A file of variables that is there already, `sidecar/sidecar.env`, is left as it is.
+    """
+    bind = core(set_up(config, cantaloupe_config).config).bind
+    systemd_units.show(systemd_units.files(systemd_units.installed(), config.resolve() if config else None, bind), into)
 
 
 def make_cli(plugins: Plugins) -> typer.Typer:
@@ -117,6 +132,7 @@ def make_cli(plugins: Plugins) -> typer.Typer:
     cli.command("plugins")(show_plugins)
     cli.command("config")(show_config)
     cli.command("nginx")(show_nginx)
+    cli.command("systemd")(show_systemd)
     for tool in (tools.check, tools.doctor, tools.explain, tools.init, tools.inspect):
         cli.command()(tool)
     for command in plugins.commands():

@@ -10,13 +10,10 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from ipaddress import ip_network
-from pathlib import Path
 from typing import Final
 from urllib.parse import urlsplit
 
-import typer
-
-import sidecar
+from sidecar.cli import shipped_files
 from sidecar.config import Settings
 from sidecar.errors import StartError
 from sidecar.plugin import Decoder
@@ -24,6 +21,8 @@ from sidecar.server.slots import addresses
 
 TIFF: Final = frozenset({"tif", "tiff"})
 """Suffixes that decoders claim for scans, but most files with them are pictures that Cantaloupe reads."""
+FOLDER: Final = "nginx"
+"""Of the shipped files."""
 DEFAULT_CANTALOUPE: Final = "http://127.0.0.1:8182"
 
 PLACES: Final[Mapping[str, re.Pattern[str]]] = {
@@ -77,15 +76,11 @@ def site_of(
     )
 
 
-def folder() -> Path:
-    """Return the folder of the shipped files: within the package if it was installed, else in the checkout."""
-    package = Path(sidecar.__file__).parent
-    return next(path for path in (package / "nginx", package.parent / "nginx") if path.is_dir())
-
-
 def files(site: NginxSite) -> Mapping[str, str]:
     """Return the site's files by name. Raises StartError for what nginx cannot read."""
-    texts = {path.name: path.read_text(encoding="utf-8") for path in sorted(folder().glob("*.conf"))}
+    texts = {
+        path.name: path.read_text(encoding="utf-8") for path in sorted(shipped_files.folder(FOLDER).glob("*.conf"))
+    }
     for place, part in _parts(site).items():
         for name, text in texts.items():
             texts[name] = PLACES[place].sub(partial(_after, part), text)
@@ -98,20 +93,6 @@ def takes(site: NginxSite, method: str, target: str) -> bool:
     key = f"{site.prefix} {method} {target}"
     patterns = (_line(group).removeprefix('"~*').removesuffix('" 1;') for group in site.suffixes or [()])
     return any(re.search(pattern, key, re.IGNORECASE) for pattern in patterns)
-
-
-def show(site: NginxSite, into: Path | None) -> None:
-    """Write the site's files into a folder, or print them one after the other. Raises StartError."""
-    for name, text in files(site).items():
-        if into is None:
-            typer.echo(f"# ===== {name} =====\n\n{text}")
-            continue
-        try:
-            into.mkdir(parents=True, exist_ok=True)
-            (into / name).write_text(text, encoding="utf-8")
-        except OSError as error:
-            raise StartError(f"--into: {error}") from error
-        typer.echo(into / name)
 
 
 def _after(part: str, found: re.Match[str]) -> str:

@@ -15,7 +15,7 @@ import structlog
 from typer.testing import CliRunner
 
 from sidecar.cantaloupe import DelegateScript
-from sidecar.cli import nginx_site
+from sidecar.cli import nginx_site, shipped_files
 from sidecar.cli.console import WIDTH
 from sidecar.cli.doctor import delegate, folders, reach, system
 from sidecar.cli.doctor.finding import Finding, examined
@@ -57,7 +57,7 @@ def problems(found: Iterator[Finding]) -> Sequence[str]:
 def site(tmp_path: Path) -> Path:
     """Write nginx.conf with the shipped files; returns its path."""
     (tmp_path / "sidecar").mkdir()
-    for file in nginx_site.folder().glob("*.conf"):
+    for file in shipped_files.folder(nginx_site.FOLDER).glob("*.conf"):
         (tmp_path / "sidecar" / file.name).write_text(file.read_text(encoding="utf-8"), encoding="utf-8")
     main = tmp_path / "nginx.conf"
     main.write_text(MAIN)

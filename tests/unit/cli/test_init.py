@@ -119,5 +119,12 @@ def test_answers_become_settings(tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 
 def test_a_file_that_cannot_be_written(tmp_path: Path) -> None:
     """Is reported in one line."""
-    status, said = run(str(tmp_path / "no" / "sidecar.toml"), "--no-ask")
-    assert (status, said) == (1, f"{tmp_path}/no/sidecar.toml: No such file or directory")
+    (tmp_path / "file").touch()
+    status, said = run(str(tmp_path / "file" / "sidecar.toml"), "--no-ask")
+    assert (status, said) == (1, f"{tmp_path}/file: File exists")
+
+
+def test_the_folder_is_made(tmp_path: Path) -> None:
+    """A first file in /etc/sidecar needs no folder before it."""
+    assert run(str(tmp_path / "etc" / "sidecar.toml"), "--no-ask")[0] == 0
+    assert (tmp_path / "etc" / "sidecar.toml").is_file()

@@ -6,7 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from sidecar.cli.nginx_site import PLACES, NginxSite, files, folder, site_of
+from sidecar.cli import shipped_files
+from sidecar.cli.nginx_site import FOLDER, PLACES, NginxSite, files, site_of
 from sidecar.config import Settings, core
 from sidecar.errors import StartError
 from sidecar.plugin import run_inline
@@ -33,7 +34,7 @@ def test_the_shipped_files_are_the_default_site() -> None:
 def test_every_place_is_there_once(place: str) -> None:
     """What differs from site to site stands in exactly one place of the shipped files."""
     assert sum(len(PLACES[place].findall(text)) for text in shipped().values()) == 1
-    assert folder() == Path(__file__).parents[3] / "nginx"
+    assert shipped_files.folder(FOLDER) == Path(__file__).parents[3] / "nginx"
 
 
 def test_settings_show_in_the_site() -> None:

@@ -66,7 +66,7 @@ def test_all_that_is_copied_is_in_the_context() -> None:
             for name in text.split()[:-1]:
                 assert name == "." or name.split("/")[0] in kept
     # What builds the wheels names these.
-    assert {"pyproject.toml", "README.md", "LICENSE", "nginx", "plugins", "sidecar"} <= kept
+    assert {"pyproject.toml", "README.md", "LICENSE", "nginx", "plugins", "sidecar", "systemd"} <= kept
 
 
 @pytest.mark.skipif(shutil.which("hadolint") is None, reason="there is no hadolint")
