@@ -1,5 +1,7 @@
 """`make fresh`: the wheels on fresh Debian 12, 13 and Ubuntu 24.04, and the container's steps, each serving a picture.
 
+Debian 12 is booted, too: systemd runs the unit, Debian's nginx stands in front, and Chromium shows the viewer.
+
     python -m tests.packaging.fresh dist [words …]
 
 By hand and not in CI: it takes root, debootstrap, some minutes and 3 GB in `.run/fresh`. What cannot be reached is
@@ -25,14 +27,16 @@ from PIL import Image
 
 from tests.nginx.peers import HOST, ask
 from tests.nginx.servers import Process, free_port, wait_for
-from tests.packaging import containerfile, roots
+from tests.packaging import containerfile, roots, site
 from tests.packaging.roots import DISTRIBUTIONS, Distribution, Unreached
+from tests.packaging.site import SIDECAR
 from tests.packaging.wheels import IMAGE, SIZE, answers, say
 
 USER: Final = "10001:10001"
 PACKAGES: Final = ("ca-certificates", "python3-venv", "libopenjp2-7", "libturbojpeg0")
 """As docs/install.md names them; Ubuntu has the last one under another name."""
-SIDECAR: Final = "/opt/sidecar/bin/sidecar"
+BOOTED: Final = "bookworm"
+"""The one that is booted: newer versions of systemd do not boot on machines with the first version of cgroups."""
 
 
 def install(distribution: Distribution, wheels: Path) -> Path:
@@ -87,7 +91,10 @@ def see_a_picture(port: int) -> None:
 
 def check_wheels(distribution: Distribution, wheels: Path) -> None:
     """Install and serve. Raises Unreached, CalledProcessError, AssertionError."""
-    check(install(distribution, wheels), {}, [SIDECAR, "serve"], [SIDECAR, "health"])
+    root = install(distribution, wheels)
+    check(root, {}, [SIDECAR, "serve"], [SIDECAR, "health"])
+    if distribution.suite == BOOTED:
+        site.check(root)
 
 
 def check_container() -> None:

@@ -61,6 +61,15 @@ def check_equal(wheels: Path, folder: Path) -> None:
     assert len(first) == len(projects), sorted(first)
 
 
+def check_all(python: Path, wheels: Path) -> None:
+    """Compare what `iiif-sidecar[all]` has brought with the folder of wheels. Raises AssertionError."""
+    command = [str(python), "-m", "pip", "--disable-pip-version-check", "list", "--format", "json"]
+    listed = json.loads(subprocess.run(command, check=True, capture_output=True, text=True, env=OUTSIDE).stdout)
+    ours = {(each["name"], each["version"]) for each in listed if each["name"].startswith("iiif-sidecar")}
+    built = {tuple(path.name.split("-")[:2]) for path in wheels.glob("*.whl")}
+    assert {(name.replace("-", "_"), version) for name, version in ours} == built, "iiif-sidecar[all] is not all"
+
+
 def check_site(scripts: Path, folder: Path) -> None:
     """Let the installed command write nginx's site; compare it with the shipped files. Raises AssertionError."""
     command = [str(scripts / "sidecar"), "nginx", "--into", str(folder)]
@@ -113,7 +122,8 @@ def main(wheels: Path) -> None:
         venv.create(environment, with_pip=True)
         scripts = environment / "bin"
         python = scripts / "python"
-        install(python, *map(str, sorted(wheels.glob("*.whl"))))
+        install(python, "--find-links", str(wheels), "iiif-sidecar[all]")
+        check_all(python, wheels)
         subprocess.run([str(scripts / "sidecar"), "--version"], check=True, env=OUTSIDE, cwd=folder)
         check_site(scripts, folder / "site")
         install(python, "--find-links", str(wheels), *(f"{path}[test]" for path in EXAMPLES))
