@@ -12,7 +12,7 @@ export PATH := $(PATH):/usr/sbin:/usr/local/sbin
 export PORT CANTALOUPE BENCH_FILES BENCH_LARGE SOAK_MINUTES
 FUZZ_MINUTES ?= 10
 
-.PHONY: help fresh run test soak load fuzz attack bench bench-peers lint lock audit wheels wheels-test packages more-packages otelcol clean
+.PHONY: help fresh run test soak load fuzz attack bench bench-peers lint lock audit arm64 wheels wheels-test packages more-packages otelcol clean
 .DEFAULT_GOAL := help
 
 help: ## List the tasks
@@ -76,6 +76,9 @@ lock: .venv/.dev ## Renew the lock files in requirements/ to the newest versions
 
 audit: .venv/.dev ## Look up known vulnerabilities of what the lock files name, if their data can be reached
 	@.venv/bin/python -m tests.packaging.audit requirements/dev.txt
+
+arm64: .venv/.dev ## Look whether all that is installed is there for Arm64, if the registries can be reached
+	@.venv/bin/python -m tests.packaging.arm64 requirements/dev.txt
 
 wheels: .venv/.dev ## Build the wheels of all distributions in dist/, the same bytes each time, and an SBOM
 	rm -rf dist

@@ -12,6 +12,8 @@ from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name
 
 FOLDER: Final = Path(__file__).parents[2] / "requirements"
+PYTHONS: Final = ("3.11", "3.12", "3.13")
+"""Those of Debian 12, Ubuntu 24.04 and Debian 13."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -11,11 +11,10 @@ import pytest
 from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name
 
-from tests.packaging.lock import FOLDER, Pin, pins
+from tests.packaging.lock import FOLDER, PYTHONS, Pin, pins
 from tests.packaging.test_metadata import PLUGINS, ROOT
 
 PROJECTS = [tomllib.loads(path.read_text(encoding="utf-8")) for path in (ROOT / "pyproject.toml", *PLUGINS)]
-PYTHONS = ("3.11", "3.12", "3.13")
 MACHINES = ("x86_64", "aarch64")
 FILES = ("build", "demo", "dev", "runtime", "tracing")
 
