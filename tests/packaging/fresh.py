@@ -6,7 +6,7 @@ Debian 12 is booted, too: systemd runs the unit, Debian's nginx stands in front,
 
 By hand and not in CI: it takes root, debootstrap, some minutes and 3 GB in `.run/fresh`. What cannot be reached is
 named and passed over; the status is 1 if anything else goes wrong, or nothing could be tried. Words choose from
-`bookworm`, `trixie`, `noble` and `container`.
+`bookworm`, `trixie`, `noble`, `container` and `podman`.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ from PIL import Image
 
 from tests.nginx.peers import HOST, ask
 from tests.nginx.servers import Process, free_port, wait_for
-from tests.packaging import containerfile, roots, site
+from tests.packaging import containerfile, podman, roots, site
 from tests.packaging.roots import DISTRIBUTIONS, Distribution, Unreached
 from tests.packaging.site import SIDECAR
 from tests.packaging.wheels import IMAGE, SIZE, answers, say
@@ -111,11 +111,30 @@ def check_container() -> None:
     check(root, last.variables, last.command, last.health)
 
 
+def check_podman() -> None:
+    """Build the container and run it. Raises Unreached, CalledProcessError, AssertionError."""
+    (image,) = {stage.image for stage in containerfile.stages(containerfile.FILE.read_text(encoding="utf-8"))}
+    (debian,) = (each for each in DISTRIBUTIONS if each.suite == "trixie")
+    podman.build(roots.base(debian), image)
+    port = free_port()
+    with tempfile.TemporaryDirectory() as folder:
+        Path(folder).chmod(0o755)
+        shutil.copy(IMAGE, folder)
+        with podman.running(Path(folder), port) as name:
+            wait_for(lambda: answers(port), "the sidecar answers")
+            see_a_picture(port)
+            assert podman.inspect(name) == (USER, False)
+            podman.podman("healthcheck", "run", name)
+            podman.podman("stop", name)
+            log = podman.podman("logs", name)
+    say(f"  {log.splitlines()[-1]}")
+
+
 def main(wheels: Path, words: Sequence[str]) -> int:
     """Try everything; returns the status."""
     checks: dict[str, Callable[[], None]] = {
         each.suite: partial(check_wheels, each, wheels) for each in DISTRIBUTIONS
-    } | {"container": check_container}
+    } | {"container": check_container, "podman": check_podman}
     done = 0
     for name, each in checks.items():
         if words and name not in words:
