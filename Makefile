@@ -12,12 +12,12 @@ export PATH := $(PATH):/usr/sbin:/usr/local/sbin
 export PORT CANTALOUPE BENCH_FILES BENCH_LARGE SOAK_MINUTES
 FUZZ_MINUTES ?= 10
 
-.PHONY: help fresh run test soak load fuzz attack bench bench-peers lint lock audit arm64 wheels wheels-test packages more-packages otelcol clean
+.PHONY: help fresh run test soak load fuzz attack bench bench-peers lint lock audit arm64 arm64-tests wheels wheels-test packages more-packages otelcol clean
 .DEFAULT_GOAL := help
 
 help: ## List the tasks
 	@echo 'make run [PORT=8080] [CANTALOUPE=http://host:port] [SIDECAR_FILESYSTEM_ROOT=/images] [SIDECAR_…=…]'; echo
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
 run: .venv/.plain ## Start nginx and the sidecar with sample images; Ctrl-C stops both
 	@.venv/bin/python examples/demo/demo.py
@@ -79,6 +79,9 @@ audit: .venv/.dev ## Look up known vulnerabilities of what the lock files name, 
 
 arm64: .venv/.dev ## Look whether all that is installed is there for Arm64, if the registries can be reached
 	@.venv/bin/python -m tests.packaging.arm64 requirements/dev.txt
+
+arm64-tests: wheels ## Run tests of what is native by Debian's Python for arm64 under qemu-user (ARGS='path …' for others)
+	.venv/bin/python -m tests.packaging.emulated dist $(ARGS)
 
 wheels: .venv/.dev ## Build the wheels of all distributions in dist/, the same bytes each time, and an SBOM
 	rm -rf dist
