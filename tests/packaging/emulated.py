@@ -28,7 +28,7 @@ PACKAGES: Final = HOME / "packages"
 SUITE: Final = "bookworm"
 PYTHON: Final = "3.11"
 DEBIAN: Final = (f"python{PYTHON}", "libopenjp2-7", "libstdc++6", "libturbojpeg0")
-TOOLS: Final = ("hypothesis", "pytest", "pytest-timeout")
+TOOLS: Final = ("hypothesis", "pytest", "pytest-timeout", "pytest-xdist")
 TESTS: Final = (
     "plugins/jp2/tests/openjpeg",
     "plugins/jp2/tests/test_jp2_reader.py",
@@ -38,7 +38,11 @@ TESTS: Final = (
     "plugins/openslide/tests/test_openslide_pixels.py",
     "plugins/turbojpeg/tests/test_turbojpeg_strips.py",
     "plugins/png/tests/test_png_lossless.py",
+    "tests/unit/render/test_color.py",
+    "tests/unit/render/test_resample.py",
+    "tests/unit/render/test_tone.py",
 )
+"""What decodes, encodes and scales; not what measures time or memory, or starts servers."""
 
 
 def emulator() -> str:
@@ -78,8 +82,9 @@ def main(wheels: Path, arguments: Sequence[str]) -> int:
         emulator()
         install(wheels)
         # Nothing is as fast as it is; nothing is written beside the tests.
-        options = ["-p", "no:cacheprovider", "--timeout", "0", "-rs"]
-        command = [str(interpreter()), "-m", "pytest", *options, *(arguments or TESTS)]
+        options = ["-p", "no:cacheprovider", "--timeout", "0", "-n", "0", "-rs"]
+        paths = () if any((ROOT / each).exists() for each in arguments) else TESTS
+        command = [str(interpreter()), "-m", "pytest", *options, *arguments, *paths]
         return subprocess.run(command, cwd=ROOT, env=OUTSIDE, check=False).returncode
     except Unreached as reason:
         say(f"arm64-tests: {reason}")

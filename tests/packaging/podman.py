@@ -19,6 +19,12 @@ NAME: Final = "iiif-sidecar"
 STORE: Final = roots.FOLDER / "podman"
 PROGRAMS: Final = ("podman", "runc")
 _CERTIFICATES: Final = "/etc/pip-certificates.pem"
+_BUILDING: Final = (
+    # chroot needs no rights that a container lacks; docker's format has the health check, podman's own has not.
+    *("--file", str(containerfile.FILE), "--isolation", "chroot", "--format", "docker", "--pull=never"),
+    # Layers in between would be kept, each a copy of all.
+    "--layers=false",
+)
 _CLOSED: Final = (
     *("--read-only", "--read-only-tmpfs=false", "--tmpfs", "/tmp:mode=1777,size=64m", "--cap-drop", "ALL"),  # noqa: S108
     *("--security-opt", "no-new-privileges", "--memory", "2g", "--stop-timeout", "40"),
@@ -47,9 +53,7 @@ def build(base: Path, image: str) -> None:
         packed.unlink()
         context = Path(folder) / "context"
         containerfile.build_context(context)
-        # docker's format has the health check, podman's own has not; chroot needs no rights of a container's.
-        options = ["--isolation", "chroot", "--format", "docker", "--pull=never", "--no-cache", *_index(Path(folder))]
-        podman("build", "--quiet", *options, "--file", str(containerfile.FILE), "--tag", NAME, str(context))
+        podman("build", "--quiet", *_BUILDING, *_index(Path(folder)), "--tag", NAME, str(context))
 
 
 @contextmanager
