@@ -28,7 +28,7 @@ PACKAGES: Final = HOME / "packages"
 SUITE: Final = "bookworm"
 PYTHON: Final = "3.11"
 DEBIAN: Final = (f"python{PYTHON}", "libopenjp2-7", "libstdc++6", "libturbojpeg0")
-TOOLS: Final = ("hypothesis", "pytest", "pytest-timeout", "pytest-xdist")
+TOOLS: Final = ("hypothesis", "pytest", "pytest-timeout", "pytest-xdist", "tifffile")
 TESTS: Final = (
     "plugins/jp2/tests/openjpeg",
     "plugins/jp2/tests/test_jp2_reader.py",
