@@ -110,7 +110,6 @@ def show_nginx(
 
 def show_systemd(
     config: TomlFile = None,
-    cantaloupe_config: CantaloupeFile = None,
     into: Annotated[
         Path | None, typer.Option(metavar="FOLDER", help="Write the files there; in /etc they are where they belong.")
     ] = None,
@@ -119,7 +118,7 @@ def show_systemd(
 
     A file of variables that is there already, `sidecar/sidecar.env`, is left as it is.
     """
-    bind = core(set_up(config, cantaloupe_config).config).bind
+    bind = core(set_up(config, None).config).bind
     systemd_units.show(systemd_units.files(systemd_units.installed(), config.resolve() if config else None, bind), into)
 
 

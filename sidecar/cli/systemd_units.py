@@ -59,7 +59,7 @@ def show(texts: Mapping[str, str], into: Path | None) -> None:
     """Write the files into a folder, which is /etc in the end, or print them. Raises StartError."""
     for path in (installed(), Path(sys.executable)):
         if folder := closed(path):
-            typer.echo(f"warning: other users may not enter {folder}, so none can run {path}", err=True)
+            typer.echo(f"warning: {folder} is closed to the user of the service, who cannot run {path}", err=True)
             break
     keeps = into is not None and (into / OPERATORS).exists()
     shipped_files.show({place: text for place, text in texts.items() if not (keeps and place == OPERATORS)}, into)
