@@ -8,7 +8,7 @@ from __future__ import annotations
 import os
 import re
 import tomllib
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from ipaddress import ip_network
 from pathlib import Path
@@ -29,6 +29,9 @@ Extent: TypeAlias = Literal["", "enlarged", "scaled", "images", "all"]
 """A kind of requests; each holds the one before it: none, images larger than their region, images of another size than
 their region, images, all."""
 EXTENTS: Final[tuple[Extent, ...]] = get_args(Extent)
+_DERIVED: Final = "derived"
+"""Marks what follows from Cantaloupe's configuration and its script: if people could set it, a mistake would open
+guarded images."""
 _LARGEST_PORT: Final = 65535
 _FEWEST_THREADS: Final = 4
 _ADDRESS: Final = re.compile(r"unix:.+|fd://\d+|(?:\[[0-9A-Fa-f:.]+\]|[^\s:\[\]]*):(\d{1,5})")
@@ -184,16 +187,15 @@ class Settings(Section):
     guarded: str = ""
     """Why images may be guarded by something that the sidecar does not know, as a delegate written in Java: then every
     request is handed over. Taken from Cantaloupe's configuration; may be set by hand."""
-    delegate_guards: str = ""
-    """Why Cantaloupe's delegate script may guard images; taken from its configuration. Every request is then handed
-    over."""
-    delegate_does_more: Names = ()
-    """What Cantaloupe's delegate script visibly does that may guard images; taken from the script itself."""
+    delegate_guards: Annotated[str, _DERIVED] = ""
+    """Why Cantaloupe's delegate script may guard images. Every request is then handed over."""
+    delegate_objection: Annotated[str, _DERIVED] = ""
+    """What about the script itself speaks against SIDECAR_DELEGATE_ONLY_LOOKS_UP, which then has no effect."""
     delegate_only_looks_up: bool = False
     """Answer although Cantaloupe has a delegate script, which is then not asked for what the sidecar answers: it says
     nothing but where images are, and a lookup here (SIDECAR_HTTP_LOOKUP, SIDECAR_S3_LOOKUP and the like) or a source
     that needs none takes its place. `sidecar doctor` says whether that seems right. If the script visibly refuses or
-    redacts, this has no effect."""
+    redacts, or cannot be read, this has no effect."""
     authorization_is_done_in_front: bool = False
     """Answer requests for guarded images all the same. Every request that reaches the sidecar is then answered without
     asking the delegate script: only right if nginx's `auth_request` or the like has already refused those who may not
@@ -239,6 +241,11 @@ class Settings(Section):
         return red, green, blue
 
 
+def settable(kind: type[Section]) -> Sequence[str]:
+    """Return the names of the settings that people set, which are all but those that follow from others."""
+    return [name for name, field in kind.model_fields.items() if _DERIVED not in field.metadata]
+
+
 def core(config: Config) -> Settings:
     """Return the core's settings."""
     return config.section(Settings)
@@ -259,9 +266,9 @@ class ShownSetting:
 def shown(config: Config) -> Iterator[ShownSetting]:
     """Return every setting of the core and of the plugins."""
     for kind, section in config.sections.items():
-        for name, field in kind.model_fields.items():
+        for name in settable(kind):
             origin = config.origins.get((kind.table, name), "default")
-            meaning = " ".join((field.description or "").split())
+            meaning = " ".join((kind.model_fields[name].description or "").split())
             yield ShownSetting(kind.variable(name), _written(getattr(section, name)), origin, meaning)
 
 
@@ -309,6 +316,11 @@ def load(
             sections[kind] = kind.model_validate(values)
         except ValidationError as error:
             wrong += [_explain(kind, problem["loc"], problem["msg"], origins) for problem in error.errors()]
+        wrong += [
+            _explain(kind, (name,), "follows from Cantaloupe's configuration, and cannot be set", origins)
+            for name in {*kind.model_fields} - {*settable(kind)}
+            if origins.get((kind.table, name)) in (str(toml), kind.variable(name))
+        ]
     wrong += [
         f"[{table}]: no installed plugin has such settings (from {toml})"
         for table in layers.get(str(toml), {})

@@ -15,7 +15,8 @@ from typing import Final
 
 from sidecar import cantaloupe
 from sidecar.cantaloupe import DelegateScript
-from sidecar.config import Settings, Values, core, renamed_keys
+from sidecar.config import Settings, Values, core, renamed_keys, settable
+from sidecar.errors import StartError
 from sidecar.plugin import Config, LookupSettings, Section
 from sidecar.registry import Plugins
 
@@ -45,16 +46,19 @@ def setup(environment: Mapping[str, str] = os.environ, below: Mapping[str, Value
     sections: list[type[Section]] = [Settings, *plugins.sections()]
     warnings = [*unknown_variables(sections, environment)]
     layers = dict(below)
-    script = None
+    script, guarded = None, None
     if path := environment.get(CANTALOUPE):
         takeover = cantaloupe.read(Path(path), sections, environment)
         layers[path] = takeover.values
         warnings += map(str, takeover.notes)
         script = takeover.script
+        guarded = takeover.values[""].get("guarded")
     toml = Path(environment[TOML]) if environment.get(TOML) else None
     if toml:
         warnings += renamed_keys(sections, toml)
     config = plugins.configure(toml, layers)
+    if guarded and not core(config).guarded:
+        raise StartError(f"{Settings.variable('guarded')}: cannot be emptied, since Cantaloupe has {guarded}")
     return Setup(plugins, config, [*warnings, *delegate_lines(script, config)], script)
 
 
@@ -72,20 +76,24 @@ def delegate_lines(script: DelegateScript | None, config: Config) -> Iterator[st
                     f"{settings.delegate_guards}, unless {variable} says that the delegate script only looks up"
                 )
         return
-    name = script.path if script and script.path else "the delegate script"
-    if settings.delegate_does_more:
-        methods = ", ".join(settings.delegate_does_more)
-        yield f"{variable} has no effect: {name} has {methods}, which may guard images; every request is handed over"
+    if settings.delegate_objection:
+        yield f"{variable} has no effect: {settings.delegate_objection}; every request is handed over"
         return
-    added = script.of_role("adds") if script else ()
-    missing = f"; what its {', '.join(added)} would add is missing" if added else ""
-    yield f"{variable}: Cantaloupe's {name} is not asked for what the sidecar answers{missing}"
+    if script:
+        yield f"{variable}: Cantaloupe's {script.path} is not asked for what the sidecar answers{_missing(script)}"
+
+
+def _missing(script: DelegateScript) -> str:
+    """Return what a delegate script that is not asked would add, or might do."""
+    added, elsewhere = ", ".join(script.of_role("adds")), ", ".join(script.elsewhere)
+    unseen = f"; by {elsewhere} it may have methods that do not show in its text: see that none guards images"
+    return (f"; what its {added} would add is missing" if added else "") + (unseen if elsewhere else "")
 
 
 def unknown_variables(sections: Iterable[type[Section]], environment: Mapping[str, str]) -> Iterator[str]:
     """Return a line for each variable that looks like a setting and is none: most often a typing error."""
     kinds = [*sections]
-    known = {TOML, CANTALOUPE, *(kind.variable(name) for kind in kinds for name in kind.model_fields)}
+    known = {TOML, CANTALOUPE, *(kind.variable(name) for kind in kinds for name in settable(kind))}
     renamed = {kind.variable(old): kind.variable(new) for kind in kinds for old, new in kind.renamed.items()}
     for name in sorted(environment):
         variable = name.upper()

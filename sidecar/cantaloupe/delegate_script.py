@@ -55,11 +55,14 @@ _STUBS: Mapping[str, frozenset[str]] = MappingProxyType(
 )
 _NOTHING: Final = frozenset({"", "nil", "{}"})
 _DEF: Final = re.compile(r"^[ \t]*(?:(?:private|public|protected)\s+)?def\s+(?:self\.)?([a-z_]\w*[?!=]?)(.*)$")
+_DEF_WITHIN: Final = re.compile(r"(?:^|[\s;(])def\s+(?:\w+\.)?([a-z_]\w*[?!=]?)")
 _PARAMETERS: Final = re.compile(r"^\s*(?:\([^()]*\)|\*?\w+(?:\s*=\s*\{\s*\})?(?=\s*;|\s*$))?")
 _COMMENT: Final = re.compile(r"(?:^|\s)#(?!\{).*$")
 _DYNAMIC: Final = re.compile(
     r"\b(define_method|define_singleton_method|method_missing|alias_method|alias|undef_method|remove_method|class_eval|"
-    r"module_eval|instance_eval|class_exec|eval|prepend|include|extend|require_relative|load|autoload|java_delegate)\b"
+    r"module_eval|instance_eval|class_exec|eval|prepend|include|extend|require_relative|load|autoload|java_delegate|"
+    # A file beside the script, or a class without a body.
+    r"require(?=\s*\(?\s*[\"'][./])|Class\.new)\b"
     r"|^\s*class\s+\w+\s*(<)"
 )
 _LONGEST: Final = 2**20
@@ -87,6 +90,14 @@ class DelegateScript:
     def may_guard(self) -> Sequence[str]:
         """The overridden methods that may refuse an image, or parts of it, to some."""
         return self.of_role("guards")
+
+    @property
+    def objection(self) -> str:
+        """Why a lookup must not take its place, whatever anybody says; empty if nothing speaks against it."""
+        if self.problem:
+            return f"{self.path} {self.problem}" if self.path else self.problem
+        guards = ", ".join(self.may_guard)
+        return f"{self.path} has {guards}, which may guard images" if guards else ""
 
     @property
     def only_looks_up(self) -> bool:
@@ -124,7 +135,7 @@ def _code(text: str) -> Iterator[str]:
     """Yield the lines that are code, without comments at their ends."""
     block = False
     for line in text.splitlines():
-        if line.startswith("__END__"):
+        if line == "__END__":
             return
         if line.startswith(("=begin", "=end")):
             block = line.startswith("=begin")
@@ -133,10 +144,11 @@ def _code(text: str) -> Iterator[str]:
 
 
 def _doing(line: str, following: Sequence[str]) -> Iterator[str]:
-    """Yield the method that a line begins, if Cantaloupe calls it and it is not a stub."""
+    """Yield the methods of a line that Cantaloupe calls, unless the line begins with the method and it is a stub."""
     found = _DEF.match(line)
     if found and found[1] in ROLES and _body(found[2], following) not in _STUBS.get(found[1], _NOTHING):
         yield found[1]
+    yield from (name for name in _DEF_WITHIN.findall(line, found.end(1) if found else 0) if name in ROLES)
 
 
 def _body(rest: str, following: Sequence[str]) -> str | None:

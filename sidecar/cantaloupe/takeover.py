@@ -82,7 +82,7 @@ def read(path: Path, sections: Iterable[type[Section]], environment: Mapping[str
         **_present(
             guarded=next((text for by_delegate, text in guards if not by_delegate), ""),
             delegate_guards=next((text for by_delegate, text in guards if by_delegate), ""),
-            delegate_does_more=script.may_guard if script else (),
+            delegate_objection=script.objection if script else "",
             hand_over=hand_over,
         ),
     }

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import sys
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
@@ -14,7 +14,7 @@ import typer
 import sidecar
 from sidecar import cantaloupe
 from sidecar.cli import settings_file
-from sidecar.config import Settings
+from sidecar.config import Settings, settable
 from sidecar.errors import StartError
 from sidecar.plugin import Section
 from sidecar.registry import Plugins
@@ -50,6 +50,8 @@ def execute(file: Path, cantaloupe_file: Path | None, *, asks: bool, every: bool
     kinds: list[type[Section]] = [Settings, *sorted(Plugins().sections(), key=lambda kind: kind.table)]
     taken = cantaloupe.read(cantaloupe_file, kinds) if cantaloupe_file else None
     values = {table: dict(each) for table, each in (taken.values if taken else {}).items()}
+    if taken and taken.guarded:
+        values[""] = _kept_guarded(values[""], taken.guarded)
     if asks:
         ask(kinds, values)
     head = _head(cantaloupe_file, [str(note) for note in taken.notes] if taken else [])
@@ -59,6 +61,12 @@ def execute(file: Path, cantaloupe_file: Path | None, *, asks: bool, every: bool
         return
     _write(file, text, _OWNER if settings_file.has_secrets(values, kinds) else _ALL, force=force)
     typer.echo(f"{file} is written. Read it, then: sidecar check --config {file}", err=True)
+
+
+def _kept_guarded(values: Mapping[str, object], reason: str) -> dict[str, object]:
+    """Return the core's values for a file that nobody compares with the delegate script any more."""
+    names = settable(Settings)
+    return {**{name: value for name, value in values.items() if name in names}, "guarded": reason}
 
 
 def is_terminal() -> bool:

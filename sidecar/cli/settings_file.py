@@ -13,7 +13,7 @@ from typing import Final
 
 from pydantic import SecretStr, ValidationError
 
-from sidecar.config import Settings, Values
+from sidecar.config import Settings, Values, settable
 from sidecar.errors import StartError
 from sidecar.plugin import RemoteSettings, Section
 
@@ -38,7 +38,7 @@ def written(kinds: Iterable[type[Section]], values: Values, head: Sequence[str] 
         section = checked(kind, given)
         if kind.table:
             blocks.append(f"[{kind.table}]\n")
-        named = [name for name in kind.model_fields if every or name in given or name in _wanted(kind)]
+        named = [name for name in settable(kind) if every or name in given or name in _wanted(kind)]
         blocks += [_setting(kind, name, getattr(section, name), set_here=name in given) for name in named]
     return "\n".join(blocks)
 

@@ -33,6 +33,6 @@ class AccessPolicy:
 
 def _delegate(settings: Settings) -> str:
     """Return why the delegate script may guard images. The script itself counts more than what is said of it."""
-    if settings.delegate_guards and settings.delegate_does_more:
-        return f"{settings.delegate_guards}, and the script has {', '.join(settings.delegate_does_more)}"
-    return "" if settings.delegate_only_looks_up else settings.delegate_guards
+    if not settings.delegate_guards or not settings.delegate_only_looks_up:
+        return settings.delegate_guards
+    return f"{settings.delegate_guards}, and {settings.delegate_objection}" if settings.delegate_objection else ""

@@ -21,7 +21,7 @@ def script(found: DelegateScript | None, settings: Settings) -> Iterator[Finding
     name = found.path or "the script"
     if found.problem:
         text = f"{name} {found.problem}, so what it does is not known" if found.path else found.problem
-        remedy = f"let the user of `sidecar doctor` read it, and see that it only looks up before you set {_ONLY}"
+        remedy = f"let the sidecar read it: {_ONLY} has no effect before"
         yield Finding(_SUBJECT, "warning", text, remedy)
         return
     yield from _lookups(found, settings)

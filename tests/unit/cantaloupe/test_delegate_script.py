@@ -73,6 +73,10 @@ def test_a_script_that_only_looks_up() -> None:
         *("def authorize(a,\n  b)\n  true\nend", "def self.authorize(o = {})\n  x\nend"),
         "def authorize(options = {})\n  true\nend\ndef authorize(options = {})\n  x\nend",
         "def authorize(options = {})\n  true\n  unless owner? then return false end\nend",
+        # What does not begin a line counts, whatever it does.
+        *("memoize def authorize(options = {})\n  true\nend", "class X; def authorize(o = {}); false; end; end"),
+        *("def helper; end; def authorize(o = {}); false; end", "def CustomDelegate.authorize(o)\n  true\nend"),
+        "__END__x\ndef authorize(options = {})\n  false\nend",
     ],
 )
 def test_what_is_no_plain_stub_counts(body: str) -> None:
@@ -104,6 +108,9 @@ def test_stubs_do_not_count(body: str) -> None:
         ("require_relative 'auth'", "require_relative"),
         ("  eval(File.read('x'))", "eval"),
         ("  alias authorize check", "alias"),
+        ("require './auth'", "require"),
+        ("require('/etc/cantaloupe/auth')", "require"),
+        ("CustomDelegate = Class.new(Base) do", "Class.new"),
     ],
 )
 def test_methods_that_may_come_from_elsewhere(line: str, word: str) -> None:
@@ -153,13 +160,16 @@ def test_a_script_that_guards_counts_more_than_a_setting(folder: Path) -> None:
 
 
 def test_a_script_that_cannot_be_read(folder: Path) -> None:
-    """What it does is not known, and the setting is believed."""
+    """What it does is not known, so the setting is not believed."""
     (folder / "delegates.rb").unlink()
     found = read(folder / "cantaloupe.properties", [Settings], {})
     assert found.script is not None
     assert "No such file" in found.script.problem
     assert not found.script.only_looks_up
-    assert not policy(folder, delegate_only_looks_up=True).guarded_by
+    assert "No such file" in policy(folder, delegate_only_looks_up=True).guarded_by
+    properties = folder / "cantaloupe.properties"
+    properties.write_text(properties.read_text().partition("delegate_script.pathname")[0])
+    assert "names no script" in policy(folder, delegate_only_looks_up=True).guarded_by
 
 
 def test_a_configuration_without_a_script(tmp_path: Path) -> None:

@@ -12,8 +12,9 @@ from typer.testing import CliRunner
 
 from sidecar.cli import init, settings_file
 from sidecar.cli.tools import init as command
-from sidecar.config import Settings, core, load
+from sidecar.config import Settings, core, load, settable
 from sidecar.errors import StartError
+from sidecar.limits.access_policy import AccessPolicy
 from sidecar.plugin import Section
 from sidecar.registry import Plugins
 
@@ -49,7 +50,7 @@ def test_a_first_file_changes_nothing(tmp_path: Path) -> None:
 
 def test_every_setting_is_written_so_that_it_can_be_read() -> None:
     """With all values set to their defaults the text is TOML, and means the defaults."""
-    values = {kind.table: {name: getattr(kind(), name) for name in kind.model_fields} for kind in KINDS}
+    values = {kind.table: {name: getattr(kind(), name) for name in settable(kind)} for kind in KINDS}
     given = {
         table: {name: value for name, value in each.items() if value is not None} for table, each in values.items()
     }
@@ -66,6 +67,16 @@ def test_values_survive(value: object) -> None:
     """What is written comes back equal, whatever characters it has."""
     read = tomllib.loads(f"x = {settings_file.toml(value)}")["x"]
     assert (tuple(read) if isinstance(read, list) else read) == value
+
+
+def test_images_stay_guarded(tmp_path: Path) -> None:
+    """A file that takes the place of one with a delegate script hands everything over, whatever else is promised."""
+    properties, file = tmp_path / "cantaloupe.properties", tmp_path / "sidecar.toml"
+    (tmp_path / "delegates.rb").write_text("def source(options = {})\n  x\nend\n")
+    properties.write_text("delegate_script.enabled = true\ndelegate_script.pathname = delegates.rb\n")
+    assert run(str(file), "--cantaloupe-config", str(properties))[0] == 0
+    settings = core(load(KINDS[1:], file, {"promised": {"": {"delegate_only_looks_up": True}}}))
+    assert AccessPolicy.of(settings).guarded_by == "delegate_script.enabled = true"
 
 
 def test_cantaloupes_file_becomes_ours(tmp_path: Path) -> None:

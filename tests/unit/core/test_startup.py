@@ -9,7 +9,8 @@ from typing import ClassVar
 import pytest
 
 from sidecar import cantaloupe, startup
-from sidecar.config import Settings, core, load, renamed_keys
+from sidecar.config import Settings, core, load, renamed_keys, settable, shown
+from sidecar.errors import StartError
 from sidecar.plugin import LookupSettings, Section
 
 
@@ -43,7 +44,7 @@ def test_a_variable_like_no_setting_is_reported_alone() -> None:
 
 def test_settings_and_other_variables_are_not_reported() -> None:
     """Settings of every section, the variables of the files and variables that are not ours are not reported."""
-    known = {kind.variable(name): "x" for kind in (Settings, Extra) for name in kind.model_fields}
+    known = {kind.variable(name): "x" for kind in (Settings, Extra) for name in settable(kind)}
     known |= {"SIDECAR_CONFIG": "x", "SIDECAR_CANTALOUPE_CONFIG": "x", "HOME": "x", "SIDECARS": "x"}
     assert [*startup.unknown_variables([Settings, Extra], known)] == []
 
@@ -110,5 +111,45 @@ def test_what_takes_the_place_of_a_delegate_script_is_said(tmp_path: Path) -> No
     said = lines(tmp_path, looks_up, delegate_only_looks_up=True)
     assert said.endswith("delegates.rb is not asked for what the sidecar answers")
     assert "what its metadata would add is missing" in lines(tmp_path, adds, delegate_only_looks_up=True)
-    assert "has no effect" in lines(tmp_path, guards, delegate_only_looks_up=True)
+    assert "has redactions, which may guard images; every" in lines(tmp_path, guards, delegate_only_looks_up=True)
+    from_elsewhere = lines(tmp_path, f"require_relative 'auth'\n{looks_up}", delegate_only_looks_up=True)
+    assert "by require_relative it may have methods that do not show" in from_elsewhere
     assert not lines(tmp_path, guards, authorization_is_done_in_front=True)
+
+
+GUARDED = "delegate_script.enabled = true\ndelegate_script.pathname = delegates.rb\nredaction.enabled = true\n"
+
+
+@pytest.mark.parametrize(
+    "variables, toml, wrong",
+    [
+        ({"SIDECAR_DELEGATE_GUARDS": "no"}, "", "SIDECAR_DELEGATE_GUARDS: follows from Cantaloupe's configuration"),
+        ({}, 'delegate_guards = ""', r"SIDECAR_DELEGATE_GUARDS: follows .* \(from .*sidecar.toml\)"),
+        ({"sidecar_delegate_objection": "no"}, "", "SIDECAR_DELEGATE_OBJECTION: follows from"),
+        ({}, 'delegate_objection = ""', "SIDECAR_DELEGATE_OBJECTION: follows from"),
+        ({}, 'guarded = ""', "SIDECAR_GUARDED: cannot be emptied, since Cantaloupe has redaction.enabled = true"),
+    ],
+)
+def test_what_guards_images_cannot_be_unset(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, variables: Mapping[str, str], toml: str, wrong: str
+) -> None:
+    """What Cantaloupe's configuration says of guards is no setting: a start with another word on it is refused."""
+    (tmp_path / "cantaloupe.properties").write_text(GUARDED)
+    (tmp_path / "sidecar.toml").write_text(toml)
+    files = {
+        startup.CANTALOUPE: str(tmp_path / "cantaloupe.properties"),
+        startup.TOML: str(tmp_path / "sidecar.toml"),
+    }
+    for name, value in variables.items():
+        monkeypatch.setenv(name, value)
+    with pytest.raises(StartError, match=wrong):
+        startup.setup(files)
+
+
+def test_what_follows_from_others_is_not_shown_as_a_setting() -> None:
+    """`sidecar config` lists what people set, and a variable of such a name is reported as none."""
+    derived = {*Settings.model_fields} - {*settable(Settings)}
+    assert derived == {"delegate_guards", "delegate_objection"}
+    names = {Settings.variable(name) for name in derived}
+    assert not names & {each.variable for each in shown(load([]))}
+    assert len([*startup.unknown_variables([Settings], dict.fromkeys(names, "x"))]) == len(names)

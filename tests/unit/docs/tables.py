@@ -11,7 +11,7 @@ from prometheus_client import Counter
 from prometheus_client.metrics import MetricWrapperBase
 from pydantic import SecretStr
 
-from sidecar.config import Settings
+from sidecar.config import Settings, settable
 from sidecar.errors import HandOver, Refusal, SidecarError, StartError
 from sidecar.http.access_line import FIELDS
 from sidecar.http.trace_report import ATTRIBUTES
@@ -53,7 +53,7 @@ def all_settings() -> str:
     """Return every setting: the core's, those that sources over a network share, then each plugin's own."""
     kinds = sections()
     remote = [kind for kind in kinds if issubclass(kind, RemoteSettings)]
-    groups: dict[str, str] = {"The core": settings_table([Settings], Settings.model_fields)}
+    groups: dict[str, str] = {"The core": settings_table([Settings], settable(Settings))}
     if remote:
         shared = [name for name in remote[0].model_fields if name in RemoteSettings.model_fields]
         groups[f"Sources over a network: {tables(remote)}"] = settings_table(remote, shared)

@@ -11,6 +11,7 @@ from typing import Final
 import pytest
 
 import sidecar.plugin
+from sidecar.config import settable
 from sidecar.plugin import hooks
 from tests.unit.docs.tables import PAGES, ROOT, TABLES, own_settings, regenerated, sections
 
@@ -84,7 +85,7 @@ def test_links(page: Path) -> None:
 def test_variables(page: Path) -> None:
     """Every variable that a page names is a setting, or was one."""
     kinds = sections()
-    known = {kind.variable(name) for kind in kinds for name in (*kind.model_fields, *kind.renamed)}
+    known = {kind.variable(name) for kind in kinds for name in (*settable(kind), *kind.renamed)}
     named = set(re.findall(r"\bSIDECAR_[A-Z0-9_]*[A-Z0-9]\b", page.read_text(encoding="utf-8")))
     examples = ("SIDECAR_SHELF", "SIDECAR_WEBP")
     assert {name for name in named - known - OTHER_VARIABLES if not name.startswith(examples)} == set()
