@@ -268,8 +268,7 @@ def shown(config: Config) -> Iterator[ShownSetting]:
     for kind, section in config.sections.items():
         for name in settable(kind):
             origin = config.origins.get((kind.table, name), "default")
-            meaning = " ".join((kind.model_fields[name].description or "").split())
-            yield ShownSetting(kind.variable(name), _written(getattr(section, name)), origin, meaning)
+            yield ShownSetting(kind.variable(name), _written(getattr(section, name)), origin, kind.meaning(name))
 
 
 def _written(value: object) -> str:
@@ -318,8 +317,8 @@ def load(
             wrong += [_explain(kind, problem["loc"], problem["msg"], origins) for problem in error.errors()]
         wrong += [
             _explain(kind, (name,), "follows from Cantaloupe's configuration, and cannot be set", origins)
-            for name in {*kind.model_fields} - {*settable(kind)}
-            if origins.get((kind.table, name)) in (str(toml), kind.variable(name))
+            for name in kind.model_fields
+            if name not in settable(kind) and origins.get((kind.table, name)) in (str(toml), kind.variable(name))
         ]
     wrong += [
         f"[{table}]: no installed plugin has such settings (from {toml})"

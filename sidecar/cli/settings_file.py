@@ -73,9 +73,8 @@ def _wanted(kind: type[Section]) -> Sequence[str]:
 
 
 def _setting(kind: type[Section], name: str, value: object, *, set_here: bool) -> str:
-    meaning = " ".join((kind.model_fields[name].description or "").split())
     line = f"{name} = {toml(value)}".rstrip()
-    return f"{_comment(meaning)}{line if set_here else f'# {line}'}\n"
+    return f"{_comment(kind.meaning(name))}{line if set_here else f'# {line}'}\n"
 
 
 def _comment(text: str) -> str:

@@ -14,6 +14,8 @@ from pydantic import BeforeValidator
 from pydantic import Field as Setting
 from pydantic_settings import BaseSettings, NoDecode, PydanticBaseSettingsSource, SettingsConfigDict
 
+from sidecar.plugin.field_docstrings import docstrings
+
 S = TypeVar("S", bound="Section")
 
 
@@ -48,7 +50,7 @@ class Section(BaseSettings):
     """The source of Cantaloupe that these settings stand for, as `S3Source`: its keys count only while it is in use."""
     renamed: ClassVar[Mapping[str, str]] = {}
     """Former names of fields: still read, with a warning at start."""
-    model_config = SettingsConfigDict(frozen=True, extra="forbid", use_attribute_docstrings=True)
+    model_config = SettingsConfigDict(frozen=True, extra="forbid")
 
     @classmethod
     def settings_customise_sources(
@@ -67,6 +69,11 @@ class Section(BaseSettings):
     def variable(cls, name: str) -> str:
         """Return the environment variable of a field."""
         return (f"SIDECAR_{cls.table}_{name}" if cls.table else f"SIDECAR_{name}").upper()
+
+    @classmethod
+    def meaning(cls, name: str) -> str:
+        """Return what a field means, in one line: its description, or else the docstring below it."""
+        return " ".join((cls.model_fields[name].description or docstrings(cls).get(name, "")).split())
 
 
 class RemoteSettings(Section):

@@ -72,7 +72,7 @@ def settings_table(kinds: Sequence[type[Section]], names: Iterable[str]) -> str:
     for name in names:
         field = kinds[0].model_fields[name]
         variables = " ".join(f"`{kind.variable(name)}`" for kind in kinds)
-        rows.append([variables, written(field.default), paragraph(field.description).replace("|", "\\|")])
+        rows.append([variables, written(field.default), kinds[0].meaning(name).replace("|", "\\|")])
     return table(["variable", "default", "meaning"], rows)
 
 
