@@ -53,12 +53,15 @@ class Came:
 
 def read(event: Event) -> Came:
     """Read an event. Raises ValueError if it is none of a request."""
-    context = event.get("requestContext")
-    if not isinstance(context, Mapping):
+    try:
+        context = event["requestContext"]
+        return _balanced(event) if "elb" in context else _through_api(event, context)
+    except (AttributeError, KeyError, TypeError) as error:
         text = "this event is no HTTP request: it comes from no API Gateway, load balancer or function URL"
-        raise ValueError(text)  # noqa: TRY004  # what is wrong is the event, whatever the type of this part
-    if "elb" in context:
-        return _balanced(event)
+        raise ValueError(text) from error
+
+
+def _through_api(event: Event, context: Mapping[str, Any]) -> Came:
     if event.get("version") == "2.0":
         path, address = str(event["rawPath"]), context["http"]["sourceIp"]
         decoded = _FUNCTION_URL not in str(context.get("domainName", ""))

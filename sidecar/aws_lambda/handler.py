@@ -3,16 +3,30 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from typing import Any, TypeAlias
+from typing import Any, Final, Protocol, TypeAlias
 
 from apig_wsgi import make_lambda_handler
+from gevent import Timeout
 
 from sidecar.aws_lambda.events import Vouched, read
 from sidecar.aws_lambda.whole import Whole
+from sidecar.errors import DeadlinePassed
 from sidecar.observability import tracing
 from sidecar.server.lifecycle import WorkerLifecycle
 
-Handler: TypeAlias = Callable[[Mapping[str, Any], Any], Mapping[str, Any]]
+_MARGIN: Final = 0.5
+"""Seconds of the function's time that are left for a refusal, and for exporting traces."""
+
+
+class Context(Protocol):
+    """What Lambda says of an invocation, as far as it is used."""
+
+    def get_remaining_time_in_millis(self) -> int:
+        """Return the milliseconds after which the environment is ended."""
+        ...
+
+
+Handler: TypeAlias = Callable[[Mapping[str, Any], Context | None], Mapping[str, Any]]
 
 
 def make_handler(app: WorkerLifecycle) -> Handler:
@@ -25,12 +39,19 @@ def make_handler(app: WorkerLifecycle) -> Handler:
     # Everything goes out as base64: texts are not all UTF-8, and every byte should arrive.
     answer = make_lambda_handler(Whole(Vouched(app)), binary_support=True, non_binary_content_type_prefixes=())
 
-    def handle(event: Mapping[str, Any], context: Any) -> Mapping[str, Any]:
+    def handle(event: Mapping[str, Any], context: Context | None) -> Mapping[str, Any]:
         read(event)
         try:
-            return answer(dict(event), context)
+            with _time(context):
+                return answer(dict(event), context)
         finally:
             # Nothing runs between requests: what is not exported now waits for the next one, or is lost.
             tracing.flush()
 
     return handle
+
+
+def _time(context: Context | None) -> Timeout:
+    """Return what ends a request in time: Lambda ends the environment of a function that takes longer."""
+    seconds = None if context is None else max(0.0, context.get_remaining_time_in_millis() / 1000 - _MARGIN)
+    return Timeout(seconds, DeadlinePassed("the function's own time is over"))

@@ -42,8 +42,22 @@ class Whole:
         finally:
             if callable(close := getattr(chunks, "close", None)):
                 close()
-        start_response(*head)
+        status, headers, *rest = head
+        start_response(status, _joined(headers), *rest)
         return [bytes(body)]
+
+
+def _joined(headers: Iterable[tuple[str, str]]) -> list[tuple[str, str]]:
+    """Return the headers with one line for each name, since some fronts pass on the last one only (RFC 9110 §5.3)."""
+    lines: dict[str, tuple[str, str]] = {}
+    cookies: list[tuple[str, str]] = []
+    for name, value in headers:
+        if name.lower() == "set-cookie":
+            cookies.append((name, value))
+        else:
+            first, before = lines.get(name.lower(), (name, ""))
+            lines[name.lower()] = first, f"{before}, {value}" if before else value
+    return [*lines.values(), *cookies]
 
 
 def _refusal(start_response: StartResponse, longest: int) -> Iterable[bytes]:

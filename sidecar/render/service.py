@@ -147,7 +147,7 @@ class ImageService:
         settings = self.settings
         limits = (
             settings.max_scale,
-            self._fitting if settings.max_pixels is None else settings.max_pixels,
+            self.fitting_pixels if settings.max_pixels is None else settings.max_pixels,
             settings.restrict_to_sizes,
             settings.min_size,
             settings.hand_over,
@@ -156,11 +156,12 @@ class ImageService:
         return (*how, settings.pass_tiles, *limits)
 
     @cached_property
-    def _fitting(self) -> int:
-        """The pixels of which one byte each fits into what one response may have, rounded down to a power of two.
+    def fitting_pixels(self) -> int:
+        """The largest response in pixels if none is set: a byte of each fits into what one response may have.
 
         So much of a response is held at once, at most, however it is made: a bitonal one needs all of its pixels before
-        the first can be sent. Rounded, so that it is the same on machines that are almost the same.
+        the first can be sent. Rounded down to a power of two, so that it is the same on machines that are almost the
+        same.
         """
         return 1 << (self.limits.memory.bit_length() - 1)
 
@@ -169,7 +170,7 @@ class ImageService:
         set_by_hand = self.settings.max_pixels
         if set_by_hand is not None:
             return set_by_hand
-        return self._fitting if shown.area > self._fitting else 0
+        return self.fitting_pixels if shown.area > self.fitting_pixels else 0
 
     def _measure(self, request: ImageRequest, image: ImageInfo) -> Geometry:
         shown = orientation_of(image.orientation).apply(image.size)
@@ -190,8 +191,8 @@ class ImageService:
             measured = self._measured(request, shown, self._most_pixels(shown))
         except Forbidden:
             measured = self._measured(request, shown, 0)
-        if measured.size.area > self._fitting:
-            raise TooLarge(measured.size.area, self._fitting)
+        if measured.size.area > self.fitting_pixels:
+            raise TooLarge(measured.size.area, self.fitting_pixels)
         return measured
 
     def _measured(self, request: ImageRequest, shown: Size, most: int) -> Geometry:

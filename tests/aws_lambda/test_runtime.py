@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import shutil
 import signal
@@ -16,14 +17,16 @@ import pytest
 from tests.aws_lambda.answers import Sent
 from tests.aws_lambda.events import FRONTS, HOST, Event, balancer, rest, url
 from tests.aws_lambda.runtime_api import RuntimeApi
+from tests.nginx.peers import HOST as HERE
 from tests.nginx.peers import ask
-from tests.nginx.servers import Process, Sidecar, free_port, wait_for
+from tests.nginx.servers import Process, Sidecar, free_port, listening, wait_for
 
 pytest.importorskip("awslambdaric")
 
 _ROOT: Final = "5759e988bd862e3fe1be46a994272793"
 _TRACE: Final = f"Root=1-{_ROOT[:8]}-{_ROOT[8:]};Parent=53995c3f42cd8ad8;Sampled=1"
 _NOT_THE_SAME: Final = {"x-request-id", "date", "server", "connection", "keep-alive", "transfer-encoding"}
+WHOLE: Final = "/iiif/3/sub%2Fsquare%20%25.jp2/full/max/0/default"
 TARGETS: Final = [
     "/iiif/3/tiled_512.jp2/info.json",
     "/iiif/2/tiled_512.jp2/info.json",
@@ -33,6 +36,8 @@ TARGETS: Final = [
     "/iiif/3/icc.jp2/pct:10,10,50,50/^200,/90/default.jpg",
     "/iiif/3/sub%2Fsquare%20%25.jp2/square/64,/!180/bitonal.png",
     "/iiif/3/sub%2Fsquare%20%25.jp2",
+    f"{WHOLE}.png",
+    "/iiif/3/tiled_512.jp2/512,0,512,512/512,512/0/gray.jpg",
     "/iiif/3/none.jp2/full/max/0/default.jpg",
     "/iiif/3/tiled_512.jp2/full/max/0/default.tif",
     "/iiif/3/tiled_512.jp2/full/0,/0/default.jpg",
@@ -101,14 +106,15 @@ def server(root: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Sid
     sidecar.stop()
 
 
-def served(server: Sidecar, target: str) -> Sent:
+def served(server: Sidecar, target: str, method: str = "GET", headers: Mapping[str, str] | None = None) -> Sent:
     """What the server sends through a front that ends TLS, which it believes."""
-    answer = ask(server.port, target, headers={"Host": HOST, "X-Forwarded-Proto": "https"})
-    return Sent(answer.status, _comparable(dict(answer.headers)), answer.body)
+    answer = ask(server.port, target, method, {"Host": HOST, "X-Forwarded-Proto": "https", **(headers or {})})
+    lines = {name: ", ".join(answer.headers.get_all(name, [])) for name in answer.headers}
+    return Sent(answer.status, _comparable(lines), answer.body)
 
 
 def _comparable(headers: Mapping[str, str]) -> dict[str, str]:
-    """The headers that a server and a function have in common."""
+    """The headers that a server and a function have in common, by lower-case name."""
     return {name.lower(): value for name, value in headers.items() if name.lower() not in _NOT_THE_SAME}
 
 
@@ -125,6 +131,30 @@ def test_equal_to_the_server(api: RuntimeApi, server: Sidecar, front: Callable[.
         assert returned.kind == "response", returned.body
         answer = Sent.of(returned.answer)
         expected = served(server, target)
+        assert (answer.status, without_id(answer)) == (expected.status, without_id(expected)), target
+        assert _comparable(answer.headers) == expected.headers, target
+
+
+@pytest.mark.parametrize("front", FRONTS)
+@pytest.mark.parametrize(
+    "method, headers",
+    [
+        ("HEAD", {}),
+        ("GET", {"if-none-match": '"other", *'}),
+        ("HEAD", {"if-none-match": "*"}),
+        ("GET", {"if-modified-since": "Fri, 01 Jan 2100 00:00:00 GMT"}),
+        ("OPTIONS", {"origin": "https://viewer.example.org", "access-control-request-method": "GET"}),
+        ("GET", {"accept": "application/ld+json"}),
+    ],
+    ids=["HEAD", "304", "HEAD of 304", "304 by time", "preflight", "Accept"],
+)
+def test_equal_to_the_server_otherwise(
+    api: RuntimeApi, server: Sidecar, front: Callable[..., Event], method: str, headers: Mapping[str, str]
+) -> None:
+    """So they are without a body, under conditions, and for what browsers ask beforehand."""
+    for target in (TARGETS[0], f"{WHOLE}.jpg", "/iiif/3/none.jp2/info.json"):
+        answer = Sent.of(api.invoke(front(target, method, headers)).answer)
+        expected = served(server, target, method, headers)
         assert (answer.status, without_id(answer)) == (expected.status, without_id(expected)), target
         assert _comparable(answer.headers) == expected.headers, target
 
@@ -149,6 +179,28 @@ def test_traces_go_on(api: RuntimeApi, lambda_log: Path) -> None:
     text = lambda_log.read_text()
     assert f'"trace_id": "0x{_ROOT}"' in text
     assert '"parent_id": "0x53995c3f42cd8ad8"' in text
+
+
+@pytest.mark.skipif(not shutil.which("aws-lambda-rie"), reason="AWS's emulator of the runtime API is not installed")
+def test_under_the_emulator(root: Path, server: Sidecar, tmp_path: Path) -> None:
+    """Under AWS's own emulator answers are the server's too."""
+    port = free_port()
+    ports = [f"--runtime-interface-emulator-address={HERE}:{port}", f"--runtime-api-address={HERE}:{free_port()}"]
+    command = ["aws-lambda-rie", *ports, sys.executable, "-m", "awslambdaric", "sidecar.aws_lambda.main.handler"]
+    kept = {name: value for name, value in os.environ.items() if not name.startswith(("SIDECAR_", "OTEL_", "AWS_"))}
+    variables = {**kept, "AWS_LAMBDA_FUNCTION_MEMORY_SIZE": "1024", "SIDECAR_FILESYSTEM_ROOT": str(root)}
+    process = Process(command, tmp_path / "log", variables)
+    try:
+        wait_for(lambda: listening(port), "the emulator listens")
+        for target in TARGETS:
+            event = json.dumps(url(target)).encode()
+            answer = Sent.of(
+                json.loads(ask(port, "/2015-03-31/functions/function/invocations", "POST", body=event).body)
+            )
+            expected = served(server, target)
+            assert (answer.status, without_id(answer)) == (expected.status, without_id(expected)), target
+    finally:
+        process.stop(signal.SIGKILL)
 
 
 @pytest.mark.skipif(not shutil.which("lambda-adapter"), reason="the AWS Lambda Web Adapter is not installed")

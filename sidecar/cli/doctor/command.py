@@ -59,11 +59,13 @@ def examine(nginx_file: Path | None = None, identifier: str | None = None) -> It
             yield Finding("settings", "problem", line, "correct it: a worker cannot start")
         return
     yield Finding("settings", "ok", "read, and a worker can start with them; `sidecar config` lists them")
+    service = service_of(settings, registry, pool)
     examinations: dict[str, Examination] = {
         "rights": system.user,
         "libraries": partial(system.libraries, found.plugins.found),
         "allocator": system.allocator,
         "limits": partial(system.limits, settings),
+        "fleet": partial(system.fleet, settings, service.fitting_pixels),
         "sandbox": partial(system.sandbox, settings),
         "clock": system.clock,
         "folders": lambda: (*folders.folders(found.plugins.folders(found.config)), *folders.shared()),
@@ -74,7 +76,6 @@ def examine(nginx_file: Path | None = None, identifier: str | None = None) -> It
         "server": partial(reach.itself, settings),
     }
     if identifier is not None:
-        service = service_of(settings, registry, pool)
         examinations["image"] = partial(reach.image, service, identifier)
     for subject, examination in examinations.items():
         yield from examined(subject, examination)

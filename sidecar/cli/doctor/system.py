@@ -1,4 +1,4 @@
-"""The system that the sidecar runs on: libraries, allocator, limits, sandbox, clock."""
+"""The system that the sidecar runs on: libraries, allocator, limits, other sidecars, sandbox, clock."""
 
 from __future__ import annotations
 
@@ -124,6 +124,18 @@ def _quota() -> float:
         most, period = _CPU_MAX.read_text(encoding="ascii").split()
         return int(most) / int(period)
     return 0.0
+
+
+def fleet(settings: Settings, fitting: int) -> Iterator[Finding]:
+    """Yield what sidecars that answer for the same URLs have to agree on: `fitting` pixels follow from the memory."""
+    if settings.max_pixels is None:
+        text = (
+            f"the largest response, {fitting:,} pixels, follows from the memory, and ETags depend on it: if machines "
+        )
+        text += f"with other memory answer for the same URLs, set SIDECAR_MAX_PIXELS={fitting} on all"
+    else:
+        text = f"the largest response is set to {settings.max_pixels:,} pixels: ETags do not depend on the memory"
+    yield Finding("fleet", "ok", text)
 
 
 def sandbox(settings: Settings) -> Iterator[Finding]:

@@ -8,7 +8,9 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import gevent
 import pytest
+from apig_wsgi import make_lambda_handler
 
 from sidecar.aws_lambda import events, whole
 from sidecar.aws_lambda.environment import defaults
@@ -150,9 +152,18 @@ def test_limits_leave_room_for_base64() -> None:
         assert most - 20_000 < longest / 3 * 4 < most - 10_000
 
 
-@pytest.mark.parametrize("event", [{}, {"Records": []}, {"requestContext": None}])
+@pytest.mark.parametrize(
+    "event",
+    [
+        *({}, {"Records": []}, {"requestContext": None}, {"requestContext": []}),
+        *({"requestContext": {"elb": {}}}, {"requestContext": {}}, {"version": "2.0", "requestContext": {}}),
+        {"version": "2.0", "rawPath": "/", "requestContext": {"http": None}},
+        # Of a WebSocket API.
+        {"requestContext": {"eventType": "MESSAGE", "connectionId": "x", "identity": {"sourceIp": CLIENT}}},
+    ],
+)
 def test_events_that_are_no_requests(handler: Handler, event: Event) -> None:
-    """They are refused with a text that says so."""
+    """They are refused with a text that says so, whatever is missing."""
     with pytest.raises(ValueError, match="no HTTP request"):
         handler(event, None)
 
@@ -179,6 +190,54 @@ def test_what_breaks_off_is_raised() -> None:
     with pytest.raises(StartError):
         whole.Whole(app)({events.EVENT: url("/")}, lambda *_: None)
     assert chunks.closed
+
+
+def test_health_checks_of_a_load_balancer(handler: Handler) -> None:
+    """They come without a host, an address and parameters ("Lambda functions as targets", health checks)."""
+    event = {
+        "requestContext": {"elb": {"targetGroupArn": "arn:aws:elasticloadbalancing:eu-west-1:1:targetgroup/x/1"}},
+        "httpMethod": "GET",
+        "path": "/sidecar/health",
+        "queryStringParameters": {},
+        "headers": {"user-agent": "ELB-HealthChecker/2.0"},
+        "body": "",
+        "isBase64Encoded": False,
+    }
+    assert ask(handler, event).status == 200
+    assert ask(handler, {**event, "path": f"{IMAGE}/info.json"}).status == 200
+
+
+@pytest.mark.parametrize("front", FRONTS)
+def test_a_header_in_several_lines(front: Front) -> None:
+    """Each front passes on all of its values, in one line (RFC 9110 §5.3)."""
+
+    def app(_environ: dict[str, Any], start_response: Callable[..., Any]) -> list[bytes]:
+        start_response("200 OK", [("Link", "<a>"), ("Vary", "Accept"), ("link", "<b>")])
+        return [b""]
+
+    answer = Sent.of(make_lambda_handler(whole.Whole(app), binary_support=True)(front("/"), None))
+    assert (answer.headers["link"], answer.headers["vary"]) == ("<a>, <b>", "Accept")
+
+
+class Remaining:
+    """What Lambda says of an invocation that has so many milliseconds left."""
+
+    def __init__(self, milliseconds: int) -> None:
+        self._milliseconds = milliseconds
+
+    def get_remaining_time_in_millis(self) -> int:
+        return self._milliseconds
+
+
+def test_a_refusal_gets_out_before_the_functions_time_is_over(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A request that waits is refused while there is time for it; the next one is answered."""
+    path = f"{IMAGE}/info.json"
+    with contextmanager(handler_of)() as handler:
+        with monkeypatch.context() as slow:
+            slow.setattr(MemorySource, "find", lambda *_: gevent.sleep(60))
+            refused = Sent.of(handler(url(path), Remaining(600)))
+        assert (refused.status, refused.headers["x-sidecar-reason"]) == (504, "deadline")
+        assert Sent.of(handler(url(path), Remaining(30_000))).status == 200
 
 
 def test_defaults() -> None:

@@ -257,6 +257,14 @@ def test_as_a_command(monkeypatch: pytest.MonkeyPatch, images: Path, site: Path)
     assert CliRunner().invoke(cli, options).exit_code == 1
 
 
+def test_what_a_fleet_has_to_agree_on() -> None:
+    """Which number to set where machines with other memory answer too; nothing to do if it is set."""
+    (found,) = system.fleet(Settings(), 2**28)
+    assert (found.state, "set SIDECAR_MAX_PIXELS=268435456 on all" in found.text) == ("ok", True)
+    (found,) = system.fleet(Settings(max_pixels=2**20), 2**28)
+    assert "set to 1,048,576 pixels" in found.text
+
+
 def test_a_delegate_script_that_only_looks_up() -> None:
     """It is said to, and what to set; if that is set, all is well."""
     found = DelegateScript(Path("/etc/delegates.rb"), ["source", "s3source_object_info"])
