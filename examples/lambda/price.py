@@ -1,9 +1,10 @@
 """What tiles cost on AWS Lambda and on a small machine: a sum of measured times and of prices, all of them inputs.
 
-    python examples/lambda/price.py --tile-seconds 0.0063 --start-seconds 0.8
+    python examples/lambda/price.py --tile-seconds 0.007 --start-seconds 0.85
 
-Prices change and differ between regions; the defaults are those of the date below, in us-east-1, before taxes. Not in
-the sum: transfer to clients, requests to S3, free tiers, discounts, load balancers.
+Prices change and differ between regions: put yours in. The defaults are those of us-east-1 before taxes, as others
+state them (docs/operate/lambda.md says who). Not in the sum: transfer to clients, requests to S3, free tiers,
+discounts, load balancers.
 """
 
 from __future__ import annotations
@@ -12,7 +13,7 @@ import argparse
 from dataclasses import dataclass
 from typing import Final
 
-PRICES_OF: Final = "2025-01, us-east-1; look them up again"
+PRICES_OF: Final = "us-east-1, as others stated them in 2026; put yours in"
 _HOURS: Final = 730
 """Of a month."""
 
@@ -24,10 +25,10 @@ class Function:
     gb_second: float = 0.0000133334
     request: float = 0.20 / 1e6
     memory_gb: float = 1769 / 1024
-    tile_seconds: float = 0.0063
+    tile_seconds: float = 0.007
     """Of a warm function: processor time where it waits for nothing, plus what it waits for S3."""
-    start_seconds: float = 0.8
-    """Billed since 2025-08 for managed runtimes too."""
+    start_seconds: float = 0.85
+    """Billed for container images always, for managed runtimes since August 2025."""
     starts: float = 0.01
     """Cold starts for each request."""
 
@@ -46,7 +47,7 @@ class Machine:
     processors: int = 2
     load: float = 0.1
     """The part of the time for which its processors work: viewers do not come all day."""
-    tile_seconds: float = 0.0063
+    tile_seconds: float = 0.007
 
     @property
     def tile(self) -> float:
