@@ -34,6 +34,7 @@ _DERIVED: Final = "derived"
 guarded images."""
 _LARGEST_PORT: Final = 65535
 _FEWEST_THREADS: Final = 4
+_WORD: Final = re.compile(r"[A-Za-z][A-Za-z0-9 _-]*")
 _ADDRESS: Final = re.compile(r"unix:.+|fd://\d+|(?:\[[0-9A-Fa-f:.]+\]|[^\s:\[\]]*):(\d{1,5})")
 
 
@@ -112,6 +113,15 @@ class Settings(Section):
     """What stands for a slash in identifiers, as Cantaloupe's `slash_substitute`."""
     meta_identifier_delimiter: str = ";"
     """What separates an identifier from page and scale constraint, as `StandardMetaIdentifierTransformer.delimiter`."""
+    associated_images: Names = ()
+    """Names of images beside a slide's own that clients may see, of `label, macro, thumbnail`: the label of `slide.svs`
+    is the image `slide.svs;label`. Labels, and macro images that show them, often name the patient; empty: none."""
+    properties: Names = ()
+    """Properties of a slide that clients may see, as `openslide.mpp-*, aperio.AppMag`; `*` stands for any characters.
+    `…/slide.svs/properties.json` has them, and info.json leads there. They may name the patient; empty: none."""
+    info_physical_scale: bool = False
+    """Name in info.json how large a pixel is, if the file says it for certain, as the service `physdim` of IIIF, for
+    the rulers of viewers. Cantaloupe's info.json does not have it."""
     base_uri: str = ""
     """The beginning of every URI in responses, as Cantaloupe's `base_uri`; empty: from X-Forwarded-* and Host."""
     cache_control: str = "max-age=2592000, public, no-transform"
@@ -223,6 +233,13 @@ class Settings(Section):
     @classmethod
     def _are_networks(cls, networks: tuple[str, ...]) -> tuple[str, ...]:
         return tuple(str(ip_network(each)) for each in networks)
+
+    @field_validator("associated_images")
+    @classmethod
+    def _are_words(cls, names: tuple[str, ...]) -> tuple[str, ...]:
+        if wrong := [name for name in names if not _WORD.fullmatch(name)]:
+            raise ValueError(f"{wrong[0]!r} is no name of an image, as label is")
+        return names
 
     @property
     def native_threads(self) -> int:

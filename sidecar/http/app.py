@@ -19,6 +19,7 @@ from sidecar.http.info import InfoResource, RedirectResource
 from sidecar.http.middleware import AsciiOnly, Kind, Observed, RawPath, ReadOnly, Wsgi
 from sidecar.http.pages import pages
 from sidecar.http.prefix import Prefixed
+from sidecar.http.properties import NAME, PropertiesResource
 from sidecar.http.readiness import Readiness
 from sidecar.http.site import Site
 from sidecar.http.status_report import StatusReport
@@ -63,6 +64,7 @@ def make_api(service: ImageService, more: Mapping[str, object] = _NOTHING_MORE) 
     routes = {
         _IMAGE: RedirectResource(site),
         _IMAGE + "/info.json": InfoResource(site),
+        f"{_IMAGE}/{NAME}": PropertiesResource(site),
         _IMAGE + "/{region}/{size}/{rotation}/{quality_format}": ImageResource(site),
         **more,
     }

@@ -3,15 +3,19 @@
 from __future__ import annotations
 
 import json
-from typing import Final
+from collections.abc import Iterator, Mapping
+from typing import Any, Final
 
 import falcon
 
-from sidecar.http import conditional, headers
+from sidecar.http import conditional, headers, properties
 from sidecar.http.services import HEADER, read_services, with_services
 from sidecar.http.site import Site
+from sidecar.iiif.identifier import Identifier
 from sidecar.iiif.info import information
 from sidecar.iiif.orientation import orientation_of
+from sidecar.iiif.physical_scale import physical_scale
+from sidecar.plugin import ImageInfo
 from sidecar.render.etag import etag
 
 
@@ -28,14 +32,15 @@ class InfoResource:
         site, service = self._site, self._site.service
         service.policy.check("all")
         found = site.identifier(version, identifier)
-        blob = service.blob(found.name)
+        blob = service.located(found)
         image = service.info(blob)
         shown = orientation_of(image.orientation).apply
         uri, profile = site.uri(req, version, identifier), site.profile(req, shown(image.size))
         tile = shown(image.tile) if image.tile else None
         content = information(version, uri, shown(image.size), tile, profile, found.scale)
-        if site.settings.info_services:
-            content = with_services(content, read_services(req.get_header(HEADER) or ""))
+        if service.properties(blob):
+            content |= properties.link(version, uri)
+        content = with_services(content, [*self._services(req, version, uri, image, found)])
         text = json.dumps(content, ensure_ascii=False, separators=(",", ":"))
         tag = etag(blob, text)
         headers.common(resp, site.settings.cache_control)
@@ -47,6 +52,15 @@ class InfoResource:
         resp.text = text
 
     on_head = on_get
+
+    def _services(
+        self, req: falcon.Request, version: int, uri: str, image: ImageInfo, found: Identifier
+    ) -> Iterator[Mapping[str, Any]]:
+        settings = self._site.settings
+        if settings.info_physical_scale and image.pixel_micrometres:
+            yield physical_scale(version, uri, image.pixel_micrometres, found.scale)
+        if settings.info_services:
+            yield from read_services(req.get_header(HEADER) or "")
 
 
 class RedirectResource:

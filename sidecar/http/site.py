@@ -30,7 +30,10 @@ class Site:
     @property
     def syntax(self) -> IdentifierSyntax:
         """How identifiers are written."""
-        return IdentifierSyntax(self.settings.slash_substitute, self.settings.meta_identifier_delimiter)
+        settings = self.settings
+        return IdentifierSyntax(
+            settings.slash_substitute, settings.meta_identifier_delimiter, settings.associated_images
+        )
 
     def identifier(self, version: int, segment: str) -> Identifier:
         """Read the identifier of a request to an enabled endpoint. Raises NotFound, BadRequest, Unsupported."""

@@ -1,13 +1,15 @@
 """The identifier segment of a path.
 
 As in Cantaloupe, whose `StandardMetaIdentifierTransformer` splits `name;page;numerator:denominator` from the right.
-As there, `+` stands for a space; a plus sign is `%2B`.
+As there, `+` stands for a space; a plus sign is `%2B`. Before the page may stand the name of an image that the file
+holds beside its own, as in `slide.svs;label;1:2`: Cantaloupe takes that for a part of the name, and finds nothing.
 """
 
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
+from collections.abc import Collection
+from dataclasses import dataclass, replace
 from fractions import Fraction
 from typing import Final
 from urllib.parse import unquote_to_bytes
@@ -28,6 +30,8 @@ class Identifier:
     """1 if it is named; other pages are not read here."""
     scale: Fraction = _ONE
     """The scale constraint: the image pretends to be this much smaller."""
+    associated: str = ""
+    """The name of an image that the file holds beside its own, as `label`; empty: its own."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,13 +42,17 @@ class IdentifierSyntax:
     """What stands for a slash, as Cantaloupe's `slash_substitute`; empty: nothing."""
     delimiter: str = ";"
     """What separates name, page and scale constraint; empty: nothing does."""
+    associated: Collection[str] = ()
+    """The names of images beside a file's own that may be asked for; others belong to the name of the file."""
 
     def read(self, segment: str) -> Identifier:
         """Read a raw segment; see `decode`."""
-        return decode(segment, self.slash_substitute, self.delimiter)
+        found = decode(segment, self.slash_substitute, self.delimiter)
+        name, _, associated = found.name.rpartition(self.delimiter) if self.delimiter else ("", "", "")
+        return replace(found, name=name, associated=associated) if name and associated in self.associated else found
 
     def name(self, segment: str) -> str:
-        """Read the name alone; see `named`."""
+        """Read the name alone, that of an associated image with it; see `named`."""
         return named(segment, self.slash_substitute, self.delimiter)
 
 

@@ -113,7 +113,7 @@ LABELS: Final[Mapping[str, str]] = {
     "cache": "one of the [caches](#caches)",
     "decoder": "a decoder that is installed",
     "format": "a format that an installed encoder makes",
-    "kind": "the kind of request, see below: 11",
+    "kind": "the kind of request, see below: 12",
     "plugin": "a source, decoder or encoder's format that is installed",
     "python": "one",
     "reason": "one of the [reasons](reasons.md), or `crash`",

@@ -19,6 +19,7 @@ from sidecar.errors import (
     Unsupported,
 )
 from sidecar.observability.counted import CountedCache, Tally
+from sidecar.plugin.associated import HasProperties, OpensAssociatedImages
 from sidecar.plugin.decoder import (
     SIGNATURE_BYTES,
     Decoder,
@@ -83,6 +84,7 @@ __all__ = [
     "Frame",
     "FromCantaloupe",
     "Grid",
+    "HasProperties",
     "HeldFolder",
     "HidesErrors",
     "HoldsBytes",
@@ -99,6 +101,7 @@ __all__ = [
     "Names",
     "Native",
     "NotesImages",
+    "OpensAssociatedImages",
     "Pixels",
     "Rect",
     "RemoteSettings",

@@ -96,6 +96,9 @@ class ImageInfo:
     alpha_is_optional: bool = False
     """Whether opacity, the last channel, is left out of responses where a Cantaloupe stands behind the sidecar, since
     Cantaloupe shows such files without it."""
+    pixel_micrometres: float | None = None
+    """The side of a pixel at full resolution on what the image shows, in micrometres; None: unknown, or pixels are not
+    square. Only what is certain: many files state a resolution that nobody measured, as 72 to the inch."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

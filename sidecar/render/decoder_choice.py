@@ -9,6 +9,7 @@ from sidecar.errors import Unsupported
 from sidecar.observability.tracing import span
 from sidecar.observability.work import source_of
 from sidecar.plugin import SIGNATURE_BYTES, Blob, ByteRange, Decoder, ImageReader, Learns
+from sidecar.render.associated import able, opened
 from sidecar.render.plugin_calls import plugin_call
 
 
@@ -46,14 +47,15 @@ class DecoderChoice:
     def open(self, blob: Blob) -> tuple[Decoder, ImageReader[Any]]:
         """Open a blob by the first decoder that does not raise Unsupported. Called in a greenlet.
 
-        Raises as Decoder.open; if every candidate raises Unsupported, the error of the first.
+        Raises as Decoder.open; if every candidate raises Unsupported, the error of the first. NotFound if an associated
+        image is asked for that the file does not hold.
         """
         refused: list[Unsupported] = []
         try:
-            for decoder in self.candidates(blob):
+            for decoder in able(self.candidates(blob), blob):
                 try:
                     with span("index", decoder.name), plugin_call(decoder.name, blob.name):
-                        return decoder, decoder.open(blob)
+                        return decoder, opened(decoder, blob)
                 except Unsupported as error:
                     refused.append(error)
             raise refused[0]

@@ -26,6 +26,7 @@ from sidecar.errors import (
     DecodeError,
     EncodeError,
     Malformed,
+    NotFound,
     Overloaded,
     SidecarError,
     TooLarge,
@@ -39,6 +40,7 @@ from sidecar.plugin import (
     Blob,
     Buffer,
     Describes,
+    HasProperties,
     HoldsBytes,
     ImageInfo,
     ImageReader,
@@ -65,7 +67,7 @@ _FAILURES: Final = 1024
 """Images that could not be opened, remembered at once."""
 _FAILURE_SECONDS: Final = 10.0
 """For so long. What is wrong with an image stays while its etag does, but a decoder may fail for another reason."""
-_FAILURE_KINDS: Final[tuple[type[SidecarError], ...]] = (Malformed, DecodeError, Unsupported)
+_FAILURE_KINDS: Final[tuple[type[SidecarError], ...]] = (Malformed, DecodeError, NotFound, Unsupported)
 """Errors that depend on the content alone."""
 _NOT_THE_READERS: Final = (ClientGone, EncodeError, Overloaded, TooLarge, GreenletExit)
 """Errors of a request after which its reader is as good as before; the last is what ends the work for clients that have
@@ -81,6 +83,8 @@ class OpenImage:
     """The decoder's name, for logs and metrics."""
     describing: Describes[Any] | None = None
     """What describes the image, if the reader does."""
+    stating: HasProperties | None = None
+    """What states properties of the file, if the reader does."""
 
     @cached_property
     def tolerant(self) -> SupportsTolerance[Any] | None:
@@ -240,7 +244,8 @@ class ReaderCache:
             unless_known.pop_all()
         shared = reader if isinstance(reader, SupportsThreads) else OneAtATime(reader)
         describing = reader if isinstance(reader, Describes) else None
-        return _Entry(OpenImage(shared, decoder.name, describing)), info
+        stating = reader if isinstance(reader, HasProperties) else None
+        return _Entry(OpenImage(shared, decoder.name, describing, stating)), info
 
     def _drop(self, etag: str, entry: _Entry) -> None:
         if entry.kept:

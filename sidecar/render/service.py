@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
+from fnmatch import fnmatchcase
 from functools import cached_property
 
 from sidecar.config import Extent, Settings
@@ -12,12 +13,15 @@ from sidecar.errors import Forbidden, HandOver, NotFound, TooLarge
 from sidecar.iiif import geometry
 from sidecar.iiif import info as info_json
 from sidecar.iiif.geometry import Geometry
+from sidecar.iiif.identifier import Identifier
 from sidecar.iiif.info import Profile
 from sidecar.iiif.orientation import HEEDED, orientation_of
 from sidecar.iiif.request import ImageRequest
 from sidecar.limits.access_policy import AccessPolicy
 from sidecar.observability.work import CURRENT
 from sidecar.plugin import Blob, EncoderFactory, HidesErrors, ImageInfo, Size, Source
+from sidecar.plugin.description import Value
+from sidecar.render.associated import AssociatedBlob
 from sidecar.render.body import Body
 from sidecar.render.client import Client
 from sidecar.render.etag import etag
@@ -75,7 +79,7 @@ class ImageService:
 
     def find(self, request: ImageRequest, *, opaque: bool = False) -> Found:
         """Find the image, without opening it; `opaque` as in `make_plan`. Raises NotFound, SourceError."""
-        blob = self.blob(request.identifier.name)
+        blob = self.located(request.identifier)
         parameters = request.parameters
         factory = self.encoders[parameters.format]
         if work := CURRENT.get():
@@ -121,6 +125,20 @@ class ImageService:
                     work.source = source.name
                 return blob
         raise NotFound(f"no image has the identifier {name!r}")
+
+    def located(self, identifier: Identifier) -> Blob:
+        """Return the blob of an image, be it one that a file holds beside its own. Raises NotFound, SourceError."""
+        blob = self.blob(identifier.name)
+        return AssociatedBlob(blob, identifier.associated) if identifier.associated else blob
+
+    def properties(self, blob: Blob) -> Mapping[str, Value]:
+        """Return the properties of a file that clients may see. Raises what opening it raises."""
+        allowed = self.settings.properties
+        if not allowed:
+            return {}
+        with self.renderer.readers.lease(blob) as image, plugin_call(image.decoder, blob.name):
+            every = image.stating.properties() if image.stating else {}
+        return {name: value for name, value in every.items() if any(fnmatchcase(name, each) for each in allowed)}
 
     def info(self, blob: Blob) -> ImageInfo:
         """Return what an image is; its orientation is 1 if it is not heeded. Raises what opening it raises."""

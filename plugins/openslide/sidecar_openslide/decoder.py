@@ -2,19 +2,21 @@
 
 from __future__ import annotations
 
-import re
-from collections.abc import Iterable, Mapping, Sequence
-from contextlib import ExitStack
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from contextlib import ExitStack, closing
 from functools import partial
 from typing import Final
 
 from sidecar.plugin import Blob, Grid, ImageInfo, Level, Native, Size, Unsupported, local_file
 from sidecar_openslide import tiff
+from sidecar_openslide.associated import AssociatedReader
+from sidecar_openslide.colours import background, check_profile
 from sidecar_openslide.czi import largest_subblock
 from sidecar_openslide.description import SlideDescription
 from sidecar_openslide.guarded import GuardedSlide
 from sidecar_openslide.library import Library, Slide
-from sidecar_openslide.native_tiles import NativeTile, check, largest_tile, tile_of
+from sidecar_openslide.native_tiles import NativeTile, check, check_strips, largest_tile, tile_of
+from sidecar_openslide.physical import pixel_micrometres
 from sidecar_openslide.reader import PIXEL_BYTES, SlideReader
 from sidecar_openslide.settings import OpenSlideSettings
 
@@ -32,11 +34,8 @@ _SIGNATURES: Final = (
 )
 # DICOM PS3.10 section 7.1: the prefix after a preamble.
 _DICOM: Final = slice(128, 132)
-_WHITE: Final = (255, 255, 255)
 # Of a level's side: what rounding its size may make beside a pixel.
 _UNEVEN: Final = 0.01
-# ICC.1:2022 7.2.6: the colour space that a profile is about.
-_COLOUR_SPACE: Final = slice(16, 20)
 
 
 class OpenSlideDecoder:
@@ -70,15 +69,8 @@ class OpenSlideDecoder:
         tiles are too large, it names files outside its folder, or it is a TIFF and its directories are broken;
         SourceError, SourceChanged.
         """
-        file = local_file(blob)
-        if file is None:
-            raise Unsupported("OpenSlide reads local files only")
-        again = partial(GuardedSlide, self._library, file)
-        try:
-            opened = self._native(again)
-        except Unsupported:
-            _check_structure(blob)
-            raise
+        again = self._opening(blob)
+        opened = self._opened(blob, again)
         with ExitStack() as unless_whole:
             unless_whole.callback(opened.close)
             slide = opened.slide
@@ -88,9 +80,35 @@ class OpenSlideDecoder:
             tile = largest_tile(slide, directories, largest_subblock(blob))
             check(tile, self._max_tile_pixels, blob.size, blob.name)
             described = SlideDescription.of(slide.properties, directories, tile)
-            reader = SlideReader(opened, describe(slide, tile), _background(slide.properties), again, described)
+            reader = SlideReader(opened, describe(slide, tile), background(slide.properties), again, described)
             unless_whole.pop_all()
         return reader
+
+    def open_associated(self, blob: Blob, name: str) -> AssociatedReader | None:
+        """Open an image that a slide holds beside its own, see OpensAssociatedImages.
+
+        Raises as `open`.
+        """
+        again = self._opening(blob)
+        with closing(self._opened(blob, again)) as slide:
+            directories = _directories(blob, slide.slide.properties)
+            check(largest_tile(slide.slide, directories), self._max_tile_pixels, blob.size, blob.name)
+            check_strips(directories, blob.name)
+            return AssociatedReader.of(slide.slide, name, again, self._max_tile_pixels)
+
+    def _opening(self, blob: Blob) -> Callable[[], GuardedSlide]:
+        """Return what opens the slide in a blob. Raises Unsupported if it is no local file."""
+        file = local_file(blob)
+        if file is None:
+            raise Unsupported("OpenSlide reads local files only: slides of its formats in a bucket need a mount")
+        return partial(GuardedSlide, self._library, file)
+
+    def _opened(self, blob: Blob, opening: Callable[[], GuardedSlide]) -> GuardedSlide:
+        try:
+            return self._native(opening)
+        except Unsupported:
+            _check_structure(blob)
+            raise
 
 
 def _directories(blob: Blob, properties: Mapping[str, str]) -> Sequence[Mapping[int, Sequence[int]]]:
@@ -127,8 +145,7 @@ def _check_samples(directory: Mapping[int, Sequence[int]]) -> None:
 
 def describe(slide: Slide, tile: NativeTile) -> ImageInfo:
     """Return what a slide is. Raises Unsupported if its profile is not one of RGB, or a level shows something else."""
-    if slide.icc is not None and slide.icc[_COLOUR_SPACE] != b"RGB ":
-        raise Unsupported("a slide whose ICC profile is not one of RGB")
+    check_profile(slide.icc)
     if not all(map(partial(_reduces, slide.sizes[0]), slide.sizes, slide.downsamples)):
         raise Unsupported("a slide whose levels are not of one shape")
     tiles = [tile_of(slide.properties, index) for index in range(len(slide.sizes))]
@@ -141,6 +158,7 @@ def describe(slide: Slide, tile: NativeTile) -> ImageInfo:
         ),
         tile=tiles[0],
         icc=slide.icc,
+        pixel_micrometres=pixel_micrometres(slide.properties),
     )
 
 
@@ -158,12 +176,3 @@ def _level(size: Size, downsample: float, grid: Size, tile_bytes: int) -> Level:
         fixed_bytes=tile_bytes,
         pixel_bytes=PIXEL_BYTES,
     )
-
-
-def _background(properties: Mapping[str, str]) -> tuple[int, int, int]:
-    """Return the colour of what was not scanned, as the scanner states it; else white, as glass is."""
-    color = properties.get("openslide.background-color", "")
-    if not re.fullmatch("[0-9a-fA-F]{6}", color):
-        return _WHITE
-    red, green, blue = bytes.fromhex(color)
-    return red, green, blue

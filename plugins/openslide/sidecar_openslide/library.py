@@ -31,6 +31,10 @@ class Slide:
     def __init__(self, library: Library, handle: Any) -> None:
         self._library = library
         self._handle = handle
+        # What openslide-python calls itself, before it takes alpha out and makes pictures of Pillow's.
+        self._low, self._osr = library.module.lowlevel, handle._osr  # noqa: SLF001  # see above
+        self._read_region = self._low._read_region  # noqa: SLF001  # see above
+        self._read_associated_image = self._low._read_associated_image  # noqa: SLF001  # see above
         with library.errors_as(Unsupported):
             self.properties: Mapping[str, str] = {**handle.properties}
             self.sizes: Sequence[Size] = [Size(*size) for size in handle.level_dimensions]
@@ -41,12 +45,29 @@ class Slide:
     def read(self, level: int, x: int, y: int, size: Size) -> Scan:
         """Return pixels of a level as OpenSlide makes them, from a place in pixels of level 0. Raises DecodeError."""
         scan = np.zeros((size.height, size.width), np.uint32)
-        first = ctypes.byref(ctypes.c_uint32.from_buffer(scan.data))
-        # What openslide-python's read_region calls, before it takes alpha out and makes a picture of Pillow's.
-        read, handle = self._library.module.lowlevel._read_region, self._handle._osr  # noqa: SLF001  # see above
         with self._library.errors_as(DecodeError):
-            read(handle, first, x, y, level, size.width, size.height)
+            self._read_region(self._osr, _first(scan), x, y, level, size.width, size.height)
         return scan
+
+    def associated_size(self, name: str) -> Size | None:
+        """Return the size of an image beside its own; None if there is none of that name. Raises Unsupported."""
+        with self._library.errors_as(Unsupported):
+            if name not in self._low.get_associated_image_names(self._osr):
+                return None
+            return Size(*self._low.get_associated_image_dimensions(self._osr, name))
+
+    def read_associated(self, name: str, size: Size) -> Scan:
+        """Return an image beside its own, all of it. Raises DecodeError."""
+        scan = np.zeros((size.height, size.width), np.uint32)
+        with self._library.errors_as(DecodeError):
+            self._read_associated_image(self._osr, name, _first(scan))
+        return scan
+
+    def associated_profile(self, name: str) -> bytes | None:
+        """Return the ICC profile of an image beside its own. Raises Unsupported."""
+        with self._library.errors_as(Unsupported):
+            found: bytes | None = self._low.read_associated_image_icc_profile(self._osr, name)
+        return found
 
     def close(self) -> None:
         """Close the files. Once only."""
@@ -78,6 +99,11 @@ class Library:
             yield
         except self.module.OpenSlideError as error:
             raise kind(f"OpenSlide: {error}") from error
+
+
+def _first(scan: Scan) -> Any:
+    """Return a pointer to the first pixel."""
+    return ctypes.byref(ctypes.c_uint32.from_buffer(scan.data))
 
 
 def load(cache_bytes: int) -> Library:

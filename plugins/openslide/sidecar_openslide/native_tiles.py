@@ -23,6 +23,9 @@ _JPEG: Final = 8
 # OpenJPEG's samples and coefficients, of 4 bytes each and three components, and a margin; no other decoder takes more.
 _OTHER: Final = 36
 _MARGIN: Final = 1
+STRIP_PIXEL_BYTES: Final = 16
+"""The most compressed bytes that a strip may have for each pixel of its picture."""
+_HEADROOM: Final = 1 << 16
 _JPEG_COMPRESSION: Final = 7
 _JPEG_2000: Final = frozenset({33003, 33004, 33005, 34712})
 _JPEG_VENDORS: Final = frozenset({"hamamatsu", "sakura", "mirax"})
@@ -69,6 +72,15 @@ def check(tile: NativeTile, limit: int, length: int, name: str) -> None:
         raise Malformed(f"{name!r} has tiles of {shape} pixels; SIDECAR_OPENSLIDE_MAX_TILE_PIXELS is {limit}")
     if tile.coded_bytes > length:
         raise Malformed(f"{name!r} has a tile of {tile.coded_bytes} bytes, more than the file")
+
+
+def check_strips(directories: Iterable[Directory], name: str) -> None:
+    """Raise Malformed if a strip claims more bytes than its picture can need: libtiff makes room for all of them."""
+    for directory in directories:
+        width, length = (directory.get(tag, (0,))[0] for tag in (tiff.WIDTH, tiff.LENGTH))
+        claimed = directory.get(tiff.STRIP_BYTES, (0,))[0]
+        if claimed > STRIP_PIXEL_BYTES * width * length + _HEADROOM:
+            raise Malformed(f"{name!r} has a strip of {claimed} bytes, more than its picture can need")
 
 
 def _stated(properties: Mapping[str, str]) -> Iterable[Size | None]:

@@ -8,12 +8,10 @@ the window: then every pixel has one value, and windows join without a seam or a
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Final
-
-import numpy as np
 
 from sidecar.plugin import (
     Advice,
@@ -29,6 +27,7 @@ from sidecar.plugin import (
     Window,
     thread_lock,
 )
+from sidecar_openslide.colours import show
 from sidecar_openslide.description import SlideDescription
 from sidecar_openslide.guarded import GuardedSlide
 from sidecar_openslide.library import Scan, Slide
@@ -38,9 +37,6 @@ from sidecar_openslide.library import Scan, Slide
 PIXEL_BYTES: Final = 20.0
 # Interpolating costs more than four times what copying does, so little is read before a window; 64 to 192 are alike.
 _BLOCK: Final = 128
-# Rows shown at a time: so many stay in the processor's cache.
-_ROWS: Final = 64
-_OPAQUE: Final = 0xFF000000
 
 
 @dataclass(frozen=True, slots=True)
@@ -122,6 +118,10 @@ class SlideReader:
                 place = into[y : y + part.region.height, x : x + part.region.width]
                 show(_scan(slide, window.level, part), self._background, place)
 
+    def properties(self) -> Mapping[str, str]:
+        """Return the properties that OpenSlide states, see HasProperties."""
+        return self._description.properties
+
     def facts(self) -> Sequence[Fact]:
         """Return what the slide is, see Describes."""
         return self._description.facts(self.info)
@@ -194,19 +194,3 @@ class SlideReader:
 def _scan(slide: Slide, level: int, part: Piece) -> Scan:
     left, top = part.margin
     return slide.read(level, *part.start, Size(left + part.region.width, top + part.region.height))[top:, left:]
-
-
-def show(scan: Scan, background: tuple[int, int, int], into: Pixels) -> None:
-    """Blend what was scanned with a background colour, shape (rows, columns, 3)."""
-    for top in range(0, len(scan), _ROWS):
-        _show_rows(scan[top : top + _ROWS], background, into[top : top + _ROWS])
-
-
-def _show_rows(scan: Scan, background: tuple[int, int, int], into: Pixels) -> None:
-    samples = scan.astype("<u4", copy=False).view(np.uint8).reshape(*scan.shape, 4)
-    colours, alpha = samples[..., 2::-1], samples[..., 3:]
-    if scan.min() < _OPAQUE:
-        into[:] = colours + (np.array(background, np.uint16) * (255 - alpha) + 127) // 255
-        return
-    for index in range(3):  # faster than all at once
-        into[..., index] = colours[..., index]

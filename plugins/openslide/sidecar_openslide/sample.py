@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Collection, Sequence
 from pathlib import Path
-from typing import Annotated, Final, Literal, NamedTuple
+from typing import Annotated, Any, Final, Literal, NamedTuple
 
 import numpy as np
 import tifffile
@@ -83,8 +83,16 @@ def write_tiff(
                 tag.overwrite([0 if index == place else value for index, value in enumerate(tag.value)])
 
 
-def write_svs(path: Path, levels: Sequence[Pixels], *, tile: int = 240, icc: bytes | None = None) -> None:
-    """Write levels, finest first, as Aperio does: the thumbnail between the first and the second."""
+def write_svs(
+    path: Path,
+    levels: Sequence[Pixels],
+    *,
+    tile: int = 240,
+    icc: bytes | None = None,
+    label: Pixels | None = None,
+    macro: Pixels | None = None,
+) -> None:
+    """Write levels, finest first, as Aperio does: the thumbnail behind the first, label and macro image last."""
     height, width = levels[0].shape[:2]
     about = (
         f"Aperio Image Library v11.2.1 \r\n{width}x{height} [0,0 {width}x{height}] ({tile}x{tile}) "
@@ -97,6 +105,13 @@ def write_svs(path: Path, levels: Sequence[Pixels], *, tile: int = 240, icc: byt
             _write_level(writer, level, tile, "jpeg", icc=icc, description=about)
             if index == 0:
                 writer.write(np.asarray(thumbnail), photometric="rgb", description=about, metadata=None)
+        strips: Any = {"photometric": "rgb", "rowsperstrip": 16, "metadata": None}
+        if label is not None:
+            title = f"Aperio Image Library v11.2.1 \r\nlabel {label.shape[1]}x{label.shape[0]}"
+            writer.write(label, compression="lzw", predictor=True, subfiletype=1, description=title, **strips)
+        if macro is not None:
+            title = f"Aperio Image Library v11.2.1 \r\nmacro {macro.shape[1]}x{macro.shape[0]}"
+            writer.write(macro, compression="jpeg", subfiletype=9, description=title, **strips)
 
 
 def _write_level(

@@ -13,8 +13,9 @@ import pytest
 import tifffile
 from PIL import Image, ImageCms
 from sidecar_openslide import OpenSlideDecoder
+from sidecar_openslide.colours import show
 from sidecar_openslide.library import load
-from sidecar_openslide.reader import SlideReader, show
+from sidecar_openslide.reader import SlideReader
 from sidecar_openslide.sample import Tile, pyramid, tissue, write_svs, write_tiff
 
 from sidecar.plugin import DecodeError, Grid, Malformed, Pixels, Rect, Size, Unsupported, run_inline

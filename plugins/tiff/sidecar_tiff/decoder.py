@@ -6,8 +6,9 @@ from collections.abc import Iterable, Iterator
 from typing import Final
 
 from sidecar.plugin import Blob, ByteRange, DecodeError, Unsupported
+from sidecar_tiff.associated import AssociatedReader, open_associated
 from sidecar_tiff.codecs import Jpeg2000Codec, JpegCodec, TileCodec
-from sidecar_tiff.directory import HEADER, form_of, is_tiff
+from sidecar_tiff.directory import HEADER, Form, form_of, is_tiff
 from sidecar_tiff.jpeg2000 import Jpeg2000, header_of
 from sidecar_tiff.levels import shown_levels
 from sidecar_tiff.pages import read_contents
@@ -37,17 +38,17 @@ class TiffDecoder:
         Raises Unsupported for all that is not exactly understood, Malformed if directories lead out of the file or run
         in a circle; SourceError, SourceChanged.
         """
-        (header,) = blob.read([ByteRange(0, min(HEADER, blob.size))])
-        form = form_of(header)
-        if form is None:
-            raise Unsupported("no TIFF")
-        contents = read_contents(blob, form)
+        contents = read_contents(blob, _form(blob))
         slide = slide_of(contents, blob)
         try:
             codecs = [*self._codecs(slide, contents.sample)]
         except DecodeError as error:
             raise Unsupported(str(error)) from error
-        return TiffReader([*shown_levels(slide.levels, codecs)], slide.icc)
+        return TiffReader([*shown_levels(slide.levels, codecs)], slide)
+
+    def open_associated(self, blob: Blob, name: str) -> AssociatedReader | None:
+        """Open an image that an Aperio slide holds beside its own, see OpensAssociatedImages. Raises as `open`."""
+        return open_associated(read_contents(blob, _form(blob), strips=True), blob, name, self._turbo)
 
     def _codecs(self, slide: Slide, sample: bytes) -> Iterator[TileCodec]:
         """Return what decodes the tiles of each level. Raises DecodeError if a tile is not what is expected."""
@@ -61,3 +62,12 @@ class TiffDecoder:
                 ycc = level.coding is Coding.JPEG_2000_YCC
                 header = header_of(sample, slide.levels[0].tile, ycc=ycc)
                 yield Jpeg2000Codec(level, self._jpeg2000, header.levels)
+
+
+def _form(blob: Blob) -> Form:
+    """Return the form of a TIFF. Raises Unsupported if it is none; SourceError."""
+    (header,) = blob.read([ByteRange(0, min(HEADER, blob.size))])
+    form = form_of(header)
+    if form is None:
+        raise Unsupported("no TIFF")
+    return form

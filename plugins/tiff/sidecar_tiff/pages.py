@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from types import MappingProxyType
 from typing import Final, TypeAlias
 
@@ -29,10 +29,14 @@ _NUMBERS: Final = frozenset(
     {
         *(tags.SUBFILE, tags.WIDTH, tags.LENGTH, tags.BITS_PER_SAMPLE, tags.COMPRESSION, tags.PHOTOMETRIC),
         *(tags.ORIENTATION, tags.SAMPLES_PER_PIXEL, tags.PLANAR, tags.TILE_WIDTH, tags.TILE_LENGTH),
-        *(tags.SAMPLE_FORMAT, tags.DEPTH),
+        *(tags.SAMPLE_FORMAT, tags.DEPTH, tags.ROWS_PER_STRIP, tags.PREDICTOR, tags.RESOLUTION_UNIT),
     }
 )
-_LISTS: Final = frozenset({tags.TILE_OFFSETS, tags.TILE_BYTES})
+_TILES: Final = frozenset({tags.TILE_OFFSETS, tags.TILE_BYTES})
+_STRIPS: Final = frozenset({tags.STRIP_OFFSETS, tags.STRIP_BYTES})
+_RATIOS: Final = frozenset({tags.X_RESOLUTION, tags.Y_RESOLUTION})
+_LONG, _RATIONAL = 4, 5
+"""Types: a number of 32 bits, and two of them."""
 _TEXTS: Final[Mapping[int, int]] = MappingProxyType(
     {tags.DESCRIPTION: 1 << 16, tags.MAKE: 1 << 12, tags.SOFTWARE: 1 << 12, tags.ICC: 1 << 22}
 )
@@ -75,14 +79,15 @@ class Contents:
     """The beginning of the first tile of the first directory that is there; empty if there is none."""
 
 
-def read_contents(blob: Blob, form: Form) -> Contents:
-    """Read the directories of a TIFF. Called in a greenlet.
+def read_contents(blob: Blob, form: Form, *, strips: bool = False) -> Contents:
+    """Read the directories of a TIFF; with `strips`, where strips lie, not tiles. Called in a greenlet.
 
     Raises Malformed if they lead out of the file or run in a circle, Unsupported if they are more or larger than those
     of slides; SourceError.
     """
     far = blob.path is None
-    reading = _Reading(blob, form, min(max(_FAR, blob.size >> _LIST_SHARE), _FAR_MOST) if far else _NEAR)
+    ahead = min(max(_FAR, blob.size >> _LIST_SHARE), _FAR_MOST) if far else _NEAR
+    reading = _Reading(blob, form, ahead, _STRIPS if strips else _TILES)
     hints = Hints(reading.rounds, form) if far else None
     while True:
         found = reading.contents()
@@ -94,10 +99,11 @@ def read_contents(blob: Blob, form: Form) -> Contents:
 
 
 class _Reading:
-    def __init__(self, blob: Blob, form: Form, ahead: int) -> None:
+    def __init__(self, blob: Blob, form: Form, ahead: int, lists: frozenset[int]) -> None:
         self.rounds = Rounds(blob, ahead)
         self._name = blob.name
         self._form = form
+        self._lists = lists
 
     def contents(self) -> Contents:
         """Return what is known by now; what is missing is wanted in the next round."""
@@ -138,9 +144,13 @@ class _Reading:
         entries = directory.entries
         short = {tag: each for tag, each in entries.items() if tag in _NUMBERS and each.count <= _FEW}
         numbers = {tag: self._values(each) for tag, each in short.items()}
+        if index == 0:
+            numbers |= {tag: self._ratio(entries[tag]) for tag in _RATIOS if tag in entries}
         limits = {tags.JPEG_TABLES: _MOST_TABLES, **(_TEXTS if index == 0 else {})}
+        if self._lists is _STRIPS:
+            limits[tags.ICC] = _TEXTS[tags.ICC]
         texts = {tag: self._text(entries[tag], most) for tag, most in limits.items() if tag in entries}
-        lists = {tag: self._list(entries[tag]) for tag in _LISTS if tag in entries}
+        lists = {tag: self._list(entries[tag]) for tag in self._lists if tag in entries}
         if any(found is None for part in (numbers, texts, lists) for found in part.values()):
             return None
         return Page(
@@ -153,6 +163,12 @@ class _Reading:
     def _values(self, entry: Entry) -> Numbers | None:
         data = self.rounds.get(entry.place)
         return None if data is None else self._form.numbers(entry, data)
+
+    def _ratio(self, entry: Entry) -> Numbers | None:
+        """Return numerator and denominator of a field; nothing if it is not to be had, since no picture needs it."""
+        if entry.kind != _RATIONAL or entry.count != 1 or entry.place.stop > self.rounds.blob.size:
+            return np.empty(0, np.uint32)
+        return self._values(replace(entry, kind=_LONG, count=2))
 
     def _text(self, entry: Entry, most: int) -> bytes | None:
         if entry.place.length > most:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Final, Literal
 
@@ -13,6 +13,7 @@ from sidecar.plugin.color import shared_profile
 from sidecar_tiff import description
 from sidecar_tiff.codecs import DecodeTile, JpegCodec, blank
 from sidecar_tiff.levels import ShownLevel
+from sidecar_tiff.slide import Slide
 
 _CHANNELS: Final = 3
 
@@ -22,15 +23,17 @@ class TiffReader:
 
     thread_safe: Literal[True] = True
 
-    def __init__(self, levels: Sequence[ShownLevel], icc: bytes | None) -> None:
+    def __init__(self, levels: Sequence[ShownLevel], slide: Slide) -> None:
         self._levels = levels
+        self._properties = slide.properties
         stored = levels[0].stored
         self.info = ImageInfo(
             size=stored.size,
             channels=_CHANNELS,
             levels=tuple(each.level for each in levels),
             tile=stored.tile,
-            icc=None if icc is None else shared_profile(icc),
+            icc=None if slide.icc is None else shared_profile(slide.icc),
+            pixel_micrometres=slide.pixel_micrometres,
         )
         self.held_bytes = sum(
             each.stored.places.nbytes + each.stored.lengths.nbytes + len(each.stored.tables) + 4096
@@ -66,6 +69,10 @@ class TiffReader:
             return None
         place = shown.stored.place(column, row)
         return shown.codec.passed(region, place, self.info.icc) if place.length else None
+
+    def properties(self) -> Mapping[str, str]:
+        """Return what the slide says of itself, see HasProperties."""
+        return self._properties
 
     def facts(self) -> Sequence[Fact]:
         """Return what the slide is, see Describes."""

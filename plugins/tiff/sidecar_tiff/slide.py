@@ -7,7 +7,7 @@ areas in one directory, backgrounds. They are told apart by what OpenSlide knows
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import Enum
 from itertools import pairwise
@@ -18,6 +18,7 @@ import numpy as np
 from sidecar.plugin import Blob, ByteRange, Size, Unsupported
 from sidecar_tiff import tags
 from sidecar_tiff.pages import Contents, Numbers, Page
+from sidecar_tiff.properties import pixel_micrometres, properties_of
 
 _MOST_PIXELS: Final = 1 << 24
 """Of a tile: it is decoded whole, however little of it is wanted. OpenSlide's plugin has the same limit."""
@@ -90,28 +91,40 @@ class Slide:
 
     levels: Sequence[StoredLevel]
     icc: bytes | None
+    properties: Mapping[str, str] = field(repr=False)
+    """As OpenSlide names them."""
+    pixel_micrometres: float | None
+    """The side of a pixel of the finest level."""
 
 
 def slide_of(contents: Contents, blob: Blob) -> Slide:
     """Return what a TIFF is as a slide. Raises Unsupported if it is none, or not one that is read here."""
     first = contents.pages[0]
-    aperio = first.texts.get(tags.DESCRIPTION, b"").startswith(b"Aperio")
-    if not aperio:
-        _check_plain(first)
+    aperio = is_aperio(first)
     pages = [page for index, page in enumerate(contents.pages) if _is_level(page, index, aperio=aperio)]
     if not pages or pages[0] is not first:
         raise Unsupported("a TIFF whose first picture is not tiled")
     levels = [*_levels(pages, blob, aperio=aperio)]
     if any(level.size.width >= before.size.width for before, level in pairwise(levels)):
         raise Unsupported("a slide whose levels are not in order")
-    icc = first.texts.get(tags.ICC)
+    properties = properties_of(contents.pages, aperio=aperio)
+    return Slide(levels, check_profile(first.texts.get(tags.ICC)), properties, pixel_micrometres(first, properties))
+
+
+def check_profile(icc: bytes | None) -> bytes | None:
+    """Return a profile as it is. Raises Unsupported if it is of another space than RGB."""
     if icc is not None and icc[_ICC_SPACE] != b"RGB ":
         raise Unsupported("a slide whose ICC profile is not one of RGB")
-    return Slide(levels, icc)
+    return icc
 
 
-def _check_plain(page: Page) -> None:
-    """Raise Unsupported for the TIFFs of makers, and those in which XML says what belongs together."""
+def is_aperio(page: Page) -> bool:
+    """Report whether the first directory is that of an Aperio slide, or of a TIFF of no maker's.
+
+    Raises Unsupported for the TIFFs of other makers, and those in which XML says what belongs together.
+    """
+    if page.texts.get(tags.DESCRIPTION, b"").startswith(b"Aperio"):
+        return True
     description = page.texts.get(tags.DESCRIPTION, b"").lstrip(b"\xef\xbb\xbf \t\r\n")
     software = page.texts.get(tags.SOFTWARE, b"")
     maker = (
@@ -123,6 +136,7 @@ def _check_plain(page: Page) -> None:
     )
     if maker:
         raise Unsupported("a slide of a maker whose TIFFs only OpenSlide reads")
+    return False
 
 
 def _is_level(page: Page, index: int, *, aperio: bool) -> bool:
@@ -132,13 +146,13 @@ def _is_level(page: Page, index: int, *, aperio: bool) -> bool:
 
 
 def _levels(pages: Sequence[Page], blob: Blob, *, aperio: bool) -> Iterator[StoredLevel]:
-    whole = _size(pages[0], tags.WIDTH, tags.LENGTH)
+    whole = size_of(pages[0], tags.WIDTH, tags.LENGTH)
     for page in pages:
         level = StoredLevel(
-            size=(size := _size(page, tags.WIDTH, tags.LENGTH)),
+            size=(size := size_of(page, tags.WIDTH, tags.LENGTH)),
             downsample=_downsample(whole, size),
-            tile=_size(page, tags.TILE_WIDTH, tags.TILE_LENGTH),
-            coding=_coding(page, aperio=aperio),
+            tile=size_of(page, tags.TILE_WIDTH, tags.TILE_LENGTH),
+            coding=coding_of(page, aperio=aperio),
             tables=page.texts.get(tags.JPEG_TABLES, b""),
             places=page.lists.get(tags.TILE_OFFSETS, np.empty(0, np.uint32)),
             lengths=page.lists.get(tags.TILE_BYTES, np.empty(0, np.uint32)),
@@ -147,7 +161,8 @@ def _levels(pages: Sequence[Page], blob: Blob, *, aperio: bool) -> Iterator[Stor
         yield level
 
 
-def _size(page: Page, width: int, height: int) -> Size:
+def size_of(page: Page, width: int, height: int) -> Size:
+    """Return the size in two fields of a directory. Raises Unsupported if they are missing."""
     size = Size(page.number(width, 0), page.number(height, 0))
     if not size.area:
         raise Unsupported("a TIFF that does not state its size")
@@ -171,21 +186,26 @@ def _downsample(whole: Size, size: Size) -> float:
     return mean
 
 
-def _coding(page: Page, *, aperio: bool) -> Coding:
-    plain = (
+def is_plain(page: Page) -> bool:
+    """Report whether samples are whole numbers of 8 bits, side by side, upright."""
+    return (
         {*page.numbers.get(tags.BITS_PER_SAMPLE, (1,))} == {_EIGHT_BITS}
         and page.number(tags.ORIENTATION, 1) == 1
         and page.number(tags.PLANAR, 1) == 1
         and page.number(tags.DEPTH, 1) == 1
         and {*page.numbers.get(tags.SAMPLE_FORMAT, (1,))} == {1}
     )
+
+
+def coding_of(page: Page, *, aperio: bool) -> Coding:
+    """Return how the tiles or strips of a directory are compressed. Raises Unsupported if that is not read here."""
     compression, samples = page.number(tags.COMPRESSION, 1), page.number(tags.SAMPLES_PER_PIXEL, 1)
     coding = None
     if compression == tags.JPEG:
         coding = _JPEG.get((page.number(tags.PHOTOMETRIC, 0), samples))
     elif aperio and samples == 3:  # noqa: PLR2004  # red, green and blue, whatever they are stored as
         coding = _JPEG_2000.get(compression)
-    if not plain or coding is None:
+    if not is_plain(page) or coding is None:
         raise Unsupported("tiles of another kind than JPEG of 8 bit grey, RGB or YCbCr, or Aperio's JPEG 2000")
     return coding
 

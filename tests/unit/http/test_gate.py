@@ -89,3 +89,12 @@ def test_others_learn_nothing(app: Wsgi, peer: str, headers: dict[str, str]) -> 
     answer = falcon.testing.simulate_get(app, "/sidecar/gate", headers=headers, extras={"REMOTE_ADDR": peer})
     assert answer.status_code == (403 if peer == "127.0.0.1" and len(headers) > 1 else 404)
     assert "x-accel-redirect" not in answer.headers
+
+
+def test_images_beside_a_files_own(pool: NativePool) -> None:
+    """The service learns that a label is asked for, not only of which slide: it may be for fewer people."""
+    settings = Settings(associated_images=("label",))
+    site = Site(make_service(settings, Registry((), (), {}), pool, Quarantine(None, 0)))
+    found = describe(site, "/iiif/3/slide.svs%3Blabel;1;1:2/full/max/0/default.jpg")
+    assert found["X-Image-Identifier"] == "slide.svs;label"
+    assert describe(site, "/iiif/3/slide.svs/properties.json")["X-Image-Kind"] == "image"

@@ -10,7 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from sidecar.errors import BadRequest
-from sidecar.iiif.identifier import Identifier, decode
+from sidecar.iiif.identifier import Identifier, IdentifierSyntax, decode
 from sidecar.iiif.uri import public_uri
 from sidecar.plugin import SidecarError, Unsupported
 
@@ -207,3 +207,31 @@ def test_the_uri_is_one_whatever_headers_say(headers: dict[str, str], segment: s
     assert parts.hostname
     assert "@" not in parts.netloc
     assert "/iiif/2/" in parts.path
+
+
+@pytest.mark.parametrize(
+    "segment,identifier",
+    [
+        ("a.svs;label", Identifier("a.svs", associated="label")),
+        ("a.svs%3Blabel", Identifier("a.svs", associated="label")),
+        ("a.svs;label;1;1:2", Identifier("a.svs", 1, Fraction(1, 2), "label")),
+        ("f%2Fa.svs;label;1:2", Identifier("f/a.svs", None, Fraction(1, 2), "label")),
+        ("a.svs;macro", Identifier("a.svs;macro")),
+        ("a.svs;1;label", Identifier("a.svs;1", associated="label")),
+        ("a.svs;Label", Identifier("a.svs;Label")),
+        (";label", Identifier(";label")),
+        ("label", Identifier("label")),
+        ("a.svs;", Identifier("a.svs;")),
+    ],
+)
+def test_images_beside_a_files_own(segment: str, identifier: Identifier) -> None:
+    """A name that is allowed, before page and constraint, is that of an image beside the file's own."""
+    assert IdentifierSyntax(associated=("label",)).read(segment) == identifier
+
+
+def test_no_images_beside_a_files_own() -> None:
+    """Nothing is split off a name if no name is allowed, or nothing separates."""
+    assert IdentifierSyntax().read("a.svs;label") == Identifier("a.svs;label")
+    assert IdentifierSyntax(delimiter="", associated=("label",)).read("a.svs;label") == Identifier("a.svs;label")
+    found = IdentifierSyntax(delimiter="__", associated=("label",)).read("a.svs__label__1:2")
+    assert found == Identifier("a.svs", None, Fraction(1, 2), "label")
