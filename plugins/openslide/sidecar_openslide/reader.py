@@ -8,6 +8,7 @@ the window: then every pixel has one value, and windows join without a seam or a
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -35,6 +36,11 @@ from sidecar_openslide.library import Scan, Slide
 # OpenSlide's ARGB takes 4 bytes; 4 to 5 were measured in a single read, up to 20 in whole responses, by what the
 # allocator keeps between reads (`make bench ONLY=e`).
 PIXEL_BYTES: Final = 20.0
+# An open slide with what it is described by; each place and length of a tile, as libtiff holds them; the files that
+# OpenSlide keeps opened for one slide at most.
+_SLIDE_BYTES: Final = 1 << 16
+_TILE_LIST_BYTES: Final = 16
+_MOST_OPENED: Final = 32
 # Interpolating costs more than four times what copying does, so little is read before a window; 64 to 192 are alike.
 _BLOCK: Final = 128
 
@@ -74,6 +80,8 @@ class _Handle:
 
     slide: GuardedSlide
     reads: int = 0
+    most: int = 0
+    """Reads that were under way at once, at most."""
     current: bool = True
 
 
@@ -98,9 +106,20 @@ class SlideReader:
         self._description = description
         self._background = background
         self._reopen = reopen
+        self._tiles = max(map(_tiles, info.levels))
         self._lock = thread_lock()
         self._handle: _Handle | None = _Handle(slide)
         self._closed = False
+
+    @property
+    def held_bytes(self) -> int:
+        """The bytes that OpenSlide holds beside its cache of tiles: for each read at once it opens the file anew.
+
+        What it has opened it keeps, see HoldsBytes: a TIFF with where each tile of a level is.
+        """
+        handle = self._handle
+        opened = min(max(1, handle.most), _MOST_OPENED) if handle else 0
+        return _SLIDE_BYTES + opened * _TILE_LIST_BYTES * self._tiles
 
     def window(self, level: int, region: Rect) -> Window:
         """Return the window as it stands: OpenSlide reads the file itself."""
@@ -168,6 +187,7 @@ class SlideReader:
             if self._handle is None:
                 self._handle = _Handle(self._opened())
             self._handle.reads += 1
+            self._handle.most = max(self._handle.most, self._handle.reads)
             return self._handle
 
     def _opened(self) -> GuardedSlide:
@@ -189,6 +209,13 @@ class SlideReader:
             unused = not handle.current and not handle.reads
         if unused:
             handle.slide.close()
+
+
+def _tiles(level: Level) -> int:
+    """Return how many tiles a level has."""
+    if level.grid is None:
+        return 1
+    return math.ceil(level.size.width / level.grid.width) * math.ceil(level.size.height / level.grid.height)
 
 
 def _scan(slide: Slide, level: int, part: Piece) -> Scan:

@@ -16,8 +16,10 @@ from sidecar_openslide import OpenSlideDecoder
 from sidecar_openslide.library import Library, Scan, Slide, load
 from sidecar_openslide.reader import SlideReader
 from sidecar_openslide.sample import pyramid, tissue, write_svs
+from sidecar_tiff import holes
 
 from sidecar.plugin import DecodeError, Pixels, Rect, Size, SourceChanged, run_inline
+from sidecar.render.one_file import FileBlob
 from sidecar.testing.contracts.decoder import read
 from sidecar.testing.descriptors import all_come_back
 from sidecar.testing.fakes import on_disk
@@ -151,3 +153,16 @@ def test_folder_swapped_for_another(tmp_path: Path, monkeypatch: pytest.MonkeyPa
     monkeypatch.setattr(Library, "open", swap)
     with pytest.raises(SourceChanged):
         OpenSlideDecoder(load(1), ["svs"], run_inline).open(on_disk(here / "a.svs"))
+
+
+def test_what_is_held(tmp_path: Path) -> None:
+    """A slide of many tiles holds a list of them, one for each read that was under way at once: so does libtiff."""
+    path = tmp_path / "giant.svs"
+    holes.slide([Size(240 * 400, 240 * 300)]).write(path)
+    tiles = 400 * 300
+    blob = FileBlob.at(path)
+    with closing(OpenSlideDecoder(load(0), ["svs"], run_inline).open(blob)) as reader:
+        assert 16 * tiles <= reader.held_bytes <= 17 * tiles
+        with reader._open_slide(), reader._open_slide(), reader._open_slide():
+            pass
+        assert 3 * 16 * tiles <= reader.held_bytes <= 3 * 17 * tiles

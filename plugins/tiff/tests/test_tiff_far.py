@@ -12,9 +12,8 @@ import numpy as np
 import pytest
 import sidecar_http
 from sidecar_http.settings import HttpSettings
-from sidecar_tiff import samples, tags
+from sidecar_tiff import holes, samples
 from sidecar_tiff.reader import TiffReader
-from sidecar_tiff.testing import Making, Picture, Writer, encoded
 
 from sidecar.plugin import Blob, Buffer, ByteRange, Closing, Config, Malformed, Rect, Size, Unsupported
 from sidecar.testing.fakes import MemoryBlob
@@ -57,40 +56,13 @@ class FarBlob:
 
 
 def large(sizes: Sequence[Size], tile_bytes: int = 20_000) -> FarBlob:
-    """A BigTIFF as Aperio writes it, each directory behind its tiles, all of which are the same but counted apart."""
-    tile = encoded(samples.picture(Size(240, 240)), Making())
-    writer, pieces, at = Writer(big=True), [], 16
-    pieces.append((0, bytes(writer._file)))
-    link = 8
-    for size in sizes:
-        tiled = size.width > 0
-        count = -(-size.width // 240) * -(-size.height // 240) if tiled else 1
-        length = count * tile_bytes if tiled else 300_000
-        places = at + tile_bytes * np.arange(count)
-        pieces.append((at, tile))
-        start = at + length
-        fields: dict[int, tuple[int, object]] = {
-            tags.WIDTH: (4, size.width or 1000),
-            tags.LENGTH: (4, size.height or 800),
-            tags.BITS_PER_SAMPLE: (3, [8, 8, 8]),
-            tags.COMPRESSION: (3, tags.JPEG if tiled else 1),
-            tags.PHOTOMETRIC: (3, tags.YCBCR),
-            tags.SAMPLES_PER_PIXEL: (3, 3),
-            tags.DESCRIPTION: (2, b"Aperio Image Library\0"),
-        }
-        lists = (273, 279)
-        if tiled:
-            fields |= {tags.TILE_WIDTH: (4, 240), tags.TILE_LENGTH: (4, 240)}
-            lists = (tags.TILE_OFFSETS, tags.TILE_BYTES)
-        data = writer.placed(Picture(fields, [tile] * count, lists), start, places.tolist())
-        pieces += [(link, start.to_bytes(8, "little")), (start, data)]
-        link = start + writer.link(data)
-        at = start + len(data)
-    return FarBlob(at, pieces)
+    """A slide as Aperio writes it, mostly holes."""
+    slide = holes.slide(sizes, tile_bytes=tile_bytes)
+    return FarBlob(slide.size, slide.pieces)
 
 
-GIGAPIXELS = [Size(100_000, 80_000), Size(0, 0), Size(25_000, 20_000), Size(6_250, 5_000), Size(3_125, 2_500)]
-ASSOCIATED = [Size(0, 0), Size(0, 0)]
+GIGAPIXELS = [Size(100_000, 80_000), holes.UNTILED, Size(25_000, 20_000), Size(6_250, 5_000), Size(3_125, 2_500)]
+ASSOCIATED = [holes.UNTILED, holes.UNTILED]
 
 
 @contextmanager
