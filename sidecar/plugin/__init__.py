@@ -19,7 +19,7 @@ from sidecar.errors import (
     Unsupported,
 )
 from sidecar.observability.counted import CountedCache, Tally
-from sidecar.plugin.associated import HasProperties, OpensAssociatedImages
+from sidecar.plugin.associated import HasProperties, OpensAssociatedImages, SpansFiles
 from sidecar.plugin.decoder import (
     SIGNATURE_BYTES,
     Decoder,
@@ -113,6 +113,7 @@ __all__ = [
     "SourceChanged",
     "SourceError",
     "SourceTimeout",
+    "SpansFiles",
     "StartError",
     "SupportsCheck",
     "SupportsEncodedTiles",

@@ -1,6 +1,6 @@
-"""What a file may hold beside its image: other images, as the label of a slide, and properties.
+"""What there may be beside an image: other images in its file, as the label of a slide, properties, and other files.
 
-Both may show who the patient is. The core asks for nothing that the operator has not allowed by name.
+Labels and properties may show who the patient is. The core asks for none that the operator has not allowed by name.
 """
 
 from __future__ import annotations
@@ -38,5 +38,18 @@ class HasProperties(Protocol):
         """Return all properties by name: words joined by dots, the first of which says whose property it is.
 
         Called in a greenlet; reads nothing.
+        """
+        ...
+
+
+@runtime_checkable
+class SpansFiles(Protocol):
+    """An optional power of a decoder: some of its images are several files, and the blob is the one that names them."""
+
+    def companions(self, blob: Blob) -> str:
+        """Return a text that changes whenever another file of the image does; empty if there is none.
+
+        It becomes part of every ETag of the image. Called in a greenlet, for each request of a file whose suffix the
+        decoder claims, so it must be quick: it looks at files, and opens no image. Raises as Decoder.open.
         """
         ...

@@ -8,8 +8,8 @@ from typing import Any
 from sidecar.errors import Unsupported
 from sidecar.observability.tracing import span
 from sidecar.observability.work import source_of
-from sidecar.plugin import SIGNATURE_BYTES, Blob, ByteRange, Decoder, ImageReader, Learns
-from sidecar.render.associated import able, opened
+from sidecar.plugin import SIGNATURE_BYTES, Blob, ByteRange, Decoder, ImageReader, Learns, SpansFiles
+from sidecar.render.image_blob import able, opened
 from sidecar.render.plugin_calls import plugin_call
 
 
@@ -18,6 +18,7 @@ class DecoderChoice:
 
     def __init__(self, decoders: Sequence[Decoder]) -> None:
         self._decoders = decoders
+        self._spanning = [(each, each) for each in decoders if isinstance(each, SpansFiles)]
 
     @property
     def learning(self) -> bool:
@@ -32,6 +33,15 @@ class DecoderChoice:
     def asked(self, name: str) -> Sequence[str]:
         """Return the names of those that may be asked for a file of a name, in order: all if none claims its suffix."""
         return [decoder.name for decoder in self._claiming(name) or self._decoders]
+
+    def companions(self, blob: Blob) -> str:
+        """Return the state of other files that belong to an image, see SpansFiles; empty if there are none."""
+        _, dot, suffix = blob.name.rpartition(".")
+        for decoder, spanning in self._spanning:
+            if dot and suffix.lower() in decoder.suffixes:
+                with plugin_call(decoder.name, blob.name):
+                    return spanning.companions(blob)
+        return ""
 
     def candidates(self, blob: Blob) -> Sequence[Decoder]:
         """Return the decoders that may open a blob, in order. Raises SourceError; Unsupported if there is none."""

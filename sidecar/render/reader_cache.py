@@ -161,6 +161,10 @@ class ReaderCache:
         """Return the names of the decoders that may open a file of a name, in order."""
         return self._decoders.asked(name)
 
+    def companions(self, blob: Blob) -> str:
+        """Return the state of other files that belong to an image, see SpansFiles."""
+        return self._decoders.companions(blob)
+
     @property
     def leased(self) -> int:
         """Opened images in use."""

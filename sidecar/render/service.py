@@ -21,10 +21,10 @@ from sidecar.limits.access_policy import AccessPolicy
 from sidecar.observability.work import CURRENT
 from sidecar.plugin import Blob, EncoderFactory, HidesErrors, ImageInfo, Size, Source
 from sidecar.plugin.description import Value
-from sidecar.render.associated import AssociatedBlob
 from sidecar.render.body import Body
 from sidecar.render.client import Client
 from sidecar.render.etag import etag
+from sidecar.render.image_blob import ImageBlob
 from sidecar.render.plan import Plan, PlanLimits, make_plan
 from sidecar.render.plugin_calls import plugin_call
 from sidecar.render.renderer import Renderer
@@ -129,7 +129,8 @@ class ImageService:
     def located(self, identifier: Identifier) -> Blob:
         """Return the blob of an image, be it one that a file holds beside its own. Raises NotFound, SourceError."""
         blob = self.blob(identifier.name)
-        return AssociatedBlob(blob, identifier.associated) if identifier.associated else blob
+        companions = self.renderer.readers.companions(blob)
+        return ImageBlob(blob, identifier.associated, companions) if identifier.associated or companions else blob
 
     def properties(self, blob: Blob) -> Mapping[str, Value]:
         """Return the properties of a file that clients may see. Raises what opening it raises."""
@@ -152,7 +153,7 @@ class ImageService:
         """
         if not self.policy.guarded_by:
             with suppress(HandOver):
-                self.info(self.blob(name))
+                self.info(self.located(Identifier(name)))
 
     @cached_property
     def _hiding(self) -> frozenset[str]:

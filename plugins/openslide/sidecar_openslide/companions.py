@@ -21,6 +21,7 @@ import stat
 from collections.abc import Iterator
 from contextlib import closing
 from dataclasses import dataclass
+from hashlib import sha256
 from typing import Final
 
 from sidecar.plugin import SIGNATURE_BYTES, ByteRange, LocalFile, Malformed, Unsupported
@@ -35,6 +36,8 @@ _TIFF: Final = (b"II*\0", b"MM\0*", b"II+\0", b"MM\0+")
 _SQLITE: Final = b"SQLite format 3\0"
 # DICOM PS3.10 section 7.1: the prefix after a preamble.
 _DICOM: Final = slice(128, 132)
+SEVERAL_FILES: Final = frozenset({"dcm", "mrxs", "vms", "vmu"})
+"""Suffixes of slides whose other files are part of what they show."""
 _MOST: Final = 2048
 """Files beside a slide: each is looked at before and after every read."""
 
@@ -57,6 +60,13 @@ class SlideFiles:
         if len(others) > _MOST:
             raise Unsupported(f"{main.name!r} has more than {_MOST} files beside it")
         return cls(main, tuple(others))
+
+    @property
+    def state(self) -> str:
+        """A text that changes whenever one of the others does; empty if there is none."""
+        if not self.others:
+            return ""
+        return sha256(b"\0".join(file.etag.encode("ascii") for file in self.others)).hexdigest()
 
 
 def _others(main: LocalFile) -> Iterator[LocalFile]:

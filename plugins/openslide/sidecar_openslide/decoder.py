@@ -11,6 +11,7 @@ from sidecar.plugin import Blob, Grid, ImageInfo, Level, Native, Size, Unsupport
 from sidecar_openslide import tiff
 from sidecar_openslide.associated import AssociatedReader
 from sidecar_openslide.colours import background, check_profile
+from sidecar_openslide.companions import SEVERAL_FILES, SlideFiles
 from sidecar_openslide.czi import largest_subblock
 from sidecar_openslide.description import SlideDescription
 from sidecar_openslide.guarded import GuardedSlide
@@ -95,6 +96,11 @@ class OpenSlideDecoder:
             check(largest_tile(slide.slide, directories), self._max_tile_pixels, blob.size, blob.name)
             check_strips(directories, blob.name)
             return AssociatedReader.of(slide.slide, name, again, self._max_tile_pixels)
+
+    def companions(self, blob: Blob) -> str:
+        """Return the state of a slide's other files, see SpansFiles. Raises as `open`."""
+        file = local_file(blob) if blob.name.rpartition(".")[2].lower() in SEVERAL_FILES else None
+        return self._native(partial(SlideFiles.find, file)).state if file else ""
 
     def _opening(self, blob: Blob) -> Callable[[], GuardedSlide]:
         """Return what opens the slide in a blob. Raises Unsupported if it is no local file."""

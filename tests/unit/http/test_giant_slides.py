@@ -71,7 +71,7 @@ print(grown, read() - before, len(os.listdir("/proc/self/fd")))
 class FarFile(WrappedBlob):
     """A file that is read by ranges, as if it had no path."""
 
-    path = None  # type: ignore[assignment]  # a property of all others
+    path = None
 
     def read(self, ranges: Sequence[ByteRange]) -> Sequence[Buffer]:
         """Return bytes of the file."""

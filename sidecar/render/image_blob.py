@@ -1,4 +1,4 @@
-"""An image that a file holds beside its own, as the label of a slide: a blob of its own, with readers of its own."""
+"""Which image of which files: the bytes of a file under an etag that tells all apart that decoders make of it."""
 
 from __future__ import annotations
 
@@ -14,12 +14,15 @@ from sidecar.render.etag import etag
 
 
 @dataclass(frozen=True, slots=True)
-class AssociatedBlob:
-    """The bytes of a file, for an image that it holds beside its own: all that is kept by etag is kept apart."""
+class ImageBlob:
+    """The bytes of a file, for the image that is meant: all that is kept by etag is kept apart."""
 
     whole: Blob
-    image: str
-    """The name of the image, as `label`."""
+    """As the source has found it, which decoders are given."""
+    associated: str = ""
+    """The name of an image that the file holds beside its own, as `label`; empty: its own."""
+    companions: str = ""
+    """The state of other files that belong to the image, see SpansFiles."""
 
     @property
     def name(self) -> str:
@@ -34,7 +37,7 @@ class AssociatedBlob:
     @property
     def etag(self) -> str:
         """Another text than that of the file."""
-        return etag(self.whole, "associated", self.image)
+        return etag(self.whole, self.associated, self.companions)
 
     @property
     def last_modified(self) -> datetime | None:
@@ -53,7 +56,7 @@ class AssociatedBlob:
 
 def able(decoders: Sequence[Decoder], blob: Blob) -> Sequence[Decoder]:
     """Return the decoders that may be asked for an image. Raises NotFound if none knows of such images."""
-    if not isinstance(blob, AssociatedBlob):
+    if not isinstance(blob, ImageBlob) or not blob.associated:
         return decoders
     if found := [decoder for decoder in decoders if isinstance(decoder, OpensAssociatedImages)]:
         return found
@@ -62,13 +65,15 @@ def able(decoders: Sequence[Decoder], blob: Blob) -> Sequence[Decoder]:
 
 def opened(decoder: Decoder, blob: Blob) -> ImageReader[Any]:
     """Open an image, one that a file holds beside its own too. Raises as Decoder.open, and NotFound."""
-    if not isinstance(blob, AssociatedBlob) or not isinstance(decoder, OpensAssociatedImages):
+    if not isinstance(blob, ImageBlob):
         return decoder.open(blob)
-    reader = decoder.open_associated(blob.whole, blob.image)
+    if not blob.associated or not isinstance(decoder, OpensAssociatedImages):
+        return decoder.open(blob.whole)
+    reader = decoder.open_associated(blob.whole, blob.associated)
     if reader is None:
         raise _not_there(blob)
     return reader
 
 
-def _not_there(blob: AssociatedBlob) -> NotFound:
-    return NotFound(f"the file holds no image called {blob.image!r}")
+def _not_there(blob: ImageBlob) -> NotFound:
+    return NotFound(f"the file holds no image called {blob.associated!r}")

@@ -1,0 +1,194 @@
+"""Slides as DICOM folders: one of their files is the identifier, and all of them are the image."""
+
+from __future__ import annotations
+
+import io
+import shutil
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any, Final
+
+import falcon.testing
+import numpy as np
+import openslide
+import pydicom
+import pytest
+import sidecar_filesystem
+from PIL import Image
+from pydicom.dataset import Dataset, FileMetaDataset
+from pydicom.encaps import encapsulate
+from pydicom.uid import UID, JPEGBaseline8Bit
+from sidecar_filesystem import FilesystemSettings
+from sidecar_openslide import OpenSlideDecoder
+from sidecar_openslide.library import load
+from sidecar_openslide.sample import pyramid, tissue
+from sidecar_png import PngFactory, PngSettings
+
+from sidecar.config import Settings
+from sidecar.limits.threads import NativePool
+from sidecar.plugin import Config, Pixels, Size, run_inline
+from sidecar.registry import Registry
+from sidecar.server.application import create_app
+from sidecar.testing.fakes import MemoryBlob, MemorySource
+
+Ask = Callable[..., falcon.testing.Result]
+STORAGE: Final = UID("1.2.840.10008.5.1.4.1.1.77.1.6")
+"""VL Whole Slide Microscopy Image Storage (DICOM PS3.4 B.5)."""
+TILE: Final = 256
+SIZES: Final = (Size(1000, 700), Size(500, 350))
+TILE_WORDS: Final = "level0.dcm/256,0,256,256/256,256/0/default.png"
+
+
+def write(path: Path, pixels: Pixels, kind: str, number: int, millimetres: float) -> None:
+    """Write an instance of a slide's series: a level (VOLUME) in tiles, or a LABEL in one (PS3.3 A.32.8)."""
+    height, width = pixels.shape[:2]
+    rows, columns = (TILE, TILE) if kind == "VOLUME" else (height, width)
+    spacing, lens = Dataset(), Dataset()
+    spacing.PixelSpacing, spacing.SliceThickness = [millimetres, millimetres], 0.001
+    lens.OpticalPathIdentifier, lens.ObjectiveLensPower = "1", "20"
+    shared = Dataset()
+    shared.PixelMeasuresSequence = pydicom.Sequence([spacing])
+    frames = [*_frames(pixels, rows, columns)]
+    meta, instance = FileMetaDataset(), UID(f"1.2.826.0.1.3680043.10.1.{number}")
+    meta.MediaStorageSOPClassUID, meta.MediaStorageSOPInstanceUID = STORAGE, instance
+    meta.TransferSyntaxUID = JPEGBaseline8Bit
+    fields: dict[str, Any] = {
+        "SOPClassUID": STORAGE,
+        "SOPInstanceUID": instance,
+        "StudyInstanceUID": "1.2.826.0.1.3680043.10.2",
+        "SeriesInstanceUID": "1.2.826.0.1.3680043.10.3",
+        "Modality": "SM",
+        "PatientName": "Doe^Jane",
+        "ImageType": ["ORIGINAL", "PRIMARY", kind, "NONE"],
+        "SamplesPerPixel": 3,
+        "PhotometricInterpretation": "YBR_FULL_422",
+        "PlanarConfiguration": 0,
+        "NumberOfFrames": len(frames),
+        "Rows": rows,
+        "Columns": columns,
+        "BitsAllocated": 8,
+        "BitsStored": 8,
+        "HighBit": 7,
+        "PixelRepresentation": 0,
+        "TotalPixelMatrixColumns": width,
+        "TotalPixelMatrixRows": height,
+        "TotalPixelMatrixFocalPlanes": 1,
+        "DimensionOrganizationType": "TILED_FULL",
+        "NumberOfOpticalPaths": 1,
+        "SharedFunctionalGroupsSequence": pydicom.Sequence([shared]),
+        "OpticalPathSequence": pydicom.Sequence([lens]),
+        "PixelData": encapsulate(frames),
+    }
+    data = Dataset()
+    data.file_meta = meta
+    for name, value in fields.items():
+        setattr(data, name, value)
+    data["PixelData"].is_undefined_length = True
+    pydicom.dcmwrite(path, data, enforce_file_format=True)
+
+
+def _frames(pixels: Pixels, rows: int, columns: int) -> Iterator[bytes]:
+    for y in range(0, pixels.shape[0], rows):
+        for x in range(0, pixels.shape[1], columns):
+            part = pixels[y : y + rows, x : x + columns]
+            whole = np.pad(part, ((0, rows - part.shape[0]), (0, columns - part.shape[1]), (0, 0)), "edge")
+            file = io.BytesIO()
+            Image.fromarray(whole).save(file, "JPEG", quality=90, subsampling=0)
+            yield file.getvalue()
+
+
+@pytest.fixture(scope="module")
+def series(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Return a folder with two levels and a label, that stays as it is."""
+    folder = tmp_path_factory.mktemp("series")
+    for index, pixels in enumerate(pyramid(tissue(SIZES[0]), SIZES[1:])):
+        write(folder / f"level{index}.dcm", pixels, "VOLUME", index + 1, 0.0005 * 2**index)
+    write(folder / "label.dcm", tissue(Size(200, 120), 2), "LABEL", 9, 0.01)
+    return folder
+
+
+@pytest.fixture
+def folder(series: Path, tmp_path: Path) -> Path:
+    """Return a copy of it."""
+    return shutil.copytree(series, tmp_path / "slide")
+
+
+@contextmanager
+def served(folder: Path, **settings: object) -> Iterator[Ask]:
+    """Ask a site whose images are the files of a folder."""
+    files = FilesystemSettings.model_validate({"path_prefix": f"{folder}/"})
+    config, native = Config.of(Settings.model_validate(settings), files), NativePool(2)
+    decoder = OpenSlideDecoder(load(0), ["dcm"], run_inline)
+    sources = [*sidecar_filesystem.register_sources(config, run_inline)]
+    app = create_app(config, Registry(sources, [decoder], {"png": PngFactory(PngSettings())}), native)
+    try:
+        yield lambda words, **headers: falcon.testing.simulate_get(
+            app, "/", headers=headers, extras={"RAW_URI": f"/iiif/3/{words}"}
+        )
+    finally:
+        native.close()
+
+
+def pixels_of(result: falcon.testing.Result) -> Pixels:
+    """What a response shows."""
+    assert result.status_code == 200, result.text
+    with Image.open(io.BytesIO(result.content)) as image:
+        return np.asarray(image.convert("RGB"))
+
+
+@pytest.mark.parametrize("name", ["level0.dcm", "level1.dcm"])
+def test_any_file_of_the_folder(folder: Path, name: str) -> None:
+    """Each level's file leads to the whole slide, with OpenSlide's pixels of every level."""
+    with openslide.OpenSlide(str(folder / "level0.dcm")) as slide:
+        fine = np.asarray(slide.read_region((256, 0), 0, (256, 256)).convert("RGB"))
+        coarse = np.asarray(slide.read_region((0, 0), 1, (200, 200)).convert("RGB"))
+    with served(folder) as ask:
+        found = ask(f"{name}/info.json").json
+        assert (found["width"], found["height"]) == (1000, 700)
+        assert np.array_equal(pixels_of(ask(f"{name}/256,0,256,256/256,256/0/default.png")), fine)
+        assert np.array_equal(pixels_of(ask(f"{name}/0,0,400,400/200,200/0/default.png")), coarse)
+
+
+def test_label_properties_and_scale(folder: Path) -> None:
+    """The label, the properties that are allowed and the size of a pixel are those of the series."""
+    settings = {"associated_images": ("label",), "properties": ("openslide.vendor",), "info_physical_scale": True}
+    with openslide.OpenSlide(str(folder / "level0.dcm")) as slide:
+        wanted = np.asarray(slide.associated_images["label"].convert("RGB"))
+    with served(folder, **settings) as ask:
+        assert np.array_equal(pixels_of(ask("level0.dcm;label/full/max/0/default.png")), wanted)
+        assert ask("level0.dcm/properties.json").json == {"openslide.vendor": "dicom"}
+        (service,) = ask("level0.dcm/info.json").json["service"]
+        assert service["physicalScale"] == 0.0005
+
+
+def test_another_file_changes(folder: Path) -> None:
+    """If another file of the folder changes, the ETag does, and what is shown is of the new one."""
+    with served(folder) as ask:
+        before = ask(TILE_WORDS)
+        whole = "level0.dcm/full/500,350/0/default.png"
+        old = pixels_of(ask(whole))
+        assert ask(TILE_WORDS, **{"If-None-Match": before.headers["ETag"]}).status_code == 304
+        write(folder / "level1.dcm", tissue(SIZES[1], 7), "VOLUME", 2, 0.001)
+        after = ask(TILE_WORDS, **{"If-None-Match": before.headers["ETag"]})
+        assert after.status_code == 200
+        assert after.headers["ETag"] != before.headers["ETag"]
+        assert not np.array_equal(pixels_of(ask(whole)), old)
+
+
+def test_from_afar(folder: Path) -> None:
+    """A DICOM file without a path is handed over, and the text says why: OpenSlide opens the files of its folder."""
+    blob = MemoryBlob("level0.dcm", (folder / "level0.dcm").read_bytes())
+    native = NativePool(1)
+    registry = Registry(
+        [MemorySource({"level0.dcm": blob})],
+        [OpenSlideDecoder(load(0), ["dcm"], run_inline)],
+        {"png": PngFactory(PngSettings())},
+    )
+    app = create_app(Config.of(Settings()), registry, native)
+    try:
+        found = falcon.testing.simulate_get(app, "/", extras={"RAW_URI": "/iiif/3/level0.dcm/info.json"})
+    finally:
+        native.close()
+    assert found.status_code == 501
+    assert "need a mount" in found.text
