@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import io
 from collections.abc import Sequence
 from contextlib import closing
 from functools import cache
-from typing import Final
+from typing import Any, Final
 
+import numpy as np
+import tifffile
 from sidecar_tiff import jpeg, samples
 from sidecar_tiff.decoder import TiffDecoder
 from sidecar_tiff.slide import Coding
@@ -19,6 +22,7 @@ from tests.fuzz.target import Target
 SIZE: Final = Size(40, 24)
 SIDE: Final = 16
 MOST_ROUNDS: Final = 200
+MOST_PIXELS: Final = 1 << 18
 
 
 @cache
@@ -47,6 +51,35 @@ def read_tile(content: bytes) -> None:
     assert whole[again.start :][:8] == content[head.start :][:8]
 
 
+def open_label(content: bytes) -> None:
+    """Open the label of a slide that is far away, and decode it if it is small."""
+    blob = MemoryBlob("a.svs", content)
+    reader = _decoder().open_associated(blob, "label")
+    if reader is None:
+        return
+    size = reader.info.size
+    window = reader.window(0, Rect(0, 0, size.width, size.height))
+    assert all(0 <= start < stop <= len(content) for start, stop in window.ranges)
+    if size.area < MOST_PIXELS:
+        reader.read(window, blob.read(window.ranges), np.empty((size.height, size.width, 3), np.uint8))
+
+
+def _labels() -> Sequence[bytes]:
+    def written(**how: Any) -> bytes:
+        file = io.BytesIO()
+        with tifffile.TiffWriter(file) as writer:
+            about = "Aperio Image Library v11.2.1 \r\nlabel"
+            writer.write(label, photometric="rgb", tile=(16, 16), description=about, metadata=None)
+            options = {"photometric": "rgb", "rowsperstrip": 8, "subfiletype": 1, "metadata": None, **how}
+            writer.write(label, description=about, **options)
+            writer.write(label[:8], description=about, photometric="rgb", subfiletype=9, metadata=None)
+        return file.getvalue()
+
+    label = samples.picture(Size(20, 12))
+    packed = [written(compression=each, predictor=True) for each in ("lzw", "adobe_deflate")]
+    return [*packed, written(compression="jpeg"), written()]
+
+
 def _slides() -> Sequence[bytes]:
     pixels = samples.picture(SIZE)
     kinds = (
@@ -69,4 +102,8 @@ def _tiles() -> Sequence[bytes]:
     ]
 
 
-TARGETS: Final = (Target("slide-directories", open_slide, _slides), Target("slide-tiles", read_tile, _tiles))
+TARGETS: Final = (
+    Target("slide-directories", open_slide, _slides),
+    Target("slide-tiles", read_tile, _tiles),
+    Target("slide-labels", open_label, _labels),
+)
