@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import io
 import shutil
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, Final
 
@@ -14,30 +13,21 @@ import numpy as np
 import openslide
 import pydicom
 import pytest
-import sidecar_filesystem
 from PIL import Image
 from pydicom.dataset import Dataset, FileMetaDataset
 from pydicom.encaps import encapsulate
 from pydicom.uid import UID, JPEGBaseline8Bit
-from sidecar_filesystem import FilesystemSettings
-from sidecar_openslide import OpenSlideDecoder
-from sidecar_openslide.library import load
 from sidecar_openslide.sample import pyramid, tissue
-from sidecar_png import PngFactory, PngSettings
 
-from sidecar.config import Settings
-from sidecar.limits.threads import NativePool
-from sidecar.plugin import Config, Pixels, Size, run_inline
-from sidecar.registry import Registry
-from sidecar.server.application import create_app
-from sidecar.testing.fakes import MemoryBlob, MemorySource
+from sidecar.plugin import Pixels, Size
+from sidecar.testing.fakes import MemoryBlob
+from tests.unit.http.slide_site import served
 
-Ask = Callable[..., falcon.testing.Result]
 STORAGE: Final = UID("1.2.840.10008.5.1.4.1.1.77.1.6")
 """VL Whole Slide Microscopy Image Storage (DICOM PS3.4 B.5)."""
 TILE: Final = 256
 SIZES: Final = (Size(1000, 700), Size(500, 350))
-TILE_WORDS: Final = "level0.dcm/256,0,256,256/256,256/0/default.png"
+TILE_WORDS: Final = "3/level0.dcm/256,0,256,256/256,256/0/default.png"
 
 
 def write(path: Path, pixels: Pixels, kind: str, number: int, millimetres: float) -> None:
@@ -114,22 +104,6 @@ def folder(series: Path, tmp_path: Path) -> Path:
     return shutil.copytree(series, tmp_path / "slide")
 
 
-@contextmanager
-def served(folder: Path, **settings: object) -> Iterator[Ask]:
-    """Ask a site whose images are the files of a folder."""
-    files = FilesystemSettings.model_validate({"path_prefix": f"{folder}/"})
-    config, native = Config.of(Settings.model_validate(settings), files), NativePool(2)
-    decoder = OpenSlideDecoder(load(0), ["dcm"], run_inline)
-    sources = [*sidecar_filesystem.register_sources(config, run_inline)]
-    app = create_app(config, Registry(sources, [decoder], {"png": PngFactory(PngSettings())}), native)
-    try:
-        yield lambda words, **headers: falcon.testing.simulate_get(
-            app, "/", headers=headers, extras={"RAW_URI": f"/iiif/3/{words}"}
-        )
-    finally:
-        native.close()
-
-
 def pixels_of(result: falcon.testing.Result) -> Pixels:
     """What a response shows."""
     assert result.status_code == 200, result.text
@@ -143,11 +117,11 @@ def test_any_file_of_the_folder(folder: Path, name: str) -> None:
     with openslide.OpenSlide(str(folder / "level0.dcm")) as slide:
         fine = np.asarray(slide.read_region((256, 0), 0, (256, 256)).convert("RGB"))
         coarse = np.asarray(slide.read_region((0, 0), 1, (200, 200)).convert("RGB"))
-    with served(folder) as ask:
-        found = ask(f"{name}/info.json").json
+    with served(f"{folder}/", "openslide") as ask:
+        found = ask(f"3/{name}/info.json").json
         assert (found["width"], found["height"]) == (1000, 700)
-        assert np.array_equal(pixels_of(ask(f"{name}/256,0,256,256/256,256/0/default.png")), fine)
-        assert np.array_equal(pixels_of(ask(f"{name}/0,0,400,400/200,200/0/default.png")), coarse)
+        assert np.array_equal(pixels_of(ask(f"3/{name}/256,0,256,256/256,256/0/default.png")), fine)
+        assert np.array_equal(pixels_of(ask(f"3/{name}/0,0,400,400/200,200/0/default.png")), coarse)
 
 
 def test_label_properties_and_scale(folder: Path) -> None:
@@ -155,18 +129,18 @@ def test_label_properties_and_scale(folder: Path) -> None:
     settings = {"associated_images": ("label",), "properties": ("openslide.vendor",), "info_physical_scale": True}
     with openslide.OpenSlide(str(folder / "level0.dcm")) as slide:
         wanted = np.asarray(slide.associated_images["label"].convert("RGB"))
-    with served(folder, **settings) as ask:
-        assert np.array_equal(pixels_of(ask("level0.dcm;label/full/max/0/default.png")), wanted)
-        assert ask("level0.dcm/properties.json").json == {"openslide.vendor": "dicom"}
-        (service,) = ask("level0.dcm/info.json").json["service"]
+    with served(f"{folder}/", "openslide", **settings) as ask:
+        assert np.array_equal(pixels_of(ask("3/level0.dcm;label/full/max/0/default.png")), wanted)
+        assert ask("3/level0.dcm/properties.json").json == {"openslide.vendor": "dicom"}
+        (service,) = ask("3/level0.dcm/info.json").json["service"]
         assert service["physicalScale"] == 0.0005
 
 
 def test_another_file_changes(folder: Path) -> None:
     """If another file of the folder changes, the ETag does, and what is shown is of the new one."""
-    with served(folder) as ask:
+    with served(f"{folder}/", "openslide") as ask:
         before = ask(TILE_WORDS)
-        whole = "level0.dcm/full/500,350/0/default.png"
+        whole = "3/level0.dcm/full/500,350/0/default.png"
         old = pixels_of(ask(whole))
         assert ask(TILE_WORDS, **{"If-None-Match": before.headers["ETag"]}).status_code == 304
         write(folder / "level1.dcm", tissue(SIZES[1], 7), "VOLUME", 2, 0.001)
@@ -179,16 +153,7 @@ def test_another_file_changes(folder: Path) -> None:
 def test_from_afar(folder: Path) -> None:
     """A DICOM file without a path is handed over, and the text says why: OpenSlide opens the files of its folder."""
     blob = MemoryBlob("level0.dcm", (folder / "level0.dcm").read_bytes())
-    native = NativePool(1)
-    registry = Registry(
-        [MemorySource({"level0.dcm": blob})],
-        [OpenSlideDecoder(load(0), ["dcm"], run_inline)],
-        {"png": PngFactory(PngSettings())},
-    )
-    app = create_app(Config.of(Settings()), registry, native)
-    try:
-        found = falcon.testing.simulate_get(app, "/", extras={"RAW_URI": "/iiif/3/level0.dcm/info.json"})
-    finally:
-        native.close()
+    with served(blob, "openslide") as ask:
+        found = ask("3/slide.svs/info.json")
     assert found.status_code == 501
     assert "need a mount" in found.text

@@ -3,33 +3,19 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Final
 
-import falcon.testing
 import openslide
 import pytest
-from sidecar_openslide import OpenSlideDecoder
-from sidecar_openslide.library import load
 from sidecar_openslide.sample import pyramid, tissue, write_svs
-from sidecar_png import PngFactory, PngSettings
-from sidecar_tiff import samples
 
-from sidecar.config import Settings
-from sidecar.limits.threads import NativePool
-from sidecar.plugin import Config, Decoder, Size, run_inline
-from sidecar.registry import Registry
-from sidecar.server.application import create_app
-from sidecar.testing.fakes import MemoryBlob, MemorySource, on_disk
+from sidecar.plugin import Size
+from sidecar.testing.fakes import on_disk
+from tests.unit.http.slide_site import DECODERS, served
 
-Ask = Callable[..., falcon.testing.Result]
 PROFILE: Final = "http://iiif.io/api/annex/services/physdim"
-DECODERS: Final[dict[str, Callable[[], Decoder]]] = {
-    "openslide": lambda: OpenSlideDecoder(load(2**20), ["svs"], run_inline),
-    "direct": samples.decoder,
-}
 
 
 @pytest.fixture(scope="module")
@@ -40,20 +26,6 @@ def path(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return path
 
 
-@contextmanager
-def served(blob: MemoryBlob, decoder: Decoder, **settings: object) -> Iterator[Ask]:
-    """Ask a site with one slide."""
-    registry = Registry([MemorySource({"slide.svs": blob})], [decoder], {"png": PngFactory(PngSettings())})
-    native = NativePool(2)
-    app = create_app(Config.of(Settings.model_validate(settings)), registry, native)
-    try:
-        yield lambda words, **headers: falcon.testing.simulate_get(
-            app, "/", headers=headers, extras={"RAW_URI": f"/iiif/{words}"}
-        )
-    finally:
-        native.close()
-
-
 @pytest.mark.parametrize("decoder", sorted(DECODERS))
 def test_what_is_allowed(path: Path, decoder: str) -> None:
     """Properties that are allowed are shown with OpenSlide's values, others are not; both versions have them."""
@@ -62,7 +34,7 @@ def test_what_is_allowed(path: Path, decoder: str) -> None:
         every = dict(slide.properties)
     wanted = {name: every[name] for name in ("openslide.mpp-x", "openslide.mpp-y", "aperio.AppMag")}
     wanted |= {name: every[name] for name in ("openslide.vendor", "openslide.objective-power")}
-    with served(on_disk(path), DECODERS[decoder](), properties=allowed) as ask:
+    with served(on_disk(path), decoder, properties=allowed) as ask:
         for version in (2, 3):
             found = ask(f"{version}/slide.svs/properties.json")
             assert (found.status_code, found.headers["Content-Type"]) == (200, "application/json")
@@ -76,7 +48,7 @@ def test_all_of_the_direct_decoder_are_openslides(path: Path) -> None:
     """Whatever the direct decoder states of a slide, OpenSlide states too, in the same words."""
     with openslide.OpenSlide(str(path)) as slide:
         every = dict(slide.properties)
-    with served(on_disk(path), DECODERS["direct"](), properties=("*",)) as ask:
+    with served(on_disk(path), "direct", properties=("*",)) as ask:
         found = ask("3/slide.svs/properties.json").json
     assert found.items() <= every.items()
     assert found["tiff.ImageDescription"].startswith("Aperio")
@@ -86,17 +58,17 @@ def test_all_of_the_direct_decoder_are_openslides(path: Path) -> None:
 @pytest.mark.parametrize("allowed", [(), ("leica.*",)])
 def test_what_is_not_allowed(path: Path, allowed: Sequence[str]) -> None:
     """Without a setting, or if no property of the slide is allowed, there is no document, and no link to one."""
-    for decoder in DECODERS.values():
-        with served(on_disk(path), decoder(), properties=allowed) as ask:
+    for decoder in DECODERS:
+        with served(on_disk(path), decoder, properties=allowed) as ask:
             assert ask("3/slide.svs/properties.json").status_code == 404
             assert "seeAlso" not in ask("3/slide.svs/info.json").json
 
 
 def test_the_link(path: Path) -> None:
     """info.json of version 3 leads to the document; that of version 2, which has no such field, is as ever."""
-    with served(on_disk(path), DECODERS["direct"]()) as plain:
+    with served(on_disk(path), "direct") as plain:
         before = plain("2/slide.svs/info.json").json
-    with served(on_disk(path), DECODERS["direct"](), properties=("aperio.*",)) as ask:
+    with served(on_disk(path), "direct", properties=("aperio.*",)) as ask:
         (link,) = ask("3/slide.svs/info.json").json["seeAlso"]
         assert link["id"].endswith("/iiif/3/slide.svs/properties.json")
         assert (link["type"], link["format"]) == ("Dataset", "application/json")
@@ -105,7 +77,7 @@ def test_the_link(path: Path) -> None:
 
 def test_labels_have_none(path: Path) -> None:
     """The label of a slide has no properties of its own."""
-    with served(on_disk(path), DECODERS["openslide"](), properties=("*",), associated_images=("label",)) as ask:
+    with served(on_disk(path), "openslide", properties=("*",), associated_images=("label",)) as ask:
         assert ask("3/slide.svs;label/properties.json").status_code == 404
         assert "seeAlso" not in ask("3/slide.svs;label/info.json").json
 
@@ -113,12 +85,12 @@ def test_labels_have_none(path: Path) -> None:
 @pytest.mark.parametrize("decoder", sorted(DECODERS))
 def test_physical_scale(path: Path, decoder: str) -> None:
     """If it is set, info.json says how large a pixel is; if not, it has no service, as Cantaloupe's."""
-    with served(on_disk(path), DECODERS[decoder](), info_physical_scale=True) as ask:
+    with served(on_disk(path), decoder, info_physical_scale=True) as ask:
         for version in (2, 3):
             (service,) = ask(f"{version}/slide.svs/info.json").json["service"]
             assert service["profile"] == PROFILE
             assert (service["physicalScale"], service["physicalUnits"]) == (0.000499, "mm")
-    with served(on_disk(path), DECODERS[decoder]()) as ask:
+    with served(on_disk(path), decoder) as ask:
         assert "service" not in ask("3/slide.svs/info.json").json
 
 
@@ -126,7 +98,7 @@ def test_beside_services_of_others(path: Path) -> None:
     """The services of an authorization service follow it, and their context still goes before the document's."""
     probe = {"@context": "http://iiif.io/api/auth/2/context.json", "id": "https://a/probe", "type": "AuthProbeService2"}
     settings = {"info_physical_scale": True, "info_services": True}
-    with served(on_disk(path), DECODERS["direct"](), **settings) as ask:
+    with served(on_disk(path), "direct", **settings) as ask:
         found = ask("3/slide.svs/info.json", **{"X-Sidecar-Services": json.dumps([probe])}).json
     assert [each.get("profile") or each["type"] for each in found["service"]] == [PROFILE, "AuthProbeService2"]
     assert found["@context"][0] == probe["@context"]
