@@ -41,8 +41,8 @@ class ImageBlob:
 
     @property
     def last_modified(self) -> datetime | None:
-        """The time of the file."""
-        return self.whole.last_modified
+        """The time of the file; unknown if there are others, whose changes it would not show."""
+        return None if self.companions else self.whole.last_modified
 
     @property
     def path(self) -> Path | None:

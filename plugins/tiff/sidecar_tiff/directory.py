@@ -20,7 +20,7 @@ from sidecar.plugin import Buffer, ByteRange, Malformed
 HEADER: Final = 16
 """Bytes of the longer of the two headers; the shorter one has 8."""
 _SIZES: Final[Mapping[int, int]] = MappingProxyType({1: 1, 2: 1, 3: 2, 4: 4, 5: 8, 6: 1, 7: 1, 13: 4, 16: 8, 18: 8})
-"""Bytes of a value by its type: whole numbers, texts, bytes. No other is of interest."""
+"""Bytes of a value by its type: whole numbers, ratios, texts, bytes. No other is of interest."""
 _NUMBERS: Final[Mapping[int, str]] = MappingProxyType({1: "u1", 3: "u2", 4: "u4", 16: "u8"})
 
 

@@ -26,8 +26,7 @@ _LIKELY: Final = 64
 """Fields of a directory that is looked for, at most."""
 _MOST_PLACES: Final = 64
 """Places that may be directories, looked at in one round: a file could be full of them."""
-_LISTS: Final = (tags.TILE_OFFSETS, 273)
-"""TILE_OFFSETS and StripOffsets."""
+_LISTS: Final = (tags.TILE_OFFSETS, tags.STRIP_OFFSETS)
 
 
 class Hints:
