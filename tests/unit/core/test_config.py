@@ -178,3 +178,11 @@ def test_the_present_name_goes_before_the_former(toml: Path, monkeypatch: pytest
     assert core(load([], toml)).queue_size == 2
     monkeypatch.setenv("SIDECAR_QUEUE_SIZE", "3")
     assert core(load([], toml)).queue_size == 3
+
+
+@pytest.mark.parametrize("name", ["1", "1:2", "", "a/b", "label;macro"])
+def test_names_of_images_beside_a_files_own(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What could be a page, a scale constraint or a part of a path is no name of an image."""
+    monkeypatch.setenv("SIDECAR_ASSOCIATED_IMAGES", f'["label", "{name}"]')
+    with pytest.raises(StartError, match="SIDECAR_ASSOCIATED_IMAGES"):
+        load([])

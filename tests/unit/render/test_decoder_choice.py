@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from sidecar.config import Settings
-from sidecar.errors import PluginFailure
+from sidecar.errors import NotFound, PluginFailure
 from sidecar.iiif.identifier import Identifier
 from sidecar.iiif.parse import parse
 from sidecar.iiif.request import ImageRequest
@@ -16,6 +16,7 @@ from sidecar.limits.threads import NativePool
 from sidecar.plugin import SIGNATURE_BYTES, Blob, Decoder, Malformed, Unsupported
 from sidecar.registry import Registry
 from sidecar.render.decoder_choice import DecoderChoice
+from sidecar.render.image_blob import ImageBlob
 from sidecar.server.application import make_service
 from sidecar.testing.fakes import GradientDecoder, MemoryBlob, MemorySource, RawEncoderFactory, gradient
 
@@ -117,3 +118,40 @@ def test_etags_tell_who_decodes() -> None:
     one, other = GradientDecoder(), Other()
     assert len({tag(one), tag(one, other), tag(other, one)}) == 3
     assert tag(one) == tag(one, Unrelated())
+
+
+class Labelled(GradientDecoder):
+    """A decoder of the same suffix whose files hold a label, and which are said to be of several files."""
+
+    name = "labelled"
+
+    def open_associated(self, blob: Blob, name: str) -> Any:
+        """Open the file itself as its label."""
+        return self.open(blob) if name == "label" else None
+
+    def companions(self, blob: Blob) -> str:
+        """Return a state that is the blob's name."""
+        return f"beside {blob.name}"
+
+
+def test_images_beside_a_files_own() -> None:
+    """One that can is asked for them, and given the file as it was found; if it has none of that name, nobody is."""
+    labelled, picky = Labelled(), Picky(ZeroDivisionError())
+    choice = DecoderChoice([picky, labelled])
+    decoder, _ = choice.open(ImageBlob(FILE, "label"))
+    assert decoder is labelled
+    assert len(labelled.opened) == 1
+    with pytest.raises(NotFound, match="macro"):
+        choice.open(ImageBlob(FILE, "macro"))
+    with pytest.raises(NotFound, match="label"):
+        DecoderChoice([picky]).open(ImageBlob(FILE, "label"))
+
+
+def test_images_of_several_files() -> None:
+    """Their state is that of the decoder that knows it, of files whose suffix it claims; etags tell them apart."""
+    choice = DecoderChoice([GradientDecoder(), Labelled()])
+    assert choice.companions(FILE) == f"beside {FILE.name}"
+    assert choice.companions(MemoryBlob("a.other", b"")) == ""
+    assert choice.companions(MemoryBlob("gradient", b"")) == ""
+    states = (FILE, ImageBlob(FILE, "label"), ImageBlob(FILE, "", "1"), ImageBlob(FILE, "", "2"), ImageBlob(FILE, "1"))
+    assert len({each.etag for each in states}) == len(states)
