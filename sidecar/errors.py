@@ -20,7 +20,7 @@
       x SourceChanged    502  the object is no longer the one that the request began with
   + Refusal              the sidecar answers, even if a Cantaloupe stands behind it
     - Malformed          500  decoders are known to hang on such a file, or to claim memory for it, so none is asked
-    - BeyondFormat       400  the output format holds no picture as wide or high as the one asked for
+    - BeyondFormat       400  the output format holds no picture as large as the one asked for
     - TooLarge           413  one response would need more memory than the worker may use
     - TooLong            413  one response would take longer to decode than a request may take
     - Overloaded         503  too much is under way; try again later
@@ -179,7 +179,7 @@ class Malformed(Refusal):
 
 
 class BeyondFormat(Refusal):
-    """The output format holds no picture that wide or high. Cantaloupe would answer 200 with a text in its place."""
+    """The output format holds no picture that large. Cantaloupe would answer 200 with a text in its place."""
 
     status = 400
     reason = "beyond-format"

@@ -97,7 +97,8 @@ WATCHED: Sequence[Watched] = (
     Watched("processor.downscale_filter", readings.unknown_filter, "scaled", "the sidecar has no such filter"),
     Watched("processor.upscale_filter", readings.other_upscale_filter, "enlarged",
             "enlarging is done with the filter of downscaling"),
-    Watched("processor.jpg.progressive", readings.on, "", "JPEGs are streamed, and therefore baseline"),
+    Watched("processor.jpg.progressive", readings.on, "", "JPEGs are streamed, and therefore baseline; "
+            "SIDECAR_JPEG_PROGRESSIVE_PIXELS makes small ones progressive"),
     # What is kept.
     Watched("cache.server.derivative.enabled", readings.on, "", "responses of the sidecar are not kept there; let "
             "nginx keep them"),

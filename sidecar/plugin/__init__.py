@@ -37,7 +37,7 @@ from sidecar.plugin.decoder import (
     Window,
 )
 from sidecar.plugin.description import Advice, Describes, Fact, Learns
-from sidecar.plugin.encoder import Encoder, EncoderFactory, Frame, HidesErrors, RowGuard
+from sidecar.plugin.encoder import Encoder, EncoderFactory, Frame, HidesErrors, NeedsWholePicture, RowGuard
 from sidecar.plugin.files import FileIdentity, HeldFolder, LocalFile
 from sidecar.plugin.folders import Folder
 from sidecar.plugin.geometry import Buffer, ByteRange, Pixels, Rect, Size
@@ -100,6 +100,7 @@ __all__ = [
     "MayLose",
     "Names",
     "Native",
+    "NeedsWholePicture",
     "NotesImages",
     "OpensAssociatedImages",
     "Pixels",

@@ -95,6 +95,20 @@ class HidesErrors(Protocol):
         ...
 
 
+@runtime_checkable
+class NeedsWholePicture(Protocol):
+    """An optional power of a factory: its format cannot stream, and `finish` encodes the whole picture in one call.
+
+    Nothing can stop that call, and nothing is sent before it returns. So the core refuses larger pictures before any
+    work, and has those of more than a megapixel encoded in threads that give way to small responses.
+    """
+
+    @property
+    def largest_area(self) -> int:
+        """The most pixels of a picture. The core refuses more with 400."""
+        ...
+
+
 class RowGuard:
     """Checks strips against the frame: every row once, none missing. One for each picture."""
 

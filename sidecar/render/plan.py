@@ -4,16 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field, replace
-from typing import Final, NamedTuple
+from typing import Final
 
-from sidecar.errors import BeyondFormat, TooLarge
+from sidecar.errors import TooLarge
 from sidecar.iiif.geometry import Geometry, Orientation
 from sidecar.iiif.orientation import as_stored, orientation_of
 from sidecar.plugin import EXACT, EncoderFactory, Frame, HidesErrors, ImageInfo, Rect, Size, Tolerance
+from sidecar.render.demands import demands
 from sidecar.render.level import choose_level, project
 from sidecar.render.lookahead import Lookahead
 from sidecar.render.memory_estimate import Output, Work, peak_bytes
-from sidecar.render.plugin_calls import plugin_call
 from sidecar.render.steps.alpha import DropAlpha, Flatten
 from sidecar.render.steps.color import ToSrgb
 from sidecar.render.steps.resample import Resample
@@ -45,6 +45,8 @@ class Plan:
     frame: Frame
     rows: int
     """The encoder's strip height."""
+    encoded_at_once: bool
+    """Whether a call of the encoder takes longer than a tile: made in the background threads."""
     tolerance: Tolerance
     """What hides errors of the pixels that are decoded."""
     unchanged: bool
@@ -106,9 +108,8 @@ def make_plan(
     source = crop.size.turned if turned else crop.size
     target = geometry.answer
     frame = _frame(target, quality, info, factory, opaque=opaque)
-    _check_sides(target, factory)
     frame_sent = replace(frame, icc=None) if limits.srgb else frame
-    demands = _ask(factory, frame_sent)
+    demanded = demands(factory, frame_sent)
     # Cantaloupe turns the image upright before it scales, and turns it as requested after that.
     resample = None if source == target else Resample(source, target, limits.filter, geometry.orientation)
     lookahead = limits.lookahead
@@ -121,12 +122,12 @@ def make_plan(
     limits.time.check(level, bands, limits.cores)
     output = Output(
         frame=frame_sent,
-        rows=demands.rows,
+        rows=demanded.rows,
         steps=tuple(
             _steps(resample, quality, info, frame, limits, turned=geometry.orientation.quarter_turns > 0, opaque=opaque)
         ),
         binarize=Binarize() if quality == "bitonal" else None,
-        encoder_bytes=demands.memory,
+        encoder_bytes=demanded.memory,
     )
     peak = peak_bytes(level, _work(bands, source, info.channels, limits, across=turned), output)
     if peak > limits.memory:
@@ -139,7 +140,8 @@ def make_plan(
         steps=tuple(output.steps),
         binarize=output.binarize,
         frame=frame_sent,
-        rows=demands.rows,
+        rows=demanded.rows,
+        encoded_at_once=demanded.at_once,
         tolerance=_tolerance(factory, frame_sent, output.steps, crop.size, target),
         unchanged=limits.pass_tiles and _is_unchanged(output, stored.orientation, info),
         lookahead=lookahead,
@@ -153,21 +155,6 @@ def _is_unchanged(output: Output, orientation: Orientation, info: ImageInfo) -> 
     frame = output.frame
     same = (frame.channels, frame.icc) == (info.channels, info.icc)
     return same and not output.steps and not output.binarize and orientation == Orientation()
-
-
-class _Demands(NamedTuple):
-    """What an encoder wants of a picture."""
-
-    rows: int
-    memory: int
-
-
-def _ask(factory: EncoderFactory, frame: Frame) -> _Demands:
-    with plugin_call(factory.format, f"{frame.size}"):
-        return _Demands(
-            min(factory.rows(frame), frame.size.height),
-            factory.memory(frame),
-        )
 
 
 def _tolerance(factory: EncoderFactory, frame: Frame, steps: Sequence[Step], source: Size, target: Size) -> Tolerance:
@@ -185,14 +172,6 @@ def _tolerance(factory: EncoderFactory, frame: Frame, steps: Sequence[Step], sou
 
 def _changes(step: Step) -> bool:
     return isinstance(step, (ToSrgb, ToGray, FirstChannel))
-
-
-def _check_sides(target: Size, factory: EncoderFactory) -> None:
-    # Optional: a factory without it refuses at its start, and the request is handed over.
-    largest: int | None = getattr(factory, "largest_side", None)
-    if largest is not None and max(target.width, target.height) > largest:
-        size = f"{target.width} x {target.height} pixels"
-        raise BeyondFormat(f"size: {size}; the largest side of {factory.format} is {largest}")
 
 
 def _frame(target: Size, quality: str, info: ImageInfo, factory: EncoderFactory, *, opaque: bool) -> Frame:

@@ -37,7 +37,7 @@ class Renderer:
     pool: NativePool
     """For small responses and for strips."""
     bulk: NativePool
-    """For the bands of large responses: it gives way to `pool`."""
+    """For the bands of large responses, and pictures encoded at once: it gives way to `pool`."""
     cpu_share: CpuShare = field(default_factory=CpuShare)
     fetcher: Fetcher = field(default_factory=Fetcher)
     gatherer: Gatherer | None = None
@@ -69,7 +69,7 @@ class Renderer:
                 body.details["stored"] = True
                 return body
             reading = owned.enter_context(closing(Calls(self.bulk if plan.large else self.pool, blob.etag)))
-            writing = owned.enter_context(closing(Calls(self.pool, blob.etag)))
+            writing = owned.enter_context(closing(Calls(self.bulk if plan.encoded_at_once else self.pool, blob.etag)))
             details: dict[str, str | int] = {"stored": False}
             begin = partial(self._bands, plan, blob, image, reading, client.name, details)
             parts = owned.enter_context(closing(Strips(plan, begin)))
