@@ -6,7 +6,8 @@ from collections.abc import Iterable
 
 from sidecar.plugin import Config, EncoderFactory, Section, hookimpl
 from sidecar_turbojpeg.encoder import JpegFactory
-from sidecar_turbojpeg.library import load
+from sidecar_turbojpeg.library import load, path_of
+from sidecar_turbojpeg.progressive import load_progressive
 from sidecar_turbojpeg.settings import JpegSettings
 
 __all__ = ["JpegFactory", "JpegSettings"]
@@ -25,4 +26,6 @@ def register_settings() -> Iterable[type[Section]]:
 def register_encoders(config: Config) -> Iterable[EncoderFactory]:
     """Register the encoder of `jpg`. Raises StartError if libjpeg-turbo is missing."""
     settings = config.section(JpegSettings)
-    return [JpegFactory(settings, load(settings.library))]
+    compress = load(settings.library)
+    progressive = load_progressive(path_of(settings.library)) if settings.progressive_pixels else None
+    return [JpegFactory(settings, compress, progressive)]

@@ -8,8 +8,9 @@ from __future__ import annotations
 
 import turbojpeg
 
-from sidecar.plugin import EncodeError, Frame, Pixels, RowGuard, Tolerance
+from sidecar.plugin import EncodeError, Encoder, Frame, Pixels, RowGuard, Tolerance
 from sidecar_turbojpeg.library import Compressor, Options
+from sidecar_turbojpeg.progressive import Rewrite
 from sidecar_turbojpeg.segments import EOI, RST7, profile_segments, split, with_height, with_profile
 from sidecar_turbojpeg.settings import JpegSettings
 
@@ -18,8 +19,11 @@ LARGEST_SIDE = 65500
 
 _LEAST_BYTES = 1 << 17
 """Of libjpeg's structures, however small the strip."""
+_LEAST_PROGRESSIVE_BYTES = 1 << 20
 _STRIP_PIXELS = 1 << 18
 """Below this, the 50 µs that a call costs show."""
+_PROGRESSIVE_BYTES = 24
+"""Of a pixel: 2 for each of its coefficients, all in memory (ITU-T T.81 G.1.1), and both files, for noise: measured."""
 _SUBSAMPLING = {
     "4:2:0": (turbojpeg.TJSAMP_420, 16),
     "4:2:2": (turbojpeg.TJSAMP_422, 8),
@@ -38,25 +42,40 @@ class JpegFactory:
     alpha = False
     largest_side = LARGEST_SIDE
 
-    def __init__(self, settings: JpegSettings, compress: Compressor) -> None:
+    def __init__(self, settings: JpegSettings, compress: Compressor, progressive: Rewrite | None = None) -> None:
+        """`progressive` makes pictures of up to `progressive_pixels`; None: all are baseline."""
+        self._progressive = progressive
+        self._progressive_pixels = settings.progressive_pixels if progressive else 0
         self._quality = settings.quality
         self._subsampling = settings.subsampling
         self._compress = compress
         self.tolerance = Tolerance(settings.quality, settings.subsampling)
         self.settings = f"quality={settings.quality} subsampling={settings.subsampling} turbojpeg={compress.major}"
+        if self._progressive_pixels:
+            self.settings += f" progressive={self._progressive_pixels}"
 
     def rows(self, frame: Frame) -> int:
-        """Return a multiple of eight MCU rows; more than eight if those have less than a quarter of a megapixel."""
+        """Return a multiple of eight MCU rows; more than eight if those have less than a quarter of a megapixel.
+
+        Of a progressive picture return all rows.
+        """
+        if self._is_progressive(frame):
+            return frame.size.height
         _, mcu_height = self._sampling(frame)
         eight = 8 * mcu_height
         return eight * max(1, _STRIP_PIXELS // (eight * frame.size.width))
 
     def memory(self, frame: Frame) -> int:
-        """Count three strips: 1.4 by tracemalloc, for noise, and TurboJPEG's buffers; and the profile, written once."""
+        """Count three strips: 1.4 by tracemalloc, for noise, and TurboJPEG's buffers; and the profile, written once.
+
+        Of a progressive picture count all coefficients.
+        """
+        if self._is_progressive(frame):
+            return _PROGRESSIVE_BYTES * frame.size.area + 3 * len(frame.icc or b"") + _LEAST_PROGRESSIVE_BYTES
         strip = min(self.rows(frame), frame.size.height) * frame.size.width * frame.channels
         return 3 * strip + 3 * len(frame.icc or b"") + _LEAST_BYTES
 
-    def start(self, frame: Frame) -> JpegEncoder:
+    def start(self, frame: Frame) -> Encoder:
         """Begin a picture of 1 or 3 channels. Raises EncodeError if it has others, or a side above 65500."""
         if frame.channels not in _PIXEL_FORMATS:
             raise EncodeError(f"JPEG has no pictures of {frame.channels} channels")
@@ -64,7 +83,12 @@ class JpegFactory:
             raise EncodeError(f"JPEG has no pictures of {frame.size}: the largest side is {LARGEST_SIDE}")
         subsampling, _ = self._sampling(frame)
         options = Options(self._quality, _PIXEL_FORMATS[frame.channels], subsampling)
+        if self._progressive and self._is_progressive(frame):
+            return ProgressiveEncoder(frame, options, self._compress, self._progressive)
         return JpegEncoder(frame, self.rows(frame), options, self._compress)
+
+    def _is_progressive(self, frame: Frame) -> bool:
+        return frame.size.area <= self._progressive_pixels
 
     def _sampling(self, frame: Frame) -> tuple[int, int]:
         return _GREY if frame.channels == 1 else _SUBSAMPLING[self._subsampling]
@@ -103,3 +127,25 @@ class JpegEncoder:
         """Return the end of the image. Raises EncodeError if rows are missing."""
         self._count.end()
         return EOI
+
+
+class ProgressiveEncoder:
+    """One picture, all of it one strip, whose scans each show the whole; an Encoder."""
+
+    def __init__(self, frame: Frame, options: Options, compress: Compressor, rewrite: Rewrite) -> None:
+        self._options = options
+        self._compress = compress
+        self._rewrite = rewrite
+        self._count = RowGuard(frame)
+        self._profile = profile_segments(frame.icc or b"")
+
+    def write(self, strip: Pixels) -> bytes:
+        """Return the file. Raises EncodeError."""
+        pixels = self._count.take(strip)
+        self._count.end()
+        return with_profile(self._rewrite(self._compress(pixels, self._options)), self._profile)
+
+    def finish(self) -> bytes:
+        """Return nothing: the file has ended. Raises EncodeError if it has not begun."""
+        self._count.end()
+        return b""
