@@ -34,6 +34,20 @@ def test_a_tile(stack: Stack) -> None:
     assert stack.cantaloupe.requests == []
 
 
+@pytest.mark.parametrize("format_", ["webp", "avif"])
+def test_formats_that_cantaloupe_lacks(stack: Stack, format_: str) -> None:
+    """WebP and AVIF come from the sidecar, if the URL asks for them: the Accept of a browser changes nothing."""
+    target = TILE.replace(".jpg", f".{format_}")
+    browser = {"Accept": "image/avif,image/webp,image/apng,image/*,*/*;q=0.8"}
+    answer, plain = ask(stack.port, target, headers=browser), ask(stack.port, target)
+    assert (answer.status, answer.headers["Content-Type"]) == (200, f"image/{format_}")
+    assert picture(answer.body).size == (256, 256)
+    assert (answer.body, answer.headers["ETag"]) == (plain.body, plain.headers["ETag"])
+    assert ask(stack.port, TILE, headers=browser).headers["Content-Type"] == "image/jpeg"
+    assert ask(stack.port, target, "HEAD").headers["ETag"] == answer.headers["ETag"]
+    assert stack.cantaloupe.requests == []
+
+
 @pytest.mark.parametrize("version, key", [("2", "@id"), ("3", "id")])
 def test_info_names_the_url_the_client_used(stack: Stack, version: str, key: str) -> None:
     """The identifier in info.json is the URL as the client sees it: nginx's host and port, not the sidecar's."""

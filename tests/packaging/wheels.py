@@ -91,8 +91,8 @@ def serve_a_picture(scripts: Path, folder: Path) -> None:
         assert process.running, process.log.read_text()
         info = json.loads(ask(port, "/iiif/3/7e3c2f0a/info.json").body)
         assert (info["width"], info["height"]) == SIZE, info
-        assert "webp" in info["extraFormats"], info
-        for end in ("jpg", "png", "webp"):
+        assert {"webp", "avif", "gif"} == {*info["extraFormats"]}, info
+        for end in ("jpg", "png", "webp", "avif", "gif"):
             response = ask(port, f"/iiif/3/7e3c2f0a/512,512,512,512/256,/0/default.{end}")
             assert response.status == 200, (end, response.status, response.text)
             with Image.open(io.BytesIO(response.body)) as picture:

@@ -1,26 +1,36 @@
-"""The WebP encoder keeps the contract of encoders; so would not one that hides the picture it keeps."""
+"""The GIF encoder keeps the contract of encoders; so would not one that hides the picture it keeps."""
 
 from __future__ import annotations
 
+import io
 from typing import ClassVar
 
+import numpy as np
 import pytest
-from sidecar_webp import LARGEST_SIDE, WebpFactory, WebpSettings
+from PIL import Image
+from sidecar_gif import LARGEST_SIDE, GifFactory, GifSettings
 
-from sidecar.plugin import EncoderFactory, Frame
+from sidecar.plugin import EncoderFactory, Frame, Pixels, Size
 from sidecar.testing.contracts.encoder import EncoderContract
 
 
-class TestWebp(EncoderContract):
-    """Whole pictures, grey as RGB."""
+class TestGif(EncoderContract):
+    """Whole pictures of 256 colours."""
 
-    factory: ClassVar[EncoderFactory] = WebpFactory(WebpSettings())
+    factory: ClassVar[EncoderFactory] = GifFactory(GifSettings())
     largest_side = LARGEST_SIDE
-    tolerance = 20
+    tolerance = 40
     greys = False
+    keeps_icc = False
+    large = Size(2000, 1500)
+
+    def decode(self, file: bytes) -> Pixels:
+        """Return the colours that the palette stands for."""
+        with Image.open(io.BytesIO(file)) as image:
+            return np.asarray(image.convert("RGB"))
 
 
-class Hiding(WebpFactory):
+class Hiding(GifFactory):
     """Declares the memory of a format that streams."""
 
     def memory(self, frame: Frame) -> int:
@@ -31,8 +41,9 @@ class Hiding(WebpFactory):
 class Dishonest(EncoderContract):
     """Not collected by pytest: the test below runs one of its laws."""
 
-    factory: ClassVar[EncoderFactory] = Hiding(WebpSettings())
+    factory: ClassVar[EncoderFactory] = Hiding(GifSettings())
     largest_side = LARGEST_SIDE
+    large = Size(2000, 1500)
 
 
 def test_a_hidden_picture_is_caught() -> None:

@@ -87,7 +87,7 @@ def test_variables(page: Path) -> None:
     kinds = sections()
     known = {kind.variable(name) for kind in kinds for name in (*settable(kind), *kind.renamed)}
     named = set(re.findall(r"\bSIDECAR_[A-Z0-9_]*[A-Z0-9]\b", page.read_text(encoding="utf-8")))
-    examples = ("SIDECAR_SHELF", "SIDECAR_WEBP")
+    examples = ("SIDECAR_SHELF", "SIDECAR_GIF")
     assert {name for name in named - known - OTHER_VARIABLES if not name.startswith(examples)} == set()
 
 

@@ -105,6 +105,9 @@ def sidecar(root: Path, loss: str) -> Iterator[Wsgi]:
         patch.setenv("SIDECAR_FILESYSTEM_ROOT", str(root))
         patch.setenv("SIDECAR_MAX_PIXELS", "10000000")
         patch.setenv("SIDECAR_JP2_LOSS_DB", loss)
+        # It made no such pictures.
+        patch.setenv("SIDECAR_WEBP_MAX_PIXELS", "0")
+        patch.setenv("SIDECAR_AVIF_MAX_PIXELS", "0")
         found = startup.setup()
     pool = NativePool(2)
     registry = found.plugins.load(found.config, pool)
