@@ -20,6 +20,7 @@ from sidecar.errors import (
 )
 from sidecar.observability.counted import CountedCache, Tally
 from sidecar.plugin.associated import HasProperties, OpensAssociatedImages, SpansFiles
+from sidecar.plugin.buckets import BucketSettings
 from sidecar.plugin.decoder import (
     SIGNATURE_BYTES,
     Decoder,
@@ -66,6 +67,7 @@ __all__ = [
     "SIGNATURE_BYTES",
     "Advice",
     "Blob",
+    "BucketSettings",
     "Buffer",
     "ByteRange",
     "Closing",

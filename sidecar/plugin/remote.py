@@ -2,22 +2,26 @@
 
 A source brings an `HttpOrigin` (how to ask for an object, and which responses mean that there is none) and settings
 made from `RemoteSettings`; `RemoteObjects` over a `RangedTransport` does the rest. A storage that does not speak HTTP
-brings a `Transport` of its own. `Places` say where an image is if its identifier alone does not. Import this module
-only if a source is set up: urllib3 takes time and memory.
+brings a `Transport` of its own. `Places` say where an image is if its identifier alone does not, `BucketSource` is the
+whole source if objects lie in buckets, and `Tokens` keep what a cloud's accounts are known by. Import this module only
+if a source is set up: urllib3 takes time and memory.
 """
 
 from __future__ import annotations
 
 from sidecar.plugin.settings import RemoteSettings
+from sidecar.remote.buckets import BucketSource
 from sidecar.remote.http_client import Client, Response
 from sidecar.remote.http_ranges import HttpOrigin, RangedTransport
 from sidecar.remote.identifiers import is_plain
 from sidecar.remote.lookup import Place, Places, blob_at, places_of
 from sidecar.remote.objects import RemoteObjects
 from sidecar.remote.private_addresses import is_private, names_private
+from sidecar.remote.tokens import Token, Tokens
 from sidecar.remote.transport import Opening, Transient, Transport, Version
 
 __all__ = [
+    "BucketSource",
     "Client",
     "HttpOrigin",
     "Opening",
@@ -27,6 +31,8 @@ __all__ = [
     "RemoteObjects",
     "RemoteSettings",
     "Response",
+    "Token",
+    "Tokens",
     "Transient",
     "Transport",
     "Version",

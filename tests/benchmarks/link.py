@@ -10,10 +10,9 @@ from time import perf_counter
 from sidecar_s3.api import ObjectUrls, S3Api
 from sidecar_s3.settings import S3Settings
 from sidecar_s3.signing import Account
-from sidecar_s3.source import S3Source
 
 from sidecar.config import load
-from sidecar.plugin.remote import Client, HttpOrigin, RangedTransport, RemoteObjects, Response
+from sidecar.plugin.remote import BucketSource, Client, HttpOrigin, RangedTransport, RemoteObjects, Response
 from tests.benchmarks.files import FILES
 
 REGION = "us-east-1"
@@ -67,10 +66,10 @@ def rounds_of_waiting(requests: Iterable[Asked]) -> int:
     return rounds
 
 
-def connect(url: str) -> tuple[S3Source, Noted]:
+def connect(url: str) -> tuple[BucketSource, Noted]:
     """A new source of the pictures' bucket: no connection, no block kept. SIDECAR_S3_* change its settings."""
     own = {"bucket": FILES.name, "endpoint": url, "region": REGION, "access_key_id": "bench", "secret_key": "bench"}
     settings = load([S3Settings], below={"bench": {"s3": own}}).section(S3Settings)
     account = Account(settings)
     noted = Noted(S3Api(Client(settings), ObjectUrls(settings, account.region), account.sign))
-    return S3Source(RemoteObjects("s3", RangedTransport("s3", noted), settings), settings), noted
+    return BucketSource("s3", RemoteObjects("s3", RangedTransport("s3", noted), settings), settings), noted

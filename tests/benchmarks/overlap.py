@@ -12,9 +12,8 @@ from dataclasses import dataclass, field
 from functools import partial
 from typing import Any, Literal
 
-from sidecar_s3.source import S3Source
-
 from sidecar.plugin import Buffer, EncoderFactory, ImageInfo, ImageReader, Pixels, Rect, Window
+from sidecar.plugin.remote import BucketSource
 from sidecar.registry import Registry
 from sidecar.render.bands import Bands
 from sidecar.render.fetch import Fetcher
@@ -80,7 +79,7 @@ class Stages:
     """One answer, whole and in its parts."""
 
     own: Threads
-    sources: Iterator[S3Source]
+    sources: Iterator[BucketSource]
     """One for each time: those of new workers, that have no block and no connection yet."""
     registry: Registry
     """Knows the packet indexes."""
@@ -172,7 +171,7 @@ def over(own: Threads, mbits: float) -> Iterator[Case]:
             yield Case(f"{files.label(path)}, {mbits} Mbit/s", interleaved(calls, ROUNDS))
 
 
-def prepare(own: Threads, sources: Iterator[S3Source], local: MemoryBlob) -> Stages:
+def prepare(own: Threads, sources: Iterator[BucketSource], local: MemoryBlob) -> Stages:
     """Decode it once, to have what each stage takes from the one before."""
     registry = load(own)
     service = new_service(own, registry, [MemorySource({local.name: local})])

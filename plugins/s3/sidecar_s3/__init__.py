@@ -27,28 +27,33 @@ def register_settings() -> Iterable[type[Section]]:
 def register_sources(config: Config) -> Iterable[Source]:
     """Register the source of the buckets that are set, if any. Raises StartError if no credentials are found."""
     settings = config.section(S3Settings)
-    return [_source(settings)] if settings.bucket or settings.buckets else []
+    return [_source(settings)] if settings.known_buckets else []
 
 
 def _source(settings: S3Settings) -> Source:
     # botocore and urllib3 take memory and time to import: only if a bucket is set.
-    from sidecar.plugin.remote import Client, RangedTransport, RemoteObjects, places_of  # noqa: PLC0415
+    from sidecar.plugin.remote import (  # noqa: PLC0415
+        BucketSource,
+        Client,
+        RangedTransport,
+        RemoteObjects,
+        places_of,
+    )
     from sidecar_s3.api import ObjectUrls, S3Api  # noqa: PLC0415
     from sidecar_s3.signing import Account  # noqa: PLC0415
-    from sidecar_s3.source import S3Source  # noqa: PLC0415
 
     account = Account(settings)
     client = Client(settings)
     api = S3Api(client, ObjectUrls(settings, account.region), account.sign)
     objects = RemoteObjects("s3", RangedTransport("s3", api), settings)
-    return S3Source(objects, settings, places_of("s3", settings, client))
+    return BucketSource("s3", objects, settings, places_of("s3", settings, client))
 
 
 @hookimpl
 def register_folders(config: Config) -> Iterable[Folder]:
     """Register the files that credentials come from, if a bucket is set."""
     settings = config.section(S3Settings)
-    if not settings.bucket and not settings.buckets:
+    if not settings.known_buckets:
         return []
     places = [Path("~/.aws").expanduser()]
     places += [Path(os.environ[name]).expanduser() for name in _FILES if os.environ.get(name)]

@@ -2,22 +2,20 @@
 
 from __future__ import annotations
 
-from typing import Annotated, ClassVar, Final, Self
+from typing import Annotated, ClassVar
 
 from pydantic import Field as Setting
-from pydantic import SecretStr, model_validator
+from pydantic import SecretStr
 
-from sidecar.plugin import FromCantaloupe, LookupSettings, Names
-
-SCHEME: Final = "s3://"
+from sidecar.plugin import BucketSettings, FromCantaloupe, Names
 
 
-class S3Settings(LookupSettings):
+class S3Settings(BucketSettings):
     """Which buckets, at which service, with which credentials."""
 
     table: ClassVar[str] = "s3"
     cantaloupe_source: ClassVar[str] = "S3Source"
-    place_is_url: ClassVar[bool] = False
+    scheme: ClassVar[str] = "s3://"
 
     bucket: Annotated[str, FromCantaloupe("S3Source.BasicLookupStrategy.bucket.name")] = Setting(
         "", pattern=r"^([A-Za-z0-9][A-Za-z0-9._-]{1,254})?$"
@@ -43,17 +41,3 @@ class S3Settings(LookupSettings):
     """The secret of `access_key_id`."""
     anonymous: bool = False
     """Ask without a signature, for public buckets."""
-
-    @model_validator(mode="after")
-    def _leads_to_buckets(self) -> Self:
-        """Refuse a lookup that can find nothing, and a rule whose bucket is not among those that are set."""
-        known = {*filter(None, (self.bucket, *self.buckets))}
-        if self.looks_up and not known:
-            raise ValueError("a lookup leads to SIDECAR_S3_BUCKET or SIDECAR_S3_BUCKETS, and neither is set")
-        for template in self.lookup_templates:
-            bucket = template.removeprefix(SCHEME).partition("/")[0] if template.startswith(SCHEME) else self.bucket
-            if bucket not in known:
-                raise ValueError(f"SIDECAR_S3_LOOKUP: {template!r} is not in SIDECAR_S3_BUCKET or SIDECAR_S3_BUCKETS")
-        if len(self.lookup_fields) > 2:  # noqa: PLR2004  # bucket and key
-            raise ValueError("SIDECAR_S3_LOOKUP_FIELDS: name the member that holds the key, or two: bucket and key")
-        return self

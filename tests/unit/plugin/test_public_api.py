@@ -13,18 +13,18 @@ from sidecar.plugin import color, remote
 
 EXPORTED: Final = {
     plugin: (
-        "API_VERSION Advice Blob Buffer ByteRange Closing Config CountedCache DecodeError Decoder Describes EXACT "
-        "EncodeError EncodedTile Encoder EncoderFactory Fact FileIdentity Folder Frame FromCantaloupe Grid "
-        "HeldFolder HidesErrors HoldsBytes ImageInfo ImageReader KeepsBytes Learns Level ListsImages LocalFile "
-        "LookupSettings Malformed MayLose Names Native NotesImages Pixels Rect RemoteSettings RowGuard SIGNATURE_BYTES "
-        "Section SidecarError Size Source SourceChanged SourceError SourceTimeout StartError SupportsCheck "
-        "SupportsEncodedTiles SupportsGathering SupportsLocalFile SupportsThreads SupportsTolerance Tally Tolerance "
-        "Unsupported Window hookimpl local_file run_inline thread_lock working_on"
+        "API_VERSION Advice Blob BucketSettings Buffer ByteRange Closing Config CountedCache DecodeError Decoder "
+        "Describes EXACT EncodeError EncodedTile Encoder EncoderFactory Fact FileIdentity Folder Frame FromCantaloupe "
+        "Grid HeldFolder HidesErrors HoldsBytes ImageInfo ImageReader KeepsBytes Learns Level ListsImages "
+        "LocalFile LookupSettings Malformed MayLose Names Native NotesImages Pixels Rect RemoteSettings RowGuard "
+        "SIGNATURE_BYTES Section SidecarError Size Source SourceChanged SourceError SourceTimeout StartError "
+        "SupportsCheck SupportsEncodedTiles SupportsGathering SupportsLocalFile SupportsThreads SupportsTolerance "
+        "Tally Tolerance Unsupported Window hookimpl local_file run_inline thread_lock working_on"
     ),
     color: "shared_profile to_srgb",
     remote: (
-        "Client HttpOrigin Opening Place Places RangedTransport RemoteObjects RemoteSettings Response Transient "
-        "Transport Version blob_at is_plain is_private names_private places_of"
+        "BucketSource Client HttpOrigin Opening Place Places RangedTransport RemoteObjects RemoteSettings Response "
+        "Token Tokens Transient Transport Version blob_at is_plain is_private names_private places_of"
     ),
 }
 """Removing or renaming one of these breaks plugins: it takes another API_VERSION and a line in the changelog."""

@@ -1,0 +1,86 @@
+"""From identifiers to objects in the buckets that are set: the source of every object store."""
+
+from __future__ import annotations
+
+import re
+from typing import Final
+
+from sidecar.errors import SourceError
+from sidecar.plugin.buckets import BucketSettings
+from sidecar.plugin.source import Blob
+from sidecar.remote.identifiers import is_plain
+from sidecar.remote.lookup import Place, Places, blob_at
+from sidecar.remote.objects import RemoteObjects
+
+_LONGEST: Final = 4096
+"""Bytes of an identifier, which may be longer than a key by the name of a bucket."""
+_URL: Final = re.compile("[A-Za-z][A-Za-z0-9+.-]*://")
+_PROBE: Final = "sidecar-ready"
+
+
+class BucketSource:
+    """A Source of objects in buckets. The keys of its `RemoteObjects` are `bucket/key`."""
+
+    def __init__(
+        self, name: str, objects: RemoteObjects, settings: BucketSettings, places: Places | None = None
+    ) -> None:
+        self.name = name
+        self._objects = objects
+        self._settings = settings
+        self._places = places
+        self.kept_bytes = objects.kept_bytes + (places.kept_bytes if places else 0)
+
+    def close(self) -> None:
+        """Cancel what is under way and close the connections."""
+        if self._places:
+            self._places.close()
+        self._objects.close()
+
+    @property
+    def is_remote(self) -> bool:
+        """True: asking for the storage goes over a network."""
+        return True
+
+    def check(self) -> None:
+        """Ask for an object of each bucket that need not be there. Raises SourceError if one fails or refuses."""
+        for bucket in self._settings.known_buckets:
+            self._objects.check(f"{bucket}/{self._settings.path_prefix}{_PROBE}")
+        if self._places:
+            self._places.check(_PROBE)
+
+    def find(self, identifier: str) -> Blob | None:
+        """Return the object that an identifier leads to. Raises SourceError, SourceTimeout."""
+        if not is_plain(identifier, _LONGEST):
+            return None
+        if self._places:
+            return blob_at(self._places, identifier, self._looked_up)
+        place = self._place(identifier)
+        return self._object(*place, place[1]) if place else None
+
+    def _place(self, identifier: str) -> tuple[str, str] | None:
+        settings = self._settings
+        if identifier.startswith(settings.scheme):
+            bucket, key = self._named(identifier)
+            return (bucket, key) if bucket in settings.named_buckets else None
+        if not settings.own_bucket:
+            return None
+        return settings.own_bucket, f"{settings.path_prefix}{identifier}{settings.path_suffix}"
+
+    def _looked_up(self, place: Place) -> Blob | None:
+        """Return the object at a bucket and a key, at both in one text, or at a key of the bucket that is set."""
+        own, scheme = self._settings.own_bucket, self._settings.scheme
+        named = place[0].startswith(scheme)
+        bucket, key = place if len(place) > 1 else self._named(place[0]) if named else (own, place[0])
+        if len(place) == 1 and not named and _URL.match(place[0]):
+            raise SourceError(f"{self.name}: looked up a URL that does not begin with {scheme}")
+        if bucket not in self._settings.known_buckets:
+            raise SourceError(f"{self.name}: looked up an object in {bucket!r}, which no setting names")
+        return self._object(bucket, key.removeprefix("/"), key.rpartition("/")[2])
+
+    def _named(self, place: str) -> tuple[str, str]:
+        """Return bucket and key of `s3://bucket/key`."""
+        bucket, _, key = place.removeprefix(self._settings.scheme).partition("/")
+        return bucket, key
+
+    def _object(self, bucket: str, key: str, name: str) -> Blob | None:
+        return self._objects.find(f"{bucket}/{key}", name) if self._settings.fits(key) else None
