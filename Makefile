@@ -12,7 +12,7 @@ export PATH := $(PATH):/usr/sbin:/usr/local/sbin
 export PORT CANTALOUPE BENCH_FILES BENCH_LARGE SOAK_MINUTES
 FUZZ_MINUTES ?= 10
 
-.PHONY: help fresh run test soak load fuzz attack bench bench-peers lint lock audit arm64 arm64-tests wheels wheels-test packages more-packages otelcol clean
+.PHONY: help fresh run test soak load fuzz attack bench bench-peers lint lock audit arm64 arm64-tests wheels wheels-test packages more-packages otelcol clouds clean
 .DEFAULT_GOAL := help
 
 help: ## List the tasks
@@ -42,6 +42,11 @@ bench: .venv/.dev ## Measure, compare in one run and draw (ONLY=ac for parts, BE
 
 otelcol: ## Build a collector of OpenTelemetry, with which `make test` then tests what is exported (needs Go)
 	cd tests/nginx/otelcol && go build -trimpath -ldflags '-s -w' -o ../../../.run/otelcol .
+
+# Versions are those that the tests were written against; npm and Go check the hashes that their registries state.
+clouds: ## Install emulators of Azure and Google Cloud Storage, with which `make test` then tests the sources (needs npm and Go)
+	npm install --silent --no-fund --no-audit --prefix .run/azurite azurite@3.35.0
+	GOBIN=$(CURDIR)/.run go install -trimpath -ldflags '-s -w' github.com/fsouza/fake-gcs-server@v1.56.1
 
 bench-peers: .venv/.dev .bench/peers/large-image/.ready .bench/peers/iipsrv/.ready ## Compare with other servers (ONLY='words', ROUNDS=3, CANTALOUPE=…)
 	.venv/bin/python -m tests.benchmarks.peers $(if $(ONLY),--only '$(ONLY)') $(if $(ROUNDS),--rounds $(ROUNDS))

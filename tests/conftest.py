@@ -19,7 +19,7 @@ settings.load_profile("sidecar")
 DATA = Path(__file__).parent / "data"
 
 
-WITH_SERVERS: Final = ("tests/aws_lambda/", "tests/browser/", "tests/nginx/", "tests/resilience/")
+WITH_SERVERS: Final = ("tests/aws_lambda/", "tests/browser/", "tests/clouds/", "tests/nginx/", "tests/resilience/")
 
 
 class ByModule(LoadScopeScheduling):  # type: ignore[misc]  # xdist publishes no types

@@ -136,11 +136,12 @@ FOREIGN: Mapping[str, Sequence[str]] = MappingProxyType(
             "HttpSource.BasicLookupStrategy.send_head_requests",
             "HttpSource.chunking.*",
             "S3Source.chunking.*",
+            "AzureStorageSource.chunking.*",
             "processor.stream_retrieval_strategy",
             "processor.fallback_retrieval_strategy",
             "processor.purge_incompatible_from_source_cache",
         ),
-        "sources that no plugin of ours stands for": ("AzureStorageSource.*", "JdbcSource.*"),
+        "sources that no plugin of ours stands for": ("JdbcSource.*",),
         "which of Cantaloupe's processors makes the same pixels": (
             "processor.selection_strategy",
             "processor.ManualSelectionStrategy.*",

@@ -61,6 +61,8 @@ class _Field:
     name: str
     key: str
     read: Callable[[Properties, str], object]
+    plain: bool = False
+    """Whether it means nothing if a script looks images up."""
 
 
 def read(path: Path, sections: Iterable[type[Section]], environment: Mapping[str, str] = os.environ) -> Takeover:
@@ -103,7 +105,8 @@ def _fields(kinds: Iterable[type[Section]]) -> Iterator[_Field]:
                 yield _Field(kind, name, core[name].key, core[name].read)
             for mark in field.metadata:
                 if isinstance(mark, FromCantaloupe):
-                    yield _Field(kind, name, mark.key, _reading(mark))
+                    plain = mark.plain or ".BasicLookupStrategy." in mark.key
+                    yield _Field(kind, name, mark.key, _reading(mark), plain)
 
 
 def _reading(mark: FromCantaloupe) -> Callable[[Properties, str], object]:
@@ -135,8 +138,7 @@ def _values(fields: Iterable[_Field], properties: Properties) -> dict[str, dict[
     values: dict[str, dict[str, object]] = {}
     for field in fields:
         value = field.read(properties, field.key)
-        # If a script looks images up, the keys of the plain lookup mean nothing.
-        if value is not None and not (scripted and ".BasicLookupStrategy." in field.key):
+        if value is not None and not (scripted and field.plain):
             values.setdefault(field.section.table, {})[field.name] = value
     return values
 

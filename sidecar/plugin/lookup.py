@@ -26,22 +26,23 @@ class LookupSettings(RemoteSettings):
     """Base of the settings of a source over a network that may look up where an image is; see `Places`."""
 
     lookup: Rules = ()
-    """Where images are, in place of `httpsource_resource_info` or `s3source_object_info` in Cantaloupe's delegates.rb,
-    which is then not asked: rules `PATTERN -> PLACE`, the first that matches counts, as
-    `scans:{name*} -> https://host/scans/{name}.jp2` (S3: `s3://bucket/{name}.jp2`, or a key). `{name}` is a part
-    without slashes, `{name*}` with slashes, `{name:2}` of two characters, `{identifier}` all of it. What no rule
-    matches is not this source's. Prefix and suffix are not used."""
+    """Where images are, in place of the method that says it in Cantaloupe's delegates.rb (`httpsource_resource_info`,
+    `s3source_object_info`, `azurestoragesource_blob_key`), which is then not asked: rules `PATTERN -> PLACE`, the first
+    that matches counts, as `scans:{name*} -> https://host/scans/{name}.jp2` (in object stores `s3://bucket/{name}.jp2`,
+    `azure://container/{name}.jp2`, `gs://bucket/{name}.jp2`, or a key). `{name}` is a part without slashes, `{name*}`
+    with slashes, `{name:2}` of two characters, `{identifier}` all of it. What no rule matches is not this source's.
+    Prefix and suffix are not used."""
     lookup_url: str = ""
-    """A service that is asked where an image is, in place of the same methods: `https://host/where/{identifier}`, in
+    """A service that is asked where an image is, in place of the same method: `https://host/where/{identifier}`, in
     which `{identifier*}` leaves slashes as they are. It answers with a redirect, whose Location is taken and not
     followed, or with JSON, see LOOKUP_FIELDS; 404 or 410 if there is no such image."""
     lookup_fields: Names = ()
-    """The member of the JSON that holds the place, as `source.uri` or `files.0.url`; for S3 also two, bucket and key.
-    Empty: the service answers with a redirect."""
+    """The member of the JSON that holds the place, as `source.uri` or `files.0.url`; in object stores also two, bucket
+    and key. Empty: the service answers with a redirect."""
     lookup_authorization: SecretStr = SecretStr("")
     """Sent to the service as the header Authorization: `Bearer …` or `Basic …`."""
     lookup_function: str = ""
-    """A function of your own in place of the same methods: the name of an entry point of the group `sidecar.lookup`."""
+    """A function of your own in place of the same method: the name of an entry point of the group `sidecar.lookup`."""
     lookup_freshness: float = Setting(300.0, ge=0)
     """Seconds for which a place that the service or the function has named is kept."""
 

@@ -40,6 +40,9 @@ class FromCantaloupe:
     as Cantaloupe reads them, which takes its default for anything else."""
     default: int | bool = False
     """Cantaloupe's default of a `whole` or `flag`."""
+    plain: bool = False
+    """Whether the value says where images are only if identifiers lead there without a delegate script; it is not taken
+    over if a script looks them up. So are all keys with `.BasicLookupStrategy.`."""
 
 
 class Section(BaseSettings):

@@ -20,9 +20,7 @@ from sidecar.remote.retry import RetryPolicy
 from sidecar.remote.single_flight import Publish, SingleFlight
 from sidecar.remote.transport import Transport
 
-_BLOCKS: Final = CountedCache(
-    "blocks", "blocks of remote objects (`SIDECAR_S3_CACHE_BYTES`, `SIDECAR_HTTP_CACHE_BYTES`)"
-)
+_BLOCKS: Final = CountedCache("blocks", "blocks of remote objects (`SIDECAR_S3_CACHE_BYTES` and the like)")
 Block: TypeAlias = tuple[str, int]
 """A blob's etag and the number of a block of it."""
 

@@ -29,7 +29,7 @@ Place: TypeAlias = tuple[str, ...]
 Ask: TypeAlias = Callable[[str], Place | None]
 
 _PLACES: Final = CountedCache(
-    "places", "places that were looked up a moment ago (`SIDECAR_HTTP_LOOKUP_FRESHNESS`, `SIDECAR_S3_LOOKUP_FRESHNESS`)"
+    "places", "places that were looked up a moment ago (`SIDECAR_HTTP_LOOKUP_FRESHNESS` and the like)"
 )
 _ABSENT: Final = 5.0
 """Seconds for which it is kept that there is no image, and after which a place without an image is looked up again."""

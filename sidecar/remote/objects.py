@@ -18,7 +18,7 @@ from sidecar.remote.single_flight import Publish, SingleFlight
 from sidecar.remote.transport import Transient, Transport, Version
 
 _OBJECTS: Final = CountedCache(
-    "objects", "remote objects that were found a moment ago (`SIDECAR_S3_FRESHNESS`, `SIDECAR_HTTP_FRESHNESS`)"
+    "objects", "remote objects that were found a moment ago (`SIDECAR_S3_FRESHNESS` and the like)"
 )
 _REMEMBERED: Final = 4096
 """Objects."""

@@ -56,6 +56,7 @@ class Request:
     """By lower-case name."""
     peer: tuple[str, int]
     """The client's end of the connection, by which connections are told apart."""
+    body: bytes = field(default=b"", repr=False)
 
     @property
     def key(self) -> str:
@@ -225,12 +226,14 @@ class _Handler(BaseHTTPRequestHandler):
         """Answer, late and slowly as the link is."""
         store = self.server.store
         headers = {name.lower(): value for name, value in self.headers.items()}
-        request = Request(self.command, self.path, headers, self.client_address)
+        body = self.rfile.read(int(headers.get("content-length", 0)))
+        request = Request(self.command, self.path, headers, self.client_address, body)
         store.requests.append(request)
         time.sleep(store.link.latency)
         self._send(store.mischief(request, store.answer(request)))
 
     do_HEAD = do_GET  # noqa: N815  # the name that http.server looks for
+    do_POST = do_GET  # noqa: N815  # the same
 
     def _send(self, reply: Reply) -> None:
         if reply.cut is None:

@@ -4,12 +4,18 @@ from __future__ import annotations
 
 import socket
 from collections.abc import Callable, Iterator
+from functools import partial
+from types import ModuleType
 
 import falcon.testing
 import pytest
+import sidecar_azure
+import sidecar_gcs
 import sidecar_http
 import sidecar_s3
 import structlog
+from sidecar_azure.settings import AzureSettings
+from sidecar_gcs.settings import GcsSettings
 from sidecar_http.settings import HttpSettings
 from sidecar_s3.settings import S3Settings
 
@@ -17,7 +23,7 @@ from sidecar import errors
 from sidecar.config import Settings
 from sidecar.http.middleware import Wsgi
 from sidecar.limits.threads import NativePool
-from sidecar.plugin import Blob, Config, Source
+from sidecar.plugin import Blob, Config, Section, Source
 from sidecar.registry import Registry
 from sidecar.server.application import create_app
 from sidecar.testing.fakes import GradientDecoder, RawEncoderFactory
@@ -84,18 +90,25 @@ def test_texts_about_the_request_are_shown(app: Callable[[Source], Wsgi]) -> Non
     assert "only for today" in ask(app(Failing(errors.Unsupported("only for today")))).text
 
 
-@pytest.mark.parametrize("plugin", ["http", "s3"])
-def test_a_storage_that_is_down_is_not_named(app: Callable[[Source], Wsgi], plugin: str) -> None:
-    """Neither host nor port, bucket, prefix or address."""
+@pytest.mark.parametrize(
+    "plugin, settings",
+    [
+        (sidecar_http, partial(HttpSettings, attempts=1)),
+        (sidecar_s3, partial(S3Settings, bucket="vault", anonymous=True, attempts=1)),
+        (sidecar_azure, partial(AzureSettings, container="vault", sas="sig=1", attempts=1)),
+        (sidecar_gcs, partial(GcsSettings, bucket="vault", anonymous=True, attempts=1)),
+    ],
+    ids=["http", "s3", "azure", "gcs"],
+)
+def test_a_storage_that_is_down_is_not_named(
+    app: Callable[[Source], Wsgi], plugin: ModuleType, settings: Callable[..., Section]
+) -> None:
+    """Neither host nor port, bucket, prefix, address or signature."""
     with socket.create_server(("127.0.0.1", 0)) as closed:
         port = closed.getsockname()[1]
-    settings: HttpSettings | S3Settings
-    if plugin == "http":
-        settings = HttpSettings(url_prefix=f"http://localhost:{port}/vault/", attempts=1)
-        (source,) = sidecar_http.register_sources(Config.of(settings))
-    else:
-        settings = S3Settings(endpoint=f"http://localhost:{port}", bucket="vault", anonymous=True, attempts=1)
-        (source,) = sidecar_s3.register_sources(Config.of(settings))
+    url = f"http://localhost:{port}"
+    given = settings(url_prefix=f"{url}/vault/") if plugin is sidecar_http else settings(endpoint=url)
+    (source,) = plugin.register_sources(Config.of(given))
     answer = ask(app(source))
     assert answer.status_code == 502
-    assert not any(word in answer.text for word in ("localhost", "127.0.0.1", str(port), "vault"))
+    assert not any(word in answer.text for word in ("localhost", "127.0.0.1", str(port), "vault", "sig"))

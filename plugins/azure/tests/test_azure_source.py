@@ -1,0 +1,353 @@
+"""Blobs in containers, against a service that checks every signature and token."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+import time
+from base64 import b64encode
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import ClassVar
+from urllib.parse import unquote
+
+import pytest
+import sidecar_azure
+from pydantic import ValidationError
+from sidecar_azure.settings import AzureSettings
+
+from sidecar.cantaloupe import takeover
+from sidecar.plugin import (
+    ByteRange,
+    Closing,
+    Config,
+    KeepsBytes,
+    Source,
+    SourceChanged,
+    SourceError,
+    StartError,
+    SupportsCheck,
+)
+from sidecar.testing.blob_store import BlobStore
+from sidecar.testing.contracts.source import SourceContract, Store
+from sidecar.testing.object_store import ObjectStore, Reply, Request
+
+KEY = b64encode(b"a key of the account").decode()
+OBJECTS = {"images/page.jp2": b"page", "private/page.jp2": b"private", "shared/page.jp2": b"shared"}
+
+
+@pytest.fixture(autouse=True)
+def _no_identity(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Keep the identity of this machine out of the tests."""
+    for name in [name for name in os.environ if name.startswith(("AZURE_", "IDENTITY_", "MSI_"))]:
+        monkeypatch.delenv(name)
+
+
+@pytest.fixture
+def azure() -> Iterator[BlobStore]:
+    """A service with one container to serve and two not to."""
+    with BlobStore(OBJECTS, key=KEY) as store:
+        yield store
+
+
+def settings(azure: BlobStore, **more: object) -> AzureSettings:
+    """As an operator would set them for an emulator."""
+    given = {"endpoint": azure.address, "account": azure.account, "attempts": 2, "freshness": 0}
+    access = {} if {"sas", "anonymous"} & {*more} else {"account_key": KEY}
+    return AzureSettings.model_validate({"container": "images", **given, **access, **more})
+
+
+def source_of(given: AzureSettings) -> Source:
+    """The source that the plugin registers."""
+    (source,) = sidecar_azure.register_sources(Config.of(given))
+    assert isinstance(source, Closing)
+    return source
+
+
+def content(source: Source, identifier: str) -> bytes:
+    """All bytes of what an identifier leads to."""
+    blob = source.find(identifier)
+    assert blob is not None
+    return bytes(blob.read([ByteRange(0, blob.size)])[0])
+
+
+class TestAzure(SourceContract):
+    """The contract of all sources."""
+
+    identifiers: ClassVar[Sequence[str]] = (
+        *SourceContract.identifiers,
+        "a//b.jp2",
+        "-_.~!*'()&@:,$=+ ;.jp2",
+        "azure:/x.jp2",
+    )
+
+    @pytest.fixture
+    def store(self, azure: BlobStore) -> Store:
+        """A container, with others beside it."""
+        outside = ["azure://private/page.jp2", "azure://images/page.jp2", "../private/page.jp2", "/private/page.jp2"]
+        return Store(source_of(settings(azure)), lambda key, body: azure.put(f"images/{key}", body), outside)
+
+
+def test_prefix_and_suffix(azure: BlobStore) -> None:
+    """They complete the name of the blob."""
+    azure.put("images/scans/1.jp2", b"one")
+    assert content(source_of(settings(azure, path_prefix="scans/", path_suffix=".jp2")), "1") == b"one"
+
+
+def test_other_containers_only_if_allowed(azure: BlobStore) -> None:
+    """An identifier names a container of the list, and no other."""
+    source = source_of(settings(azure, containers="shared", path_prefix="none/"))
+    assert content(source, "azure://shared/page.jp2") == b"shared"
+    for identifier in ("azure://private/page.jp2", "azure://images/page.jp2", "azure://shared", "azure:///page.jp2"):
+        assert source.find(identifier) is None
+    assert {request.key.split("/")[1] for request in azure.requests} <= {"shared", "images"}
+
+
+@pytest.mark.parametrize("answer, expected", [("azure://shared/page.jp2", b"shared"), ("page.jp2", b"page")])
+def test_a_lookup(azure: BlobStore, answer: str, expected: bytes) -> None:
+    """A service in place of `azurestoragesource_blob_key` names the blob, or container and blob."""
+    with ObjectStore() as service:
+        service.mischief = lambda _request, _reply: Reply(200, body=f'{{"blob": "{answer}"}}'.encode())
+        looked_up = {"lookup_url": f"{service.url}/{{identifier}}", "lookup_fields": "blob", "containers": "shared"}
+        assert content(source_of(settings(azure, **looked_up)), "0b1d") == expected
+
+
+def test_where_a_lookup_cannot_lead(azure: BlobStore) -> None:
+    """Neither to a container that no setting names, nor to a URL."""
+    with ObjectStore() as service:
+        source = source_of(settings(azure, lookup_url=f"{service.url}/{{identifier}}"))
+        for place in ("azure://private/page.jp2", f"{azure.address}/private/page.jp2"):
+            service.mischief = lambda _request, _reply, place=place: Reply(302, {"Location": place})  # type: ignore[misc]
+            with pytest.raises(SourceError, match="looked up"):
+                source.find(place)
+    assert azure.requests == []
+
+
+def test_ranges_of_one_version(azure: BlobStore) -> None:
+    """Each range is asked for with If-Match. If the blob is another by then, that is an error and no mixture."""
+    azure.put("images/page.jp2", bytes(200_000))
+    blob = source_of(settings(azure)).find("page.jp2")
+    assert blob is not None
+    blob.read([ByteRange(100_000, 110_000)])
+    assert azure.requests[-1].headers["if-match"] == azure.objects["images/page.jp2"].etag
+    azure.put("images/page.jp2", b"\1" * 200_000)
+    with pytest.raises(SourceChanged):
+        blob.read([ByteRange(150_000, 160_000)])
+
+
+def test_only_what_is_asked_for(azure: BlobStore) -> None:
+    """Finding a blob is one request of one block; a range is one request of the blocks around it."""
+    azure.put("images/page.jp2", bytes(10_000_000))
+    blob = source_of(settings(azure, block_bytes=4096)).find("page.jp2")
+    assert blob is not None
+    blob.read([ByteRange(5_000_000, 5_010_000)])
+    assert [request.headers["range"] for request in azure.requests] == ["bytes=0-4095", "bytes=4997120-5013503"]
+    assert all(request.headers["x-ms-version"] == "2021-12-02" for request in azure.requests)
+
+
+def test_a_wrong_key(azure: BlobStore) -> None:
+    """The error names the service's reason, and not the key."""
+    wrong = b64encode(b"mistyped").decode()
+    given = settings(azure, account_key=wrong)
+    with pytest.raises(SourceError, match="403 AuthenticationFailed") as caught:
+        source_of(given).find("page.jp2")
+    assert wrong not in f"{caught.value} {given!r}"
+
+
+@pytest.mark.parametrize(
+    "status, code",
+    [
+        (403, "AuthorizationFailure"),
+        (404, "ContainerNotFound"),
+        (404, "ResourceNotFound"),
+        (409, "BlobBeingRehydrated"),
+    ],
+)
+def test_not_surely_missing(azure: BlobStore, status: int, code: str) -> None:
+    """Only BlobNotFound means that there is no blob."""
+    azure.mischief = lambda _request, _reply: Reply(status, body=f"<Error><Code>{code}</Code></Error>".encode())
+    with pytest.raises(SourceError, match=code):
+        source_of(settings(azure)).find("page.jp2")
+
+
+def test_a_busy_service(azure: BlobStore) -> None:
+    """503 ServerBusy is tried again, signed anew."""
+    replies = [Reply(503, body=b"<Error><Code>ServerBusy</Code></Error>")]
+    azure.mischief = lambda _request, reply: replies.pop() if replies else reply
+    assert content(source_of(settings(azure)), "page.jp2") == b"page"
+
+
+def test_whether_it_can_be_read(azure: BlobStore) -> None:
+    """A check passes if each container answers, and is refused for one that is missing."""
+    source = source_of(settings(azure, containers="shared", cache_bytes=12345))
+    assert isinstance(source, SupportsCheck)
+    assert isinstance(source, KeepsBytes)
+    assert (source.is_remote, source.kept_bytes) == (True, 12345)
+    source.check()
+    missing = source_of(settings(azure, containers="missing"))
+    assert isinstance(missing, SupportsCheck)
+    with pytest.raises(SourceError, match="ContainerNotFound"):
+        missing.check()
+
+
+def test_a_shared_access_signature() -> None:
+    """It is the query of each URL, and in no error."""
+    sas = "sv=2021-12-02&sr=c&sp=r&sig=c2VjcmV0%3D"
+    with BlobStore(OBJECTS, sas=sas) as azure:
+        assert content(source_of(settings(azure, sas=f"?{sas}")), "page.jp2") == b"page"
+        assert azure.requests[-1].target.endswith(f"?{sas}")
+        given = settings(azure, sas="sv=1&sig=b3RoZXI", attempts=1)
+        with pytest.raises(SourceError, match="403") as caught:
+            source_of(given).find("page.jp2")
+    with pytest.raises(SourceError) as down:
+        source_of(given).find("page.jp2")
+    assert "b3RoZXI" not in f"{caught.value} {down.value} {given!r}"
+
+
+def test_anonymous() -> None:
+    """A public container is asked without credentials."""
+    with BlobStore(OBJECTS) as azure:
+        assert content(source_of(settings(azure, anonymous=True)), "page.jp2") == b"page"
+        assert "authorization" not in azure.requests[-1].headers
+
+
+@pytest.fixture
+def machine(monkeypatch: pytest.MonkeyPatch) -> Iterator[ObjectStore]:
+    """What gives the machine's identity its tokens, as in App Service and Container Apps."""
+
+    def token(request: Request, _reply: Reply) -> Reply:
+        assert request.headers["x-identity-header"] == "proof"
+        until = int(time.time()) + 3600
+        body = f'{{"access_token": "token-1", "expires_on": "{until}", "resource": "r", "token_type": "Bearer"}}'
+        return Reply(200, {"Content-Type": "application/json"}, body.encode())
+
+    with ObjectStore() as service:
+        service.mischief = token
+        monkeypatch.setenv("IDENTITY_ENDPOINT", f"{service.url}/msi/token")
+        monkeypatch.setenv("IDENTITY_HEADER", "proof")
+        yield service
+
+
+def test_the_identity_of_the_machine(machine: ObjectStore) -> None:
+    """Without a key, the machine's identity is asked for one token for storage, which all requests carry."""
+    with BlobStore(OBJECTS, tokens=("token-1",)) as azure:
+        source = source_of(settings(azure, account_key=""))
+        assert [content(source, "page.jp2") for _ in range(3)] == [b"page"] * 3
+    assert len(machine.requests) == 1
+    assert "resource=https://storage.azure.com" in unquote(machine.requests[0].target)
+
+
+def test_no_identity(machine: ObjectStore) -> None:
+    """If there is none, the request fails with the reason, and nothing is asked of the storage."""
+    machine.mischief = lambda _request, _reply: Reply(
+        400, {"Content-Type": "application/json"}, b'{"statusCode": 400, "message": "No User Assigned identity found"}'
+    )
+    with BlobStore(OBJECTS, tokens=("token-1",)) as azure:
+        with pytest.raises(SourceError, match=r"azure: no token: .*DefaultAzureCredential"):
+            source_of(settings(azure, account_key="")).find("page.jp2")
+        assert azure.requests == []
+
+
+def test_an_identity_that_cannot_be(azure: BlobStore, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """A certificate that is none is found at start."""
+    certificate = tmp_path / "certificate.pem"
+    certificate.write_text("no certificate")
+    for name, value in {"TENANT_ID": "t", "CLIENT_ID": "c", "CLIENT_CERTIFICATE_PATH": str(certificate)}.items():
+        monkeypatch.setenv(f"AZURE_{name}", value)
+    with pytest.raises(StartError, match="SIDECAR_AZURE"):
+        source_of(settings(azure, account_key=""))
+
+
+def test_files_of_an_identity(azure: BlobStore, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Workers may read the token of a federated identity when it has been replaced, if a container is set."""
+    monkeypatch.setenv("AZURE_FEDERATED_TOKEN_FILE", "/var/run/secrets/azure/tokens/azure-identity-token")
+    (folder,) = sidecar_azure.register_folders(Config.of(settings(azure)))
+    assert folder.path == Path("/var/run/secrets/azure/tokens")
+    assert not [*sidecar_azure.register_folders(Config.of())]
+
+
+@pytest.mark.parametrize(
+    "wrong",
+    [
+        {"account": "", "endpoint": ""},
+        {"account": ""},
+        {"account": "Pictures"},
+        {"container": "a/b"},
+        {"container": "ab"},
+        {"endpoint": "azurite:10000"},
+        {"endpoint": "http://user@host"},
+        {"account_key": "no base64"},
+        {"account_key": KEY, "sas": "sig=x"},
+        {"account_key": "", "sas": "sig=x", "anonymous": True},
+        {"account_key": "", "sas": "no signature"},
+        {"account_key": "", "sas": "sig=x#y"},
+        {"lookup": "{x} -> azure://other/{x}"},
+        {"concurrency": 0},
+    ],
+)
+def test_settings_that_cannot_be(wrong: dict[str, object]) -> None:
+    """They are found at start."""
+    given = {"account": "pictures", "container": "images", "account_key": KEY}
+    AzureSettings.model_validate(given)
+    with pytest.raises(ValidationError):
+        AzureSettings.model_validate({**given, "endpoint": "http://host", **wrong})
+
+
+def test_names_that_cannot_be(azure: BlobStore) -> None:
+    """Names of blobs have 1024 characters at most, of any number of bytes."""
+    source = source_of(settings(azure))
+    assert source.find("x" * 1025) is None
+    assert azure.requests == []
+    azure.put(f"images/{'ü' * 1024}", b"long")
+    assert content(source, "ü" * 1024) == b"long"
+
+
+def test_nothing_set() -> None:
+    """No source, and none of the libraries are loaded."""
+    program = (
+        "import sys, sidecar_azure; from sidecar.plugin import Config;"
+        "assert not [*sidecar_azure.register_sources(Config.of())];"
+        "assert not {'azure', 'requests', 'urllib3'} & {*sys.modules}"
+    )
+    subprocess.run([sys.executable, "-c", program], check=True)
+
+
+def test_in_a_patched_process(machine: ObjectStore) -> None:
+    """As gunicorn's worker runs it, with an identity: everything patched before anything is imported."""
+    program = """
+from gevent import monkey
+monkey.patch_all()
+import gevent, sidecar_azure, sys
+from sidecar.plugin import ByteRange, Config
+from sidecar_azure.settings import AzureSettings
+given = AzureSettings(container="images", endpoint=sys.argv[1])
+(source,) = sidecar_azure.register_sources(Config.of(given))
+jobs = [gevent.spawn(lambda: bytes(source.find("page.jp2").read([ByteRange(0, 4)])[0])) for _ in range(9)]
+gevent.joinall(jobs, raise_error=True)
+assert {job.value for job in jobs} == {b"page"}
+source.close()
+"""
+    with BlobStore(OBJECTS, tokens=("token-1",)) as azure:
+        subprocess.run([sys.executable, "-W", "error", "-c", program, azure.address], check=True, timeout=60)
+        assert len(azure.requests) == 1
+    assert len(machine.requests) == 1
+
+
+def test_settings_of_cantaloupe(tmp_path: Path) -> None:
+    """AzureStorageSource's own settings are taken over; a container without a name, or for a script, is not."""
+    file = tmp_path / "cantaloupe.properties"
+    file.write_text(
+        "source.static = AzureStorageSource\nAzureStorageSource.account_name = pictures\n"
+        f"AzureStorageSource.account_key = {KEY}\nAzureStorageSource.container_name = images\n"
+        "AzureStorageSource.chunking.enabled = true\n"
+    )
+    taken = takeover.read(file, [AzureSettings], {})
+    found = AzureSettings.model_validate(taken.values["azure"])
+    assert (found.account, found.container, found.account_key.get_secret_value()) == ("pictures", "images", KEY)
+    assert not taken.notes
+    with file.open("a") as more:
+        more.write("AzureStorageSource.lookup_strategy = ScriptLookupStrategy\n")
+    assert {*takeover.read(file, [AzureSettings], {}).values["azure"]} == {"account", "account_key"}
+    file.write_text("source.static = AzureStorageSource\nAzureStorageSource.container_name =\n")
+    assert "azure" not in takeover.read(file, [AzureSettings], {}).values
