@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import re
-from typing import Final
+from typing import Final, Self
 
 from sidecar.errors import SourceError
 from sidecar.plugin.buckets import BucketSettings
 from sidecar.plugin.source import Blob
+from sidecar.remote.http_client import Client
+from sidecar.remote.http_ranges import HttpOrigin, RangedTransport
 from sidecar.remote.identifiers import is_plain
-from sidecar.remote.lookup import Place, Places, blob_at
+from sidecar.remote.lookup import Place, Places, blob_at, places_of
 from sidecar.remote.objects import RemoteObjects
 
 _LONGEST: Final = 4096
@@ -29,6 +31,15 @@ class BucketSource:
         self._settings = settings
         self._places = places
         self.kept_bytes = objects.kept_bytes + (places.kept_bytes if places else 0)
+
+    @classmethod
+    def over(cls, name: str, origin: HttpOrigin, client: Client, settings: BucketSettings) -> Self:
+        """Return the source of a store that speaks HTTP; `client` asks the service of a lookup, if one is set.
+
+        Raises StartError if the function of a lookup is not installed.
+        """
+        objects = RemoteObjects(name, RangedTransport(name, origin), settings)
+        return cls(name, objects, settings, places_of(name, settings, client))
 
     def close(self) -> None:
         """Cancel what is under way and close the connections."""

@@ -15,6 +15,8 @@ SIDECAR_API = 1
 
 _FILES: Final = ("AZURE_FEDERATED_TOKEN_FILE", "AZURE_CLIENT_CERTIFICATE_PATH")
 """Read when a token is fetched. They are replaced by other files in the same folder."""
+_ARC: Final = Path("/var/opt/azcmagent/tokens")
+"""By files here a machine proves that Azure Arc manages it, which is said by IMDS_ENDPOINT."""
 
 
 @hookimpl
@@ -32,20 +34,12 @@ def register_sources(config: Config) -> Iterable[Source]:
 
 def _source(settings: AzureSettings) -> Source:
     # urllib3 takes memory and time to import: only if a container is set.
-    from sidecar.plugin.remote import (  # noqa: PLC0415
-        BucketSource,
-        Client,
-        RangedTransport,
-        RemoteObjects,
-        places_of,
-    )
+    from sidecar.plugin.remote import BucketSource, Client  # noqa: PLC0415
     from sidecar_azure.access import access_of  # noqa: PLC0415
     from sidecar_azure.api import BlobApi  # noqa: PLC0415
 
     client = Client(settings)
-    transport = RangedTransport("azure", BlobApi(client, settings, access_of(settings)))
-    objects = RemoteObjects("azure", transport, settings)
-    return BucketSource("azure", objects, settings, places_of("azure", settings, client))
+    return BucketSource.over("azure", BlobApi(client, settings, access_of(settings)), client, settings)
 
 
 @hookimpl
@@ -53,4 +47,7 @@ def register_folders(config: Config) -> Iterable[Folder]:
     """Register the files by which an identity is proved, if a container is set."""
     if not config.section(AzureSettings).known_buckets:
         return []
-    return [Folder(path=Path(os.environ[name]).parent) for name in _FILES if os.environ.get(name)]
+    places = [Path(os.environ[name]).parent for name in _FILES if os.environ.get(name)]
+    if os.environ.get("IMDS_ENDPOINT"):
+        places.append(_ARC)
+    return [Folder(path=place) for place in places]

@@ -40,7 +40,7 @@ OBJECTS = {"images/page.jp2": b"page", "private/page.jp2": b"private", "shared/p
 @pytest.fixture(autouse=True)
 def _no_identity(monkeypatch: pytest.MonkeyPatch) -> None:
     """Keep the identity of this machine out of the tests."""
-    for name in [name for name in os.environ if name.startswith(("AZURE_", "IDENTITY_", "MSI_"))]:
+    for name in [name for name in os.environ if name.startswith(("AZURE_", "IDENTITY_", "IMDS_", "MSI_"))]:
         monkeypatch.delenv(name)
 
 
@@ -87,12 +87,6 @@ class TestAzure(SourceContract):
         """A container, with others beside it."""
         outside = ["azure://private/page.jp2", "azure://images/page.jp2", "../private/page.jp2", "/private/page.jp2"]
         return Store(source_of(settings(azure)), lambda key, body: azure.put(f"images/{key}", body), outside)
-
-
-def test_prefix_and_suffix(azure: BlobStore) -> None:
-    """They complete the name of the blob."""
-    azure.put("images/scans/1.jp2", b"one")
-    assert content(source_of(settings(azure, path_prefix="scans/", path_suffix=".jp2")), "1") == b"one"
 
 
 def test_other_containers_only_if_allowed(azure: BlobStore) -> None:
@@ -260,10 +254,11 @@ def test_an_identity_that_cannot_be(azure: BlobStore, monkeypatch: pytest.Monkey
 
 
 def test_files_of_an_identity(azure: BlobStore, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Workers may read the token of a federated identity when it has been replaced, if a container is set."""
+    """Workers may read what proves an identity, also when it has been replaced, if a container is set."""
     monkeypatch.setenv("AZURE_FEDERATED_TOKEN_FILE", "/var/run/secrets/azure/tokens/azure-identity-token")
-    (folder,) = sidecar_azure.register_folders(Config.of(settings(azure)))
-    assert folder.path == Path("/var/run/secrets/azure/tokens")
+    monkeypatch.setenv("IMDS_ENDPOINT", "http://localhost:40342")
+    folders = sidecar_azure.register_folders(Config.of(settings(azure)))
+    assert [str(folder.path) for folder in folders] == ["/var/run/secrets/azure/tokens", "/var/opt/azcmagent/tokens"]
     assert not [*sidecar_azure.register_folders(Config.of())]
 
 

@@ -27,20 +27,12 @@ def register_sources(config: Config) -> Iterable[Source]:
 
 def _source(settings: GcsSettings) -> Source:
     # google-auth and urllib3 take memory and time to import: only if a bucket is set.
-    from sidecar.plugin.remote import (  # noqa: PLC0415
-        BucketSource,
-        Client,
-        RangedTransport,
-        RemoteObjects,
-        places_of,
-    )
+    from sidecar.plugin.remote import BucketSource, Client  # noqa: PLC0415
     from sidecar_gcs.account import account_of  # noqa: PLC0415
     from sidecar_gcs.api import GcsApi  # noqa: PLC0415
 
     client = Client(settings)
-    transport = RangedTransport("gcs", GcsApi(client, settings, account_of(settings)))
-    objects = RemoteObjects("gcs", transport, settings)
-    return BucketSource("gcs", objects, settings, places_of("gcs", settings, client))
+    return BucketSource.over("gcs", GcsApi(client, settings, account_of(settings)), client, settings)
 
 
 @hookimpl

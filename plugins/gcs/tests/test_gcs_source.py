@@ -99,12 +99,6 @@ class TestGcs(SourceContract):
         return Store(source_of(settings(gcs)), lambda key, body: gcs.put(f"images/{key}", body), outside)
 
 
-def test_prefix_and_suffix(gcs: ObjectStore) -> None:
-    """They complete the name of the object."""
-    gcs.put("images/scans/1.jp2", b"one")
-    assert content(source_of(settings(gcs, path_prefix="scans/", path_suffix=".jp2")), "1") == b"one"
-
-
 def test_other_buckets_only_if_allowed(gcs: ObjectStore) -> None:
     """An identifier, or a rule, names a bucket of the list, and no other."""
     source = source_of(settings(gcs, buckets="shared", path_prefix="none/"))

@@ -32,21 +32,14 @@ def register_sources(config: Config) -> Iterable[Source]:
 
 def _source(settings: S3Settings) -> Source:
     # botocore and urllib3 take memory and time to import: only if a bucket is set.
-    from sidecar.plugin.remote import (  # noqa: PLC0415
-        BucketSource,
-        Client,
-        RangedTransport,
-        RemoteObjects,
-        places_of,
-    )
+    from sidecar.plugin.remote import BucketSource, Client  # noqa: PLC0415
     from sidecar_s3.api import ObjectUrls, S3Api  # noqa: PLC0415
     from sidecar_s3.signing import Account  # noqa: PLC0415
 
     account = Account(settings)
     client = Client(settings)
     api = S3Api(client, ObjectUrls(settings, account.region), account.sign)
-    objects = RemoteObjects("s3", RangedTransport("s3", api), settings)
-    return BucketSource("s3", objects, settings, places_of("s3", settings, client))
+    return BucketSource.over("s3", api, client, settings)
 
 
 @hookimpl
