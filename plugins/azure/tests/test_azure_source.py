@@ -318,6 +318,7 @@ from sidecar.plugin import ByteRange, Config
 from sidecar_azure.settings import AzureSettings
 given = AzureSettings(container="images", endpoint=sys.argv[1])
 (source,) = sidecar_azure.register_sources(Config.of(given))
+assert gevent.get_hub().threadpool.size == 0, "a native thread runs, which has no sandbox"
 jobs = [gevent.spawn(lambda: bytes(source.find("page.jp2").read([ByteRange(0, 4)])[0])) for _ in range(9)]
 gevent.joinall(jobs, raise_error=True)
 assert {job.value for job in jobs} == {b"page"}

@@ -20,7 +20,7 @@ def register_settings() -> Iterable[type[Section]]:
 
 @hookimpl
 def register_sources(config: Config) -> Iterable[Source]:
-    """Register the source of the buckets that are set, if any. Raises StartError if no credentials are found."""
+    """Register the source of the buckets that are set, if any. Raises StartError if a file of credentials is none."""
     settings = config.section(GcsSettings)
     return [_source(settings)] if settings.known_buckets else []
 

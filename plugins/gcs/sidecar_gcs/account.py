@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from datetime import UTC, datetime
 from typing import Any, Final, Protocol
 
@@ -12,8 +12,9 @@ import urllib3
 from google.auth.exceptions import DefaultCredentialsError, GoogleAuthError, TransportError
 from google.auth.transport.urllib3 import Request
 
-from sidecar.plugin import SourceError, StartError
+from sidecar.plugin import SourceError
 from sidecar.plugin.remote import Token, Tokens, Transient
+from sidecar_gcs.credential_files import check_named
 from sidecar_gcs.settings import GcsSettings
 
 _SCOPE: Final = "https://www.googleapis.com/auth/devstorage.read_only"
@@ -45,51 +46,50 @@ class Anybody:
 
 
 class DefaultAccount:
-    """The account of Google's Application Default Credentials. Raises StartError if there are none."""
+    """The account of Google's Application Default Credentials.
+
+    They are looked for when the first token is needed: that may ask over the network whose machine this is, which takes
+    seconds, and native threads, before which a worker must have entered its sandbox. Raises StartError if the file that
+    is named is none of credentials.
+    """
 
     def __init__(self, settings: GcsSettings) -> None:
-        request = _request(settings)
-        try:
-            credentials, _project = google.auth.default(scopes=[_SCOPE], request=request)
-        except DefaultCredentialsError as error:
-            raise StartError(
-                f"SIDECAR_GCS_BUCKET is set, but there are no credentials: provide GOOGLE_APPLICATION_CREDENTIALS or a "
-                f"machine's or workload's own account, or set SIDECAR_GCS_ANONYMOUS for public buckets ({_text(error)})"
-            ) from error
-        self._tokens = Tokens("gcs", _fetcher(credentials, request), settings)
-        # Who pays, if it is not the bucket's project ("Requester Pays").
-        payer = getattr(credentials, "quota_project_id", None)
-        self._payer = {"x-goog-user-project": str(payer)} if payer else {}
+        check_named()
+        timeout = urllib3.Timeout(connect=settings.connect_timeout, read=settings.stall_timeout)
+        # TLS trusts the system's authorities, as that of `Client` does.
+        self._request = Request(urllib3.PoolManager(timeout=timeout, retries=False))  # type: ignore[no-untyped-call]
+        self._credentials: Any = None
+        self._tokens = Tokens("gcs", self._fetch, settings)
         self.close = self._tokens.close
 
     def headers(self) -> Mapping[str, str]:
-        return {"Authorization": f"Bearer {self._tokens.get()}", **self._payer}
+        token = self._tokens.get()
+        # Who pays, if it is not the bucket's project ("Requester Pays").
+        payer = getattr(self._credentials, "quota_project_id", None)
+        return {"Authorization": f"Bearer {token}", **({"x-goog-user-project": str(payer)} if payer else {})}
+
+    def _fetch(self) -> Token:
+        try:
+            if self._credentials is None:
+                self._credentials, _project = google.auth.default(scopes=[_SCOPE], request=self._request)
+            self._credentials.refresh(self._request)
+        except DefaultCredentialsError as error:
+            raise SourceError(
+                f"gcs: no credentials: set GOOGLE_APPLICATION_CREDENTIALS, give the machine an account, "
+                f"or set SIDECAR_GCS_ANONYMOUS for public buckets ({_text(error)})"
+            ) from error
+        except GoogleAuthError as error:
+            failed = SourceError(f"gcs: no token: {_text(error)}")
+            may_pass = error.retryable or isinstance(error, TransportError)
+            raise (Transient(failed) if may_pass else failed) from error
+        except (OSError, ValueError) as error:  # of files: credentials that are none, a federated identity's token
+            raise SourceError(f"gcs: no token: {_text(error)}") from error
+        return Token(self._credentials.token, _end(self._credentials.expiry))
 
 
 def account_of(settings: GcsSettings) -> Account:
     """Return what the settings say. Raises StartError."""
     return Anybody() if settings.anonymous else DefaultAccount(settings)
-
-
-def _request(settings: GcsSettings) -> Request:
-    """Return what tokens are asked for with. TLS trusts the system's authorities, as `Client` does."""
-    timeout = urllib3.Timeout(connect=settings.connect_timeout, read=settings.stall_timeout)
-    return Request(urllib3.PoolManager(timeout=timeout, retries=False))  # type: ignore[no-untyped-call]
-
-
-def _fetcher(credentials: Any, request: Request) -> Callable[[], Token]:
-    def fetch() -> Token:
-        try:
-            credentials.refresh(request)
-        except GoogleAuthError as error:
-            failed = SourceError(f"gcs: no token: {_text(error)}")
-            may_pass = error.retryable or isinstance(error, TransportError)
-            raise (Transient(failed) if may_pass else failed) from error
-        except OSError as error:  # of a file that has the token of a federated identity
-            raise SourceError(f"gcs: no token: {_text(error)}") from error
-        return Token(credentials.token, _end(credentials.expiry))
-
-    return fetch
 
 
 def _end(expiry: datetime | None) -> float:

@@ -247,23 +247,28 @@ def test_no_token(gcs: ObjectStore, google: ObjectStore, service_account: str) -
     assert gcs.requests == []
 
 
-@pytest.mark.parametrize("written", [None, {}, {"type": "service_account"}, {"type": "nothing known"}])
+@pytest.mark.parametrize("written", [None, {"type": "service_account"}, {"type": "nothing known"}])
 def test_no_credentials(gcs: ObjectStore, credentials: Callable[..., Path], written: dict[str, object] | None) -> None:
-    """The start fails and names what to set."""
+    """Without usable ones the request fails and names what to set; the store is not asked."""
     if written is not None:
         credentials(**written)
-    with pytest.raises(StartError, match="SIDECAR_GCS_ANONYMOUS"):
-        source_of(settings(gcs, anonymous=False))
+    with pytest.raises(SourceError, match="SIDECAR_GCS_ANONYMOUS"):
+        source_of(settings(gcs, anonymous=False)).find("page.jp2")
+    assert gcs.requests == []
 
 
-@pytest.mark.parametrize("text", ["", "no JSON", "[]", '{"credential_source": "x"}'])
-def test_files_that_are_none(gcs: ObjectStore, credentials: Callable[..., Path], text: str) -> None:
-    """Their folder is named all the same: what is wrong with them is said by whoever reads them."""
+@pytest.mark.parametrize("text", [None, "", "no JSON", "[]", "{}"])
+def test_a_file_that_is_none(gcs: ObjectStore, credentials: Callable[..., Path], text: str | None) -> None:
+    """One that is named, and is not there or holds no credentials, stops the start."""
     file = credentials()
-    file.write_text(text)
+    file.unlink()
+    if text is not None:
+        file.write_text(text)
     given = settings(gcs, anonymous=False)
     assert file.parent in {folder.path for folder in sidecar_gcs.register_folders(Config.of(given))}
     assert not [*sidecar_gcs.register_folders(Config.of(settings(gcs)))]
+    with pytest.raises(StartError, match=r"GOOGLE_APPLICATION_CREDENTIALS: .*credentials\.json"):
+        source_of(given)
 
 
 @pytest.mark.parametrize(
@@ -305,6 +310,7 @@ from sidecar_gcs.account import Anybody
 from sidecar_gcs.api import GcsApi
 from sidecar_gcs.settings import GcsSettings
 (source,) = sidecar_gcs.register_sources(Config.of(GcsSettings(bucket="images", endpoint=sys.argv[1])))
+assert gevent.get_hub().threadpool.size == 0, "a native thread runs, which has no sandbox"
 jobs = [gevent.spawn(lambda: bytes(source.find("page.jp2").read([ByteRange(0, 4)])[0])) for _ in range(9)]
 gevent.joinall(jobs, raise_error=True)
 assert {job.value for job in jobs} == {b"page"}
