@@ -43,6 +43,7 @@ from sidecar.plugin.files import FileIdentity, HeldFolder, LocalFile
 from sidecar.plugin.folders import Folder
 from sidecar.plugin.geometry import Buffer, ByteRange, Pixels, Rect, Size
 from sidecar.plugin.hooks import hookimpl
+from sidecar.plugin.indexing import Indexes, StoreState
 from sidecar.plugin.lookup import LookupSettings
 from sidecar.plugin.settings import Config, FromCantaloupe, Names, RemoteSettings, Section
 from sidecar.plugin.source import (
@@ -92,6 +93,7 @@ __all__ = [
     "HoldsBytes",
     "ImageInfo",
     "ImageReader",
+    "Indexes",
     "KeepsBytes",
     "Learns",
     "Level",
@@ -118,6 +120,7 @@ __all__ = [
     "SourceTimeout",
     "SpansFiles",
     "StartError",
+    "StoreState",
     "SupportsCheck",
     "SupportsEncodedTiles",
     "SupportsGathering",

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import ssl
 from collections.abc import Callable, Generator, Mapping
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from http.client import HTTPException
 from typing import Any, Final, TypeAlias, cast
 
@@ -96,7 +96,7 @@ class _TlsPool(urllib3.HTTPSConnectionPool):
 
 
 class Client:
-    """Sends GET requests over kept connections. Many greenlets may use it at once."""
+    """Sends requests over kept connections. Many greenlets may use it at once."""
 
     def __init__(self, settings: RemoteSettings, guard: Guard = open_to_all, *, verify: bool = True) -> None:
         self._guard = guard
@@ -105,8 +105,14 @@ class Client:
         self._tls = _tls(verify=verify)
         self._pools: dict[tuple[str, str, int | None], urllib3.HTTPConnectionPool] = {}
 
+    def get(self, url: str, headers: Mapping[str, str]) -> AbstractContextManager[Response]:
+        """Send a GET request, as `send` does."""
+        return self.send("GET", url, headers)
+
     @contextmanager
-    def get(self, url: str, headers: Mapping[str, str]) -> Generator[Response, None, None]:
+    def send(
+        self, method: str, url: str, headers: Mapping[str, str], body: bytes | None = None
+    ) -> Generator[Response, None, None]:
         """Send a request; the body of the response is not read yet. The connection is kept if it is read whole.
 
         Raises Transient if the connection fails, SourceError if it may not be made or is not to be trusted. Reading the
@@ -116,8 +122,9 @@ class Client:
         host = (parts.host or "").strip("[]")
         with _mapped(host):
             response = self._pool(parts.scheme or "", host, parts.port).urlopen(
-                "GET",
+                method,
                 parts.request_uri,
+                body,
                 # A trace goes on at the origin. Not part of what is signed: proxies may rewrite it.
                 headers={"Accept-Encoding": "identity", "User-Agent": "iiif-sidecar", **headers, **onward()},
                 redirect=False,

@@ -15,6 +15,7 @@ import threading
 import time
 from collections.abc import Callable, Mapping, MutableMapping
 from dataclasses import dataclass, field, replace
+from datetime import UTC, datetime
 from email.utils import formatdate, parsedate_to_datetime
 from functools import cached_property
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -22,7 +23,7 @@ from mmap import ACCESS_READ, mmap
 from pathlib import Path
 from types import TracebackType
 from typing import Final, Self, TypeAlias
-from urllib.parse import unquote
+from urllib.parse import parse_qs, quote, unquote
 
 from sidecar.testing.sigv4 import is_signed
 
@@ -125,6 +126,8 @@ class ObjectStore:
         self.link = link or Link()
         self.secrets = secrets
         """Access key → secret key; requests must then be signed (AWS Signature Version 4)."""
+        self.page_keys = 1000
+        """Keys in one answer to a request that lists a bucket."""
         self.mischief: Mischief = honest
         self.requests: list[Request] = []
         self.connections: set[tuple[str, int]] = set()
@@ -151,6 +154,12 @@ class ObjectStore:
         """Return the answer of an honest store."""
         if self.secrets is not None and not is_signed(request.method, request.target, request.headers, self.secrets):
             return _refusal(403, "SignatureDoesNotMatch")
+        if request.method == "PUT":
+            self.put(request.key, Content(request.body, time.time()))
+            return Reply(200, {"ETag": self.objects[request.key].etag})
+        return self._listed(request) if "list-type=2" in request.target else self._object(request)
+
+    def _object(self, request: Request) -> Reply:
         content = self.objects.get(request.key)
         if content is None:
             bucket = request.key.partition("/")[0] + "/"
@@ -161,6 +170,27 @@ class ObjectStore:
         if request.headers.get("if-none-match") == content.etag:
             return Reply(304, {"ETag": content.etag})
         return _ranged(request.headers.get("range", ""), content)
+
+    def _listed(self, request: Request) -> Reply:
+        """Return a page of the keys of a bucket, URL-encoded (ListObjectsV2 in the Amazon S3 API Reference)."""
+        asked = parse_qs(request.target.partition("?")[2])
+        bucket, prefix = request.key.strip("/") + "/", asked.get("prefix", [""])[0]
+        after = asked.get("continuation-token", [""])[0]
+        keys = sorted(key.removeprefix(bucket) for key in self.objects if key.startswith(bucket + prefix))
+        later = [key for key in keys if key > after]
+        page = later[: self.page_keys]
+        more = len(later) > len(page)
+        token = f"<NextContinuationToken>{quote(page[-1], safe='')}</NextContinuationToken>" if more else ""
+        entries = "".join(_entry(key, self.objects[bucket + key]) for key in page)
+        body = f"<ListBucketResult><IsTruncated>{str(more).lower()}</IsTruncated>{token}{entries}</ListBucketResult>"
+        return Reply(200, {"Content-Type": "application/xml"}, f'<?xml version="1.0"?>\n{body}'.encode())
+
+
+def _entry(key: str, content: Content) -> str:
+    modified = datetime.fromtimestamp(content.modified, UTC).strftime("%Y-%m-%dT%H:%M:%S.000Z")
+    parts = {"Key": quote(key, safe=""), "LastModified": modified, "ETag": content.etag.replace('"', "&quot;")}
+    parts |= {"Size": str(len(content.body)), "StorageClass": "STANDARD"}
+    return "<Contents>" + "".join(f"<{name}>{value}</{name}>" for name, value in parts.items()) + "</Contents>"
 
 
 def _unchanged(headers: Mapping[str, str], content: Content) -> bool:
@@ -232,8 +262,7 @@ class _Handler(BaseHTTPRequestHandler):
         time.sleep(store.link.latency)
         self._send(store.mischief(request, store.answer(request)))
 
-    do_HEAD = do_GET  # noqa: N815  # the name that http.server looks for
-    do_POST = do_GET  # noqa: N815  # the same
+    do_HEAD = do_PUT = do_POST = do_GET  # noqa: N815  # the names that http.server looks for
 
     def _send(self, reply: Reply) -> None:
         if reply.cut is None:

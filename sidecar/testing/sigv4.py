@@ -18,7 +18,7 @@ _HEADER = re.compile(
 
 
 def is_signed(method: str, target: str, headers: Mapping[str, str], secrets: Mapping[str, str]) -> bool:
-    """Check the Authorization header of a request without a query; `headers` by lower-case name."""
+    """Check the Authorization header of a request whose query is in canonical order; `headers` by lower-case name."""
     found = _HEADER.match(headers.get("authorization", ""))
     if not found or found["key"] not in secrets:
         return False

@@ -12,6 +12,7 @@ from collections.abc import Iterable
 from typing import Final
 
 from sidecar_jp2.index.index_cache import IndexCache
+from sidecar_jp2.keeping import kept_images
 from sidecar_jp2.settings import Jp2Settings
 
 from sidecar.plugin import Config, CountedCache, Decoder, Native, Section, StartError, hookimpl
@@ -40,6 +41,7 @@ def register_decoders(config: Config, native: Native) -> Iterable[Decoder]:
     except StartError as error:
         log.warning("HTJ2K is left to other decoders: %s", error)
         return []
-    indexes = IndexCache(native, config.section(Htj2kSettings).index_memory_bytes, lookups=INDEXES)
+    kept = kept_images(config, native)
+    indexes = IndexCache(native, config.section(Htj2kSettings).index_memory_bytes, kept, lookups=INDEXES)
     alpha = config.section(Jp2Settings).alpha
     return [Htj2kDecoder(codec, indexes, native, alpha=alpha != "drop", alpha_is_optional=alpha == "auto")]

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import struct
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import ClassVar
 
 from sidecar_jp2.color.channels import make_color_model
@@ -16,7 +16,7 @@ from sidecar_jp2.head import FirstTilePart, Head, head_for_all
 from sidecar_jp2.index.index_cache import IndexCache
 from sidecar_jp2.openjpeg.structures import Structures
 
-from sidecar.plugin import Blob, ByteRange, DecodeError, Malformed, Native, Unsupported, run_inline
+from sidecar.plugin import Blob, ByteRange, DecodeError, Malformed, Native, StoreState, Unsupported, run_inline
 from sidecar_htj2k.openjph import OpenJph
 from sidecar_htj2k.reader import Htj2kReader, OpenedImage
 
@@ -70,11 +70,28 @@ class Htj2kDecoder:
         """
         try:
             # Whoever is asked next, which is `jp2`, finds the head read.
-            with head_for_all(blob, self._native) as head:
+            with head_for_all(blob, self._native, self._indexes.kept) as head:
                 image = self._examined(blob, head)
         except (DecodeError, Malformed) as error:
             raise Unsupported(str(error)) from error
         return Htj2kReader(image, self._codec, self._indexes)
+
+    def examine_stores(self) -> Sequence[StoreState]:
+        """Ask the places at which indexes are kept, see Indexes."""
+        return self._indexes.kept.examine() if self._indexes.kept else []
+
+    def is_indexed(self, blob: Blob) -> bool:
+        """Report whether all is kept of a file, see Indexes."""
+        return self._indexes.kept is not None and self._indexes.kept.is_complete(blob)
+
+    def index(self, blob: Blob) -> None:
+        """Learn and keep the packets of a file, see Indexes. Raises as `open`."""
+        self.open(blob).learn()
+
+    def close(self) -> None:
+        """Keep what has not been kept yet, and close connections."""
+        if self._indexes.kept:
+            self._indexes.kept.close()
 
     def _examined(self, blob: Blob, head: Head) -> OpenedImage:
         header, span = head.header, head.codestream

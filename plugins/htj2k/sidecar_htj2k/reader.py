@@ -74,7 +74,8 @@ class Htj2kReader:
     def window(self, level: int, region: Rect) -> Htj2kWindow:
         """Return the byte ranges of a region. Raises DecodeError, SourceError, Unsupported."""
         blob, header = self._image.blob, self._image.header
-        with self._indexes.lease(self._etag, header, self._image.codestream.stop) as index:
+        stop, far = self._image.codestream.stop, blob.path is None
+        with self._indexes.lease(self._etag, header, stop, far=far) as index:
             stages = self._stager.stages(index, self._resolutions[level].area(region), blob)
         ranges = tuple(part for stage in stages for part in stage.ranges)
         if any(stage.whole_parts for stage in stages):
@@ -83,6 +84,10 @@ class Htj2kReader:
             if blob.path is None and sum(part.length for part in ranges) > LARGEST_WHOLE:
                 raise Unsupported("large remote tiles would have to be held whole: there are no packet lengths")
         return Htj2kWindow(level=level, region=region, ranges=ranges, stages=stages)
+
+    def learn(self) -> None:
+        """Read all that the index can hold, and keep it outside of this process. Raises SourceError."""
+        self._indexes.learn(self._image.blob, self._image.header, self._image.codestream.stop)
 
     def read(self, window: Htj2kWindow, data: Sequence[Buffer], into: Pixels) -> None:
         """Decode a window into (region.height, region.width, info.channels). Raises DecodeError."""

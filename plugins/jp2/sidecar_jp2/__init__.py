@@ -1,9 +1,10 @@
 """JPEG 2000 for the image sidecar, decoded by OpenJPEG.
 
-`decoder` and `reader` implement the plugin API on top of seven folders, with `windows` and `lossy`, and with `proven`
+`decoder` and `reader` implement the plugin API on top of eight folders, with `windows` and `lossy`, and with `proven`
 and `whole_tiles` for what cannot be decoded in windows. Imports go down only: these import `color`, `openjpeg`, `loss`
-and `format`; `extract` imports `blocks`, `index`, `loss` and `format`; `index` imports `loss` and `format`; `blocks`,
-`loss`, `color` and `openjpeg` import `format`.
+and `format`; `extract` imports `blocks`, `index`, `loss` and `format`; `index` imports `loss`, `store` and `format`;
+`blocks`, `loss`, `color` and `openjpeg` import `format`; `store` imports none of them. `keeping` puts together what
+keeps indexes beyond the process.
 """
 
 from __future__ import annotations
@@ -15,7 +16,7 @@ from sidecar.plugin import Config, Decoder, Folder, Native, Section, hookimpl
 from sidecar_jp2.decoder import Jp2Decoder
 from sidecar_jp2.extract.extractor import IndexedExtractor
 from sidecar_jp2.index.index_cache import IndexCache
-from sidecar_jp2.index.sqlite_cache import SqliteCache
+from sidecar_jp2.keeping import kept_images
 from sidecar_jp2.loss.idle_work import IdleWork
 from sidecar_jp2.lossy import MEASURING_BYTES, LossRule
 from sidecar_jp2.openjpeg.codec import OpenJpeg
@@ -36,8 +37,7 @@ def register_settings() -> Iterable[type[Section]]:
 def register_decoders(config: Config, native: Native) -> Iterable[Decoder]:
     """Register one decoder for all JPEG 2000 formats. Raises StartError if no OpenJPEG loads."""
     settings = config.section(Jp2Settings)
-    disk = SqliteCache(settings.index_folder, settings.index_disk_bytes) if settings.index_folder else None
-    indexes = IndexCache(native, settings.index_memory_bytes, disk)
+    indexes = IndexCache(native, settings.index_memory_bytes, kept_images(config, native))
     codec = OpenJpeg(bind(settings.library))
     rule = LossRule(settings.loss_db, native, IdleWork()) if settings.loss_db else None
     return [
@@ -47,6 +47,7 @@ def register_decoders(config: Config, native: Native) -> Iterable[Decoder]:
             alpha=settings.alpha != "drop",
             alpha_is_optional=settings.alpha == "auto",
             extractors=partial(IndexedExtractor, indexes),
+            kept=indexes.kept,
             kept_bytes=indexes.limit + (MEASURING_BYTES if rule else 0),
             rule=rule,
         )

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import ClassVar, TypeAlias
 
-from sidecar.plugin import Blob, ByteRange, Malformed, Native, Unsupported, run_inline
+from sidecar.plugin import Blob, ByteRange, Malformed, Native, StoreState, Unsupported, run_inline
 from sidecar_jp2.color.channels import ColorModel, make_color_model
 from sidecar_jp2.extract.extractor import SMALL_FILE
 from sidecar_jp2.extract.reduced_header import is_reducible
@@ -14,6 +14,7 @@ from sidecar_jp2.format.cut_grid import is_cuttable
 from sidecar_jp2.format.main_header import MainHeader
 from sidecar_jp2.format.tile_part_header import tile_part_markers
 from sidecar_jp2.head import take_head
+from sidecar_jp2.index.kept_images import KeptImages
 from sidecar_jp2.index.packet_order import MAX_PACKETS
 from sidecar_jp2.index.packet_selection import PacketSelector
 from sidecar_jp2.lossy import LossRule, can_lose
@@ -53,6 +54,7 @@ class Jp2Decoder:
         extractors: ExtractorFactory | None = None,
         kept_bytes: int = 0,
         rule: LossRule | None = None,
+        kept: KeptImages | None = None,
     ) -> None:
         self._opj = opj
         self._native = native
@@ -61,6 +63,7 @@ class Jp2Decoder:
         self._extractors = extractors
         self._kept_bytes = kept_bytes
         self._rule = rule
+        self._kept = kept
 
     @property
     def loss(self) -> str:
@@ -83,7 +86,7 @@ class Jp2Decoder:
 
     def open(self, blob: Blob) -> Jp2Reader:
         """Read the boxes and the main header. Raises Unsupported, DecodeError, Malformed, SourceError."""
-        head = take_head(blob, self._native)
+        head = take_head(blob, self._native, self._kept)
         header, first, span = head.header, head.first, head.codestream
         if max(header.stop, first.stop) > span.stop or not (head.end_marked or span.stop == blob.size):
             # The length of jp2c is wrong, perhaps. OpenJPEG never looks at it.
@@ -113,6 +116,23 @@ class Jp2Decoder:
             cuttable=cuttable,
         )
         return Jp2Reader(image, self._opj, extractor, self._rule)
+
+    def examine_stores(self) -> Sequence[StoreState]:
+        """Ask the places at which indexes are kept, see Indexes."""
+        return self._kept.examine() if self._kept else []
+
+    def is_indexed(self, blob: Blob) -> bool:
+        """Report whether all is kept of a file, see Indexes."""
+        return self._kept is not None and self._kept.is_complete(blob)
+
+    def index(self, blob: Blob) -> None:
+        """Learn and keep the packets of a file, see Indexes. Raises as `open`."""
+        self.open(blob).extractor.learn()
+
+    def close(self) -> None:
+        """Keep what has not been kept yet, and close connections."""
+        if self._kept:
+            self._kept.close()
 
     def _tile_part_markers(self, blob: Blob, header: MainHeader, span: ByteRange) -> frozenset[int]:
         """Return the markers in all tile-part headers of a small local file, which nobody makes an index of."""

@@ -90,6 +90,13 @@ class Extractor(Protocol):
         """Keep what may be lost with the index."""
         ...
 
+    def learn(self) -> None:
+        """Learn all that can be known of where packets are, and keep it outside of this process.
+
+        Called in a greenlet. Raises SourceError.
+        """
+        ...
+
     def extract(self, area: Area, *, cut: bool = False, loss: Loss | None = None) -> Extraction | None:
         """Return what decoding an area takes; None if only the whole codestream will do.
 

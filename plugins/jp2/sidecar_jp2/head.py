@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import partial
+from typing import Protocol
 
 from cachetools import LRUCache
 
-from sidecar.plugin import Blob, ByteRange, DecodeError, Malformed, Native, Unsupported, run_inline
+from sidecar.plugin import Blob, Buffer, ByteRange, DecodeError, Malformed, Native, Unsupported, run_inline
 from sidecar_jp2.format.boxes import read_container
 from sidecar_jp2.format.broken import Broken
 from sidecar_jp2.format.color_boxes import ColorBoxes
@@ -63,38 +65,53 @@ class Head:
 _passed_on: LRUCache[tuple[str, bool], Head | Exception] = LRUCache(PASSED_ON)
 
 
-def read_head(blob: Blob, native: Native = run_inline) -> Head:
+class KeptHeads(Protocol):
+    """Where the heads of far files are kept that take more than one read."""
+
+    def head(self, blob: Blob) -> Mapping[int, Buffer]:
+        """Return the blocks of a head that are kept."""
+        ...
+
+    def note_head(self, blob: Blob, blocks: Mapping[int, Buffer]) -> None:
+        """Keep the blocks of a head after the first one."""
+        ...
+
+
+def read_head(blob: Blob, native: Native = run_inline, kept: KeptHeads | None = None) -> Head:
     """Read a head; `native` runs what takes long. Called in a greenlet.
 
     Raises Unsupported if it is not JPEG 2000, or declares more than is read; Broken; Malformed; SourceError.
     """
-    blocks = BlockCachedBlob(blob)
+    far = kept if blob.path is None else None
+    blocks = BlockCachedBlob(blob, partial(far.head, blob) if far else None)
     container = read_container(blocks)
     span = container.codestream
     header = read_main_header(blocks, span.start)
     first = _first_tile_part(blocks, header)
     end_marked = not blob.path or blocks.slice(span.stop - 2, span.stop) == Marker.EOC.to_bytes(2)
     orientation = read_orientation(blocks, container.metadata, native)
+    if far:
+        far.note_head(blob, blocks.more)
     return Head(span, container.color, header, first, end_marked, orientation)
 
 
-def take_head(blob: Blob, native: Native = run_inline) -> Head:
+def take_head(blob: Blob, native: Native = run_inline, kept: KeptHeads | None = None) -> Head:
     """Return the head that the decoder asked before has read, or read it. Raises as `read_head`."""
     found = _passed_on.pop(_key(blob), None)
     if isinstance(found, Exception):
         raise found
-    return found or read_head(blob, native)
+    return found or read_head(blob, native, kept)
 
 
 @contextmanager
-def head_for_all(blob: Blob, native: Native = run_inline) -> Iterator[Head]:
+def head_for_all(blob: Blob, native: Native = run_inline, kept: KeptHeads | None = None) -> Iterator[Head]:
     """Read a head for a decoder that may refuse the image. Raises as `read_head`.
 
     If it does, or if reading fails, the head or the error is kept for the decoder that is asked next.
     """
     head: Head | None = None
     try:
-        head = read_head(blob, native)
+        head = read_head(blob, native, kept)
         yield head
     except (DecodeError, Malformed, Unsupported) as error:
         # Without its frames, which hold the bytes.

@@ -5,8 +5,10 @@ from __future__ import annotations
 from collections.abc import Mapping
 from pathlib import Path
 from typing import ClassVar, Literal
+from urllib.parse import urlsplit
 
 from pydantic import Field as Setting
+from pydantic import SecretStr, field_validator
 
 from sidecar.plugin import Section
 
@@ -33,3 +35,19 @@ class Jp2Settings(Section):
     """Folder on a local disk for packet indexes, shared by workers and kept over restarts; empty: none."""
     index_disk_bytes: int = Setting(256 * 2**20, ge=0)
     """Bytes of packet indexes kept in that folder."""
+    index_url: SecretStr = SecretStr("")
+    """Where packet indexes of files in remote storage are shared with other machines, beside `index_folder`:
+    `redis://host:port/db` or `rediss://…` (Redis, Valkey), or `s3://bucket/prefix` with the service and the account of
+    the table `s3`; empty: nowhere."""
+    index_secret: SecretStr = SecretStr("")
+    """A text by which machines that share packet indexes know those of each other: others are not read. Empty: whoever
+    can write to that place is trusted."""
+
+    @field_validator("index_url")
+    @classmethod
+    def _checked_url(cls, value: SecretStr) -> SecretStr:
+        url = value.get_secret_value()
+        parts = urlsplit(url)
+        if url and not (parts.netloc and parts.scheme in ("redis", "rediss", "s3")):
+            raise ValueError("it should begin with redis://, rediss:// or s3://, and a host or a bucket")
+        return value

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
-from typing import Any, TypeAlias
+from collections.abc import Mapping
+from typing import Any, Protocol
 
 # botocore publishes no type information.
 from botocore.auth import S3SigV4Auth  # type: ignore[import-untyped]
@@ -15,15 +15,22 @@ from botocore.session import Session  # type: ignore[import-untyped]
 from sidecar.plugin import SourceError, StartError
 from sidecar_s3.settings import S3Settings
 
-Sign: TypeAlias = Callable[[str, Mapping[str, str]], Mapping[str, str]]
-"""The URL and headers of a GET → the headers with a signature. Raises SourceError."""
-
 _REGION = "us-east-1"
 
 
-def unsigned(url: str, headers: Mapping[str, str]) -> Mapping[str, str]:
+class Sign(Protocol):
+    """Signs requests."""
+
+    def __call__(
+        self, url: str, headers: Mapping[str, str], method: str = "GET", body: bytes | None = None
+    ) -> Mapping[str, str]:
+        """Return the headers of a request with a signature. Raises SourceError."""
+        ...
+
+
+def unsigned(url: str, headers: Mapping[str, str], method: str = "GET", body: bytes | None = None) -> Mapping[str, str]:
     """Return the headers as they are."""
-    del url
+    del url, method, body
     return headers
 
 
@@ -46,8 +53,10 @@ class _Signer:
         self._credentials = credentials
         self._region = region
 
-    def __call__(self, url: str, headers: Mapping[str, str]) -> Mapping[str, str]:
-        request = AWSRequest("GET", url, headers=headers)
+    def __call__(
+        self, url: str, headers: Mapping[str, str], method: str = "GET", body: bytes | None = None
+    ) -> Mapping[str, str]:
+        request = AWSRequest(method, url, headers=headers, data=body)
         try:
             # Temporary credentials are renewed here when their end is near.
             current = self._credentials.get_frozen_credentials()

@@ -59,7 +59,12 @@ class IndexedExtractor:
             index.losses.put(key, loss)
 
     def _lease(self) -> AbstractContextManager[PacketIndex]:
-        return self._cache.lease(self._etag, self._header, self._stop, self._blob.name)
+        far = self._blob.path is None
+        return self._cache.lease(self._etag, self._header, self._stop, self._blob.name, far=far)
+
+    def learn(self) -> None:
+        """Read all that the index can hold, and keep it outside of this process. Raises SourceError."""
+        self._cache.learn(self._blob, self._header, self._stop)
 
     def extract(
         self, area: Area, *, cut: bool = False, loss: Loss | None = None

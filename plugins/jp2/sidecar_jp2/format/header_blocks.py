@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
 from datetime import datetime
 from pathlib import Path
 
@@ -20,8 +20,10 @@ class BlockCachedBlob:
     For headers only: it never frees a block, and raises Unsupported if they become more than `MOST_BYTES`.
     """
 
-    def __init__(self, blob: Blob) -> None:
+    def __init__(self, blob: Blob, kept: Callable[[], Mapping[int, Buffer]] | None = None) -> None:
+        """`kept` returns blocks that somebody has read before; it is called once, if the first one is not enough."""
         self._blob = blob
+        self._kept = kept
         self._blocks: dict[int, memoryview] = {}
         """Views of what was read in one go: copies of a large profile's blocks would leave holes in the heap."""
 
@@ -45,6 +47,11 @@ class BlockCachedBlob:
     def path(self) -> Path | None:
         return self._blob.path
 
+    @property
+    def more(self) -> Mapping[int, Buffer]:
+        """The blocks after the first one, by number."""
+        return {number: data for number, data in self._blocks.items() if number}
+
     def read(self, ranges: Sequence[ByteRange]) -> Sequence[Buffer]:
         """Return the bytes of each range. Raises SourceError."""
         return [self.slice(start, stop) for start, stop in ranges]
@@ -53,11 +60,21 @@ class BlockCachedBlob:
         """Return the bytes from `start` to `stop`, fewer if the blob ends before. Raises SourceError."""
         stop = min(stop, self.size)
         wanted = range(start // BLOCK, ceil_div(stop, BLOCK))
-        if missing := [index for index in wanted if index not in self._blocks]:
+        missing = [index for index in wanted if index not in self._blocks]
+        if self._kept and any(missing):
+            self._take(self._kept())
+            missing = [index for index in wanted if index not in self._blocks]
+        if missing:
             self._fetch(missing[0], missing[-1] + 1)
         return b"".join(
             self._blocks[index][max(start - index * BLOCK, 0) : max(stop - index * BLOCK, 0)] for index in wanted
         )
+
+    def _take(self, kept: Mapping[int, Buffer]) -> None:
+        self._kept = None
+        for number, data in kept.items():
+            if len(data) == min(BLOCK, self.size - number * BLOCK):
+                self._blocks[number] = memoryview(data)
 
     def _fetch(self, first: int, last: int) -> None:
         if (len(self._blocks) + last - first) * BLOCK > MOST_BYTES:

@@ -7,7 +7,9 @@ from dataclasses import dataclass
 
 from gevent.lock import BoundedSemaphore
 
-from sidecar.plugin import Blob, Native, run_inline
+from sidecar.plugin import Blob, Buffer, Native, run_inline
+from sidecar_jp2.format.broken import Broken
+from sidecar_jp2.format.geometry import Area
 from sidecar_jp2.format.main_header import MainHeader
 from sidecar_jp2.index.block_store import BlockStore
 from sidecar_jp2.index.packet_selection import (
@@ -19,10 +21,13 @@ from sidecar_jp2.index.packet_selection import (
 )
 from sidecar_jp2.index.tile_part_index import Tile, TilePartIndex, TlmMismatch, TooManyTileParts
 from sidecar_jp2.loss.loss_table import LossTable
+from sidecar_jp2.store.packing import Extent
 
 MANY_TILES = 16
 """Windows of more tiles are handled in a native thread, so that other greenlets go on; so are tiles with many
 packets."""
+TILES_AT_ONCE = 512
+"""Tiles whose headers are read in one round while all of an image is learned."""
 MANY_PARTS, PARTS_OF_A_TILE = 4096, 16
 """Windows of more tile-parts are left to OpenJPEG: for each of them, our lists of ranges and buffers take half a
 kilobyte, which nobody has promised."""
@@ -50,6 +55,11 @@ class PacketIndex:
         self.blocks = BlockStore(name)
         self.losses = LossTable()
         self.tile_parts = TilePartIndex(header, stop)
+        self.head: Mapping[int, Buffer] = {}
+        """Blocks of the file's head that took a read of their own, by number; see KeptImages."""
+        self.kept = 0
+        """The size of the extent that is kept outside of this process."""
+        self._exhausted = False
         self._native = native
         self._selector = PacketSelector(header)
         self._turn = BoundedSemaphore(1)
@@ -57,8 +67,15 @@ class PacketIndex:
     @property
     def nbytes(self) -> int:
         """The approximate memory in bytes."""
-        learnt = self.blocks.nbytes + self.losses.nbytes
+        learnt = self.blocks.nbytes + self.losses.nbytes + sum(map(len, self.head.values()))
         return self.header.nbytes + self.tile_parts.nbytes + self._selector.nbytes + learnt
+
+    @property
+    def extent(self) -> Extent:
+        """How much is known."""
+        parts = self.tile_parts
+        complete = self._exhausted or len(parts.tiles) == parts.tiles_in_image
+        return Extent(parts.revision + self.losses.revision + len(self.head), complete)
 
     @property
     def unambiguous(self) -> bool:
@@ -89,6 +106,24 @@ class PacketIndex:
         if sum(tile.parts.shape[1] for tile in tiles) > MANY_PARTS + PARTS_OF_A_TILE * len(tiles):
             return None
         return WindowPackets(tiles, [*selections.values()])
+
+    def learn(self, blob: Blob) -> None:
+        """Read the headers of all tile-parts, some rows of tiles at a time; Broken ones end it. Raises SourceError."""
+        try:
+            for window in self._rows():
+                self._find_tiles(blob, self._selector.totals(window))
+        except (Broken, TooManyPackets, TooManyTileParts):
+            pass
+        self._exhausted = True
+
+    def _rows(self) -> Iterator[LevelWindow]:
+        """Yield windows that together show every tile once."""
+        geometry = self.header.geometry
+        height = max(1, TILES_AT_ONCE // geometry.columns) * geometry.tile_height
+        for top in range(geometry.tile_y, geometry.y1, height):
+            edges = geometry.x0, max(top, geometry.y0), geometry.x1, min(top + height, geometry.y1)
+            if edges[1] < edges[3]:
+                yield LevelWindow.of(geometry, Area(*edges, 0, 1))
 
     def _find_tiles(self, blob: Blob, packets: Mapping[int, int]) -> Sequence[Tile] | None:
         with self._turn:  # one greenlet reads, and the others find what it has read

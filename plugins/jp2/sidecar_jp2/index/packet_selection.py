@@ -162,6 +162,19 @@ class PacketSelector:
                 selections[first + column] = found[beside, below]
         return selections
 
+    def totals(self, window: LevelWindow) -> Mapping[int, int]:
+        """Return how many packets each tile of a window has, by tile number. Raises TooManyPackets."""
+        across, down = self._layout.x.axis(window.x.extents), self._layout.y.axis(window.y.extents)
+        columns = [across.of(column) for column in range(len(window.x.extents))]
+        found: dict[int, int] = {}
+        for row in range(len(window.y.extents)):
+            y = down.of(row)
+            first = (window.y.begin + row) * self._header.geometry.columns + window.x.begin
+            found |= {first + number: count_packets(x, y, self._header.layers) for number, x in enumerate(columns)}
+        if any(count > MAX_PACKETS for count in found.values()):
+            raise TooManyPackets
+        return found
+
     def packets(self, window: LevelWindow) -> Iterator[TilePackets]:
         """Yield the packets of each tile of a window, row by row. Raises TooManyPackets."""
         across, down = self._layout.x.axis(window.x.extents), self._layout.y.axis(window.y.extents)

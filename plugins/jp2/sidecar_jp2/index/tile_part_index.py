@@ -69,11 +69,12 @@ class TilePartIndex:
     """The tile-parts read so far, numbered in codestream order, and the tiles that are complete."""
 
     def __init__(self, header: MainHeader, stop: int) -> None:
-        self._tiles_in_image = header.geometry.columns * header.geometry.rows
+        self.tiles_in_image = header.geometry.columns * header.geometry.rows
         self.begin = header.stop
         """The offset of the first tile-part in the blob."""
         self.stop = stop
-        self._marked: bool | None = None
+        self.marked: bool | None = None
+        """Whether EOC comes last; None if nobody has looked."""
         self.forget()
         self._use_tlm(header)
 
@@ -90,7 +91,7 @@ class TilePartIndex:
         self.ended = False
 
     def _use_tlm(self, header: MainHeader) -> None:
-        parts = parse_tlm(header.segments, self._tiles_in_image) if header.has(Marker.TLM) else None
+        parts = parse_tlm(header.segments, self.tiles_in_image) if header.has(Marker.TLM) else None
         if parts is None or not 0 < len(parts.tiles) <= MAX_PARTS:
             return
         stops = self.begin + np.cumsum(parts.lengths)
@@ -119,9 +120,9 @@ class TilePartIndex:
 
         It is read once. Raises SourceError.
         """
-        if self._marked is None:
-            self._marked = bytes(blob.read([ByteRange(self.stop - 2, self.stop)])[0]) == Marker.EOC.to_bytes(2)
-        return self._marked
+        if self.marked is None:
+            self.marked = bytes(blob.read([ByteRange(self.stop - 2, self.stop)])[0]) == Marker.EOC.to_bytes(2)
+        return self.marked
 
     def find(self, blob: Blob, packets: Mapping[int, int]) -> list[Tile] | None:
         """Return some tiles, reading what is missing; None if the tile-parts of one are inconsistent.
@@ -129,7 +130,7 @@ class TilePartIndex:
         `packets` maps each tile number to the number of packets it should have.
         Raises TlmMismatch, TooManyTileParts, Broken, SourceError.
         """
-        missing = {tile: count for tile, count in packets.items() if tile not in self.tiles}
+        missing = {tile: count for tile, count in packets.items() if not self._holds(tile, count)}
         if missing:
             found = self._known(missing)
             self._read_headers(blob, [number for numbers in found.values() for number in numbers], missing)
@@ -143,6 +144,11 @@ class TilePartIndex:
     def add_tile(self, number: int, tile: Tile) -> None:
         self.tiles[number] = tile
         self._in_tiles += tile.nbytes
+
+    def _holds(self, number: int, packets: int) -> bool:
+        """Whether a tile is known, with as many packets as it should have: what was kept may say anything."""
+        tile = self.tiles.get(number)
+        return tile is not None and (tile.lengths is None or len(tile.lengths) == packets)
 
     def _tile(self, numbers: Sequence[int], packets: int) -> Tile:
         """Make a tile from its tile-parts, whose contents are dropped."""
@@ -191,7 +197,7 @@ class TilePartIndex:
 
     def _parse(self, number: int, data: bytes) -> None:
         try:
-            start = parse_start(data, 0, self._tiles_in_image)
+            start = parse_start(data, 0, self.tiles_in_image)
         except Broken as error:
             raise TlmMismatch from error
         if (start.tile, start.length or self.length[number]) != (self.tile[number], self.length[number]):
@@ -244,7 +250,7 @@ class TilePartIndex:
         if len(data) < SOT_BYTES or int.from_bytes(data[:2]) == Marker.EOC:
             self.ended = True
             return -1
-        start = parse_start(data, 0, self._tiles_in_image)
+        start = parse_start(data, 0, self.tiles_in_image)
         # A tile-part whose Psot is 0 ends at EOC (T.800 A.4.2).
         open_ended = not start.length and not self.has_end(blob)
         length = start.length or self.stop - at - (0 if open_ended else 2)

@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, Final, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
-from sidecar.plugin import Tolerance
+from sidecar.plugin import EXACT, Tolerance
 from sidecar_jp2.loss.dropped_planes import Loss
+from sidecar_jp2.loss.search import MARGINS, THRESHOLDS
 
 SUBSAMPLINGS: Final = ("4:4:4", "4:2:2", "4:2:0", "gray")
 """In this order they are numbered on disk."""
@@ -17,6 +18,8 @@ RULE: Final = 1
 """Counts the changes of the rule; what was measured for another one is measured again."""
 COLUMNS: Final = 9
 MOST_ROWS: Final = 256
+MOST_LEVELS, MOST_LAYERS = 32, 65535
+"""Decomposition levels and quality layers (T.800 tables A.15, A.14)."""
 
 
 class LossKey(NamedTuple):
@@ -65,12 +68,29 @@ class LossTable:
             yield RULE, level, tolerance.quality, sampling, decibels, *kept
 
     def fill(self, arrays: Mapping[str, NDArray[Any]]) -> None:
-        """Take over the measurements of `to_array` under the name `losses`, if there are any of this rule."""
-        for rule, level, quality, sampling, decibels, threshold, halved, margin, layers in arrays.get(
-            "losses", np.zeros((0, COLUMNS))
-        ):
-            if rule == RULE:
-                key = LossKey(int(level), Tolerance(int(quality), SUBSAMPLINGS[int(sampling)]), float(decibels))
-                self._rows[key] = (
-                    Loss(float(threshold), bool(halved), int(margin), int(layers) or None) if threshold else None
-                )
+        """Take over the measurements of `to_array` under the name `losses`, those of this rule.
+
+        Raises ValueError, IndexError if they are none; the table is as before then.
+        """
+        numbers = arrays["losses"].reshape(-1, COLUMNS)
+        if len(numbers) > MOST_ROWS or not np.isfinite(numbers).all():
+            raise ValueError("losses: too many, or no numbers")
+        rows = {key: loss for row in numbers.tolist() if row[0] == RULE for key, loss in [_measurement(row[1:])]}
+        self._rows |= rows
+
+    def forget(self) -> None:
+        """Drop all measurements."""
+        self._rows.clear()
+
+
+def _measurement(row: Sequence[float]) -> tuple[LossKey, Loss | None]:
+    """Return a row of a table without its rule. Raises ValueError, IndexError if there cannot be such a one."""
+    level, quality, sampling, halved, margin, layers = (int(row[place]) for place in (0, 1, 2, 5, 6, 7))
+    decibels, threshold = row[3], row[4]
+    believable = (
+        0 <= level <= MOST_LEVELS and 1 <= quality <= EXACT.quality and sampling >= 0 and 0 <= layers <= MOST_LAYERS
+    )
+    if not believable or threshold not in (0, *THRESHOLDS) or margin not in (0, *MARGINS):
+        raise ValueError("losses: no measurement is like that")
+    key = LossKey(level, Tolerance(quality, SUBSAMPLINGS[sampling]), decibels)
+    return key, Loss(threshold, bool(halved), margin, layers or None) if threshold else None

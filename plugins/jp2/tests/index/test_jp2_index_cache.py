@@ -13,10 +13,13 @@ from sidecar_jp2.extract.extractor import IndexedExtractor
 from sidecar_jp2.extraction import Extraction
 from sidecar_jp2.format.geometry import Area
 from sidecar_jp2.format.main_header import parse_main_header
-from sidecar_jp2.index import serialization
 from sidecar_jp2.index.index_cache import ENTRY_BYTES, IndexCache
-from sidecar_jp2.index.sqlite_cache import SqliteCache
-from sidecar_jp2.index.tile_part_index import TilePartIndex
+from sidecar_jp2.index.kept_images import KeptImages
+from sidecar_jp2.index.kept_index import fill, to_arrays
+from sidecar_jp2.index.packet_index import PacketIndex
+from sidecar_jp2.store.kept_entries import KeptEntries, key_of
+from sidecar_jp2.store.packing import Packing
+from sidecar_jp2.store.sqlite_store import SqliteStore
 from sidecar_jp2.testing import picture
 
 from sidecar.plugin import ByteRange, run_inline
@@ -55,10 +58,15 @@ def extract(cache: IndexCache, blob: Remote, area: Area = AREA) -> Extraction:
     return small
 
 
+def cache_on(disk: SqliteStore) -> IndexCache:
+    """The cache of a worker that keeps its indexes on a disk."""
+    return IndexCache(run_inline, 1 << 20, KeptImages(KeptEntries(run_inline, Packing(), disk)))
+
+
 @pytest.fixture
-def disk(tmp_path: Path) -> SqliteCache:
+def disk(tmp_path: Path) -> SqliteStore:
     """Return an empty cache whose folder does not exist yet."""
-    return SqliteCache(tmp_path / "cache" / "jp2", 1 << 20)
+    return SqliteStore(tmp_path / "cache" / "jp2", 1 << 20)
 
 
 def test_an_index_is_learned_once_in_a_worker() -> None:
@@ -69,23 +77,23 @@ def test_an_index_is_learned_once_in_a_worker() -> None:
     assert not again.asked
 
 
-def test_an_index_outlives_the_worker(disk: SqliteCache) -> None:
+def test_an_index_outlives_the_worker(disk: SqliteStore) -> None:
     """A cache that starts later, or in another process, loads the index from disk."""
-    first = extract(IndexCache(run_inline, 1 << 20, disk), Remote())
+    first = extract(cache_on(disk), Remote())
     blob = Remote()
-    later = IndexCache(run_inline, 1 << 20, disk)
+    later = cache_on(disk)
     assert extract(later, blob) == first
     assert not blob.asked
     extract(later, blob, SMALLER)
     assert blob.asked
     third = Remote()
-    assert extract(IndexCache(run_inline, 1 << 20, disk), third, SMALLER) == extract(later, blob, SMALLER)
+    assert extract(cache_on(disk), third, SMALLER) == extract(later, blob, SMALLER)
     assert not third.asked
 
 
-def test_other_content_has_another_index(disk: SqliteCache) -> None:
+def test_other_content_has_another_index(disk: SqliteStore) -> None:
     """An object whose etag has changed is indexed again."""
-    cache = IndexCache(run_inline, 1 << 20, disk)
+    cache = cache_on(disk)
     extract(cache, Remote())
     changed = Remote("two", picture((200, 150), "-p", "RLCP", "-t", "64,64", "-c", "[32,32]", "-PLT", "-n", "3"))
     small = extract(cache, changed)
@@ -123,7 +131,7 @@ def test_an_index_beyond_the_budget_stays_until_another_is_used() -> None:
 
 def test_the_disk_keeps_to_its_budget(tmp_path: Path) -> None:
     """The least recently used entries are dropped."""
-    disk = SqliteCache(tmp_path, 1000)
+    disk = SqliteStore(tmp_path, 1000)
     for number in range(20):
         disk.put(f"key {number}", bytes(99))
         assert disk.get("key 0") == bytes(99)
@@ -135,22 +143,22 @@ def test_the_disk_keeps_to_its_budget(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    "damage", [b"", b"no archive", b"PK\x03\x04" + bytes(50), "half", "flipped", "encrypted", "old", "foreign"]
+    "damage", [b"", b"no entry", b"sjx\x04" + bytes(50), "half", "flipped", "old", "foreign", "of another file"]
 )
-def test_a_damaged_entry_is_dropped(disk: SqliteCache, damage: bytes | str) -> None:
+def test_a_damaged_entry_is_dropped(disk: SqliteStore, damage: bytes | str) -> None:
     """Bytes that do not hold an index of this codestream count as missing and are replaced."""
-    cache = IndexCache(run_inline, 1 << 20, disk)
+    cache = cache_on(disk)
     expected = extract(cache, Remote())
-    key = f"one/0/{len(DATA)}"
+    key = key_of("one")
     sound = disk.get(key)
     assert sound is not None
     disk.put(key, _damaged(sound, damage))
     blob = Remote()
-    assert extract(IndexCache(run_inline, 1 << 20, disk), blob) == expected
+    assert extract(cache_on(disk), blob) == expected
     assert blob.asked
     kept = disk.get(key)
     assert kept is not None
-    serialization.restore(TilePartIndex(HEADER, len(DATA)), kept)
+    fill(PacketIndex(HEADER, len(DATA), run_inline), Packing().unpack(key, kept))
 
 
 def _damaged(sound: bytes, damage: bytes | str) -> bytes:
@@ -161,17 +169,14 @@ def _damaged(sound: bytes, damage: bytes | str) -> bytes:
     if damage == "flipped":
         middle = len(sound) // 3
         return sound[:middle] + bytes([sound[middle] ^ 255]) + sound[middle + 1 :]
-    if damage == "encrypted":  # a flag in the archive's directory, which no checksum of ZIP covers
-        flags = sound.index(b"PK\x01\x02") + 8
-        return sound[:flags] + b"\x01" + sound[flags + 1 :]
-    index = TilePartIndex(HEADER, len(DATA) + (damage == "foreign"))
-    arrays = dict(serialization.to_arrays(index))
-    arrays["version"] = arrays["version"] - [damage == "old", 0, 0, 0, 0]
-    return serialization.dump(arrays)
+    if damage == "old":
+        return b"sjx\x03" + sound[4:]
+    index = PacketIndex(HEADER, len(DATA) + (damage == "foreign"), run_inline)
+    return Packing().pack(key_of("two" if damage == "of another file" else "one"), *to_arrays(index))
 
 
 @pytest.mark.parametrize("old", [b"", b"TABLE entry"], ids=["no database", "a schema that is no text"])
-def test_a_damaged_table_begins_anew(disk: SqliteCache, tmp_path: Path, old: bytes) -> None:
+def test_a_damaged_table_begins_anew(disk: SqliteStore, tmp_path: Path, old: bytes) -> None:
     """A damaged database, or a file that is none, is replaced."""
     disk.put("key", b"bytes")
     path = tmp_path / "cache" / "jp2" / "jp2-index.sqlite"
@@ -183,7 +188,7 @@ def test_a_damaged_table_begins_anew(disk: SqliteCache, tmp_path: Path, old: byt
 
 def test_an_entry_beyond_the_budget_displaces_nothing(tmp_path: Path) -> None:
     """An entry larger than the limit is not stored, and the others stay."""
-    disk = SqliteCache(tmp_path, 1000)
+    disk = SqliteStore(tmp_path, 1000)
     disk.put("small", bytes(99))
     disk.put("large", bytes(1001))
     assert disk.get("large") is None
@@ -193,18 +198,18 @@ def test_an_entry_beyond_the_budget_displaces_nothing(tmp_path: Path) -> None:
 def test_a_place_that_cannot_be_written_is_no_error(tmp_path: Path) -> None:
     """If the folder cannot be written, indexes are not stored, and extraction works."""
     (tmp_path / "file").touch()
-    disk = SqliteCache(tmp_path / "file" / "below", 1000)
+    disk = SqliteStore(tmp_path / "file" / "below", 1000)
     disk.put("key", b"bytes")
     assert disk.get("key") is None
-    assert extract(IndexCache(run_inline, 1 << 20, disk), Remote()) is not None
+    assert extract(cache_on(disk), Remote()) is not None
 
 
 WRITER = """
 import sys
 from pathlib import Path
-from sidecar_jp2.index import sqlite_cache
-sqlite_cache.LOCK_TIMEOUT = 60  # a slow disk is no loss of this test
-disk = sqlite_cache.SqliteCache(Path(sys.argv[1]), 1 << 30)
+from sidecar_jp2.store import sqlite_store
+sqlite_store.LOCK_TIMEOUT = 60  # a slow disk is no loss of this test
+disk = sqlite_store.SqliteStore(Path(sys.argv[1]), 1 << 30)
 print("ready", flush=True)
 sys.stdin.readline()
 for number in range(60):
@@ -231,5 +236,5 @@ def test_workers_share_the_disk(tmp_path: Path) -> None:
     errors = [worker.communicate()[1] for worker in workers]
     assert [worker.returncode for worker in workers] == [0, 0], errors
     assert errors == [b"", b""]
-    disk = SqliteCache(tmp_path, 1 << 30)
+    disk = SqliteStore(tmp_path, 1 << 30)
     assert all(disk.get(f"{name} {number}") == bytes(3000) for name in "12" for number in range(60))

@@ -17,7 +17,7 @@ from sidecar_jp2 import lossy
 from sidecar_jp2.decoder import Jp2Decoder
 from sidecar_jp2.extract.extractor import IndexedExtractor
 from sidecar_jp2.index.index_cache import IndexCache
-from sidecar_jp2.index.sqlite_cache import SqliteCache
+from sidecar_jp2.index.kept_images import KeptImages
 from sidecar_jp2.loss.dropped_planes import Loss
 from sidecar_jp2.loss.idle_work import IdleWork
 from sidecar_jp2.loss.loss_table import LossKey
@@ -25,6 +25,9 @@ from sidecar_jp2.lossy import LossRule
 from sidecar_jp2.openjpeg.codec import OpenJpeg
 from sidecar_jp2.openjpeg.library import bind
 from sidecar_jp2.reader import Jp2Reader
+from sidecar_jp2.store.kept_entries import KeptEntries
+from sidecar_jp2.store.packing import Packing
+from sidecar_jp2.store.sqlite_store import SqliteStore
 from sidecar_jp2.testing import colr, compress, ihdr, jp2, picture
 
 from sidecar.plugin import EXACT, Native, Pixels, Rect, Tolerance, run_inline
@@ -84,10 +87,11 @@ class Noting:
 
 
 def reader_of(
-    content: bytes, disk: SqliteCache | None = None, decibels: float = ALLOWED, native: Native = run_inline
+    content: bytes, disk: SqliteStore | None = None, decibels: float = ALLOWED, native: Native = run_inline
 ) -> Jp2Reader:
     """Return a reader that measures at once."""
-    extractors = functools.partial(IndexedExtractor, IndexCache(run_inline, 1 << 24, disk))
+    kept = KeptImages(KeptEntries(run_inline, Packing(), disk)) if disk else None
+    extractors = functools.partial(IndexedExtractor, IndexCache(run_inline, 1 << 24, kept))
     rule = LossRule(decibels, native, IDLE) if decibels else None
     return Jp2Decoder(OpenJpeg(bind()), extractors=extractors, rule=rule).open(MemoryBlob("a.jp2", content))
 
@@ -243,7 +247,7 @@ def test_nothing_is_lost_without_a_rule_and_above_quality_94() -> None:
 
 def test_measurements_are_kept_with_the_index(tmp_path: Path) -> None:
     """Another worker finds on disk what one has measured, also that nothing may be lost."""
-    disk = SqliteCache(tmp_path, 1 << 20)
+    disk = SqliteStore(tmp_path, 1 << 20)
     keys = {
         LossKey(1, Tolerance(80, "4:2:0"), 0.1): Loss(2.0, halved_chroma=True, margin=1, layers=3),
         LossKey(0, Tolerance(90, "gray"), 0.1): None,

@@ -14,12 +14,15 @@ import time
 from collections.abc import Callable
 from contextlib import closing, suppress
 from pathlib import Path
-from typing import TypeVar
+from typing import Final, TypeVar
+
+from sidecar.plugin import StoreState, Tally
 
 T = TypeVar("T")
 
 log = logging.getLogger(__name__)
 
+FAILURES: Final = Tally("jp2_disk_failures", "uses of the packet indexes on disk that failed")
 LOCK_TIMEOUT = 0.5
 """Seconds to wait while another worker writes."""
 
@@ -31,7 +34,7 @@ DELETE FROM entry WHERE key IN (
 """
 
 
-class SqliteCache:
+class SqliteStore:
     """A table of keys and bytes in a folder. An entry that cannot be read or written counts as missing.
 
     Its methods may be called from any thread.
@@ -46,10 +49,23 @@ class SqliteCache:
         """Return the bytes stored under a key, or None."""
         return self._do(lambda table: _read(table, key))
 
-    def put(self, key: str, data: bytes) -> None:
-        """Store bytes under a key, unless they alone exceed the limit; the least recently used entries are dropped."""
-        if len(data) <= self._limit:
-            self._do(lambda table: _write(table, key, data, self._limit))
+    def head(self, key: str, size: int) -> bytes | None:
+        """Return the first `size` bytes stored under a key, or None."""
+        return self._do(lambda table: _read_head(table, key, size))
+
+    def put(self, key: str, data: bytes) -> bool:
+        """Store bytes under a key, unless they alone exceed the limit; the least recently used entries are dropped.
+
+        Returns whether it worked.
+        """
+        return len(data) > self._limit or self._do(lambda table: _write(table, key, data, self._limit)) is not None
+
+    def examine(self) -> StoreState:
+        """Count the entries."""
+        began = time.monotonic()
+        count = self._do(_count)
+        problem = "" if count is not None else "it cannot be used; the log says why"
+        return StoreState(str(self._path), (time.monotonic() - began) * 1000, problem, writable=count is not None)
 
     def drop(self, key: str) -> None:
         self._do(lambda table: table.execute("DELETE FROM entry WHERE key = ?", (key,)))
@@ -65,8 +81,10 @@ class SqliteCache:
                 table.execute(_SCHEMA)
                 return action(table)
         except (sqlite3.OperationalError, OSError) as error:
+            FAILURES.add()
             log.warning("cannot use the packet index cache in %s: %s", self._path, error)
         except (sqlite3.DatabaseError, UnicodeDecodeError) as error:  # raised for damaged error messages and keys
+            FAILURES.add()
             log.warning("the packet index cache in %s is damaged and will be replaced: %s", self._path, error)
             for suffix in ("", "-wal", "-shm"):
                 self._path.with_name(self._path.name + suffix).unlink(missing_ok=True)
@@ -96,6 +114,17 @@ def _read(table: sqlite3.Connection, key: str) -> bytes | None:
     return bytes(row[0])
 
 
-def _write(table: sqlite3.Connection, key: str, data: bytes, limit: int) -> None:
+def _read_head(table: sqlite3.Connection, key: str, size: int) -> bytes | None:
+    query = "SELECT substr(data, 1, ?) FROM entry WHERE key = ? AND typeof(data) = 'blob'"
+    row = table.execute(query, (size, key)).fetchone()
+    return None if row is None else bytes(row[0])
+
+
+def _count(table: sqlite3.Connection) -> int:
+    return int(table.execute("SELECT COUNT(*) FROM entry").fetchone()[0])
+
+
+def _write(table: sqlite3.Connection, key: str, data: bytes, limit: int) -> bool:
     table.execute("INSERT OR REPLACE INTO entry VALUES (?, ?, ?)", (key, time.time(), data))
     table.execute(_OVER_BUDGET, (limit,))
+    return True

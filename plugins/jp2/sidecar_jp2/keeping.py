@@ -1,0 +1,60 @@
+"""Where the packet indexes of a worker are kept, as the settings have it: made once for all decoders of JPEG 2000."""
+
+from __future__ import annotations
+
+from functools import lru_cache
+from typing import Any, cast
+
+from sidecar.plugin import Config, Native, StartError
+from sidecar_jp2.index.kept_images import KeptImages
+from sidecar_jp2.settings import Jp2Settings
+from sidecar_jp2.store.back_end import BackEnd
+from sidecar_jp2.store.kept_entries import KeptEntries
+from sidecar_jp2.store.packing import Packing
+from sidecar_jp2.store.shared_store import READ_SECONDS, SharedStore
+from sidecar_jp2.store.sqlite_store import SqliteStore
+
+_MISSING = "SIDECAR_JP2_INDEX_URL: {} needs `pip install iiif-sidecar-jp2[{}]`: {}"
+
+
+def kept_images(config: Config, native: Native) -> KeptImages | None:
+    """Return what keeps the indexes of a worker, the same for each decoder; None if nothing is set to keep them.
+
+    Raises StartError if a library is missing, or there are no credentials.
+    """
+    settings = config.section(Jp2Settings)
+    url = settings.index_url.get_secret_value()
+    if not settings.index_folder and not url:
+        return None
+    return _made(settings, _account(config) if url.startswith("s3:") else None, cast("Any", native))
+
+
+@lru_cache(maxsize=1)
+def _made(settings: Jp2Settings, account: Any, native: Native) -> KeptImages:
+    url = settings.index_url.get_secret_value()
+    disk = SqliteStore(settings.index_folder, settings.index_disk_bytes) if settings.index_folder else None
+    shared = SharedStore(_back_end(url, account)) if url else None
+    return KeptImages(KeptEntries(native, Packing(settings.index_secret.get_secret_value()), disk, shared))
+
+
+# Each of these takes time to import, and one at most is needed.
+
+
+def _account(config: Config) -> Any:
+    try:
+        from sidecar_s3.settings import S3Settings  # noqa: PLC0415
+    except ImportError as error:
+        raise StartError(_MISSING.format("s3://", "s3", error)) from error
+    return config.section(S3Settings)
+
+
+def _back_end(url: str, account: Any) -> BackEnd:
+    if account is not None:
+        from sidecar_jp2.store.s3_store import S3Store  # noqa: PLC0415
+
+        return S3Store(account, url, READ_SECONDS)
+    try:
+        from sidecar_jp2.store.redis_store import RedisStore  # noqa: PLC0415
+    except ImportError as error:
+        raise StartError(_MISSING.format("redis://", "redis", error)) from error
+    return RedisStore(url, READ_SECONDS)
