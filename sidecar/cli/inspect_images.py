@@ -9,6 +9,7 @@ from typing import Final
 import typer
 
 from sidecar.cli.console import command, field, pairs, print_json, say, size, table
+from sidecar.cli.named_images import files_below, suffixes_of
 from sidecar.cli.setting_up import Loaded, loaded
 from sidecar.errors import NotFound, SidecarError, StartError
 from sidecar.http.inspection import Inspection, TileCost, inspect
@@ -120,18 +121,10 @@ def _blobs(tools: Loaded, images: Sequence[str]) -> Iterator[Blob]:
         path = Path(name)
         try:
             if path.is_dir():
-                yield from (FileBlob.at(file) for file in _files(tools, path))
+                yield from (FileBlob.at(file) for file in files_below(path, suffixes_of(tools.registry.decoders)))
             else:
                 yield FileBlob.at(path) if path.exists() else tools.service.blob(name)
         except NotFound as error:
             raise StartError(f"{name}: neither a file nor an identifier of an image") from error
         except SidecarError as error:
             raise StartError(f"{name}: {error}") from error
-
-
-def _files(tools: Loaded, folder: Path) -> Iterator[Path]:
-    """Yield the files below a folder whose suffixes decoders claim."""
-    suffixes = {suffix for decoder in tools.registry.decoders for suffix in decoder.suffixes}
-    for path in sorted(folder.rglob("*")):
-        if path.suffix.lower().lstrip(".") in suffixes and path.is_file():
-            yield path

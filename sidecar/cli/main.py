@@ -132,7 +132,7 @@ def make_cli(plugins: Plugins) -> typer.Typer:
     cli.command("config")(show_config)
     cli.command("nginx")(show_nginx)
     cli.command("systemd")(show_systemd)
-    for tool in (tools.check, tools.doctor, tools.explain, tools.init, tools.inspect):
+    for tool in (tools.check, tools.doctor, tools.explain, tools.index, tools.init, tools.inspect):
         cli.command()(tool)
     for command in plugins.commands():
         cli.command()(command)

@@ -56,6 +56,31 @@ def inspect(
     raise typer.Exit(execute(images, measure=measure, json=json))
 
 
+def index(
+    places: Annotated[
+        list[str],
+        typer.Argument(help="s3://bucket/prefix, folders, files, identifiers; - for identifiers, one a line."),
+    ],
+    *,
+    config: TomlFile = None,
+    cantaloupe_config: CantaloupeFile = None,
+    at_once: Annotated[int, typer.Option(min=1, max=64, help="Images under way at once.")] = 8,
+    json: AsJson = False,
+) -> None:
+    """Learn where the parts of images are, and keep that for all sidecars, before anybody asks for them.
+
+    It is kept where SIDECAR_JP2_INDEX_URL and SIDECAR_JP2_INDEX_FOLDER say. Images that are indexed and have not
+    changed are skipped without being read, so it can be interrupted and run again.
+
+    Exit status: 0 all are indexed, 1 the settings are wrong, nothing was found or nothing more can be kept, 3 some
+    images failed, 130 it was interrupted.
+    """
+    from sidecar.cli.index_images import execute
+
+    name_files(config, cantaloupe_config)
+    raise typer.Exit(execute(places, at_once=at_once, json=json))
+
+
 def doctor(
     *,
     config: TomlFile = None,

@@ -54,6 +54,7 @@ from sidecar.plugin.source import (
     Source,
     SupportsCheck,
     SupportsLocalFile,
+    VisitsImages,
     local_file,
 )
 from sidecar.plugin.threads import Native, NotesImages, run_inline, thread_lock, working_on
@@ -130,6 +131,7 @@ __all__ = [
     "Tally",
     "Tolerance",
     "Unsupported",
+    "VisitsImages",
     "Window",
     "hookimpl",
     "local_file",

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from datetime import datetime
 from pathlib import Path
 from typing import Protocol, runtime_checkable
@@ -95,6 +95,19 @@ class ListsImages(Protocol):
 
         `suffixes`: of the names of files that are images, lower case, without the dot. A source that holds more than it
         can look through in a moment returns some of it. Called in a greenlet. Raises SourceError.
+        """
+        ...
+
+
+@runtime_checkable
+class VisitsImages(Protocol):
+    """An optional power of a source: it finds all that lies below a place, for tools that visit every image."""
+
+    def below(self, place: str) -> Iterator[Blob] | None:
+        """Yield the blobs below a place as operators write it, as `s3://bucket/prefix`; None if another source's.
+
+        Blobs are those that `find` returns, in any number: no more than a page of them is held. Called in a greenlet.
+        Iterating raises SourceError.
         """
         ...
 

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import re
-from typing import Final, Self
+from collections.abc import Iterator
+from typing import Final, Protocol, Self
 
 from sidecar.errors import SourceError
 from sidecar.plugin.buckets import BucketSettings
@@ -13,6 +14,7 @@ from sidecar.remote.http_ranges import HttpOrigin, RangedTransport
 from sidecar.remote.identifiers import is_plain
 from sidecar.remote.lookup import Place, Places, blob_at, places_of
 from sidecar.remote.objects import RemoteObjects
+from sidecar.remote.transport import Version
 
 _LONGEST: Final = 4096
 """Bytes of an identifier, which may be longer than a key by the name of a bucket."""
@@ -20,26 +22,47 @@ _URL: Final = re.compile("[A-Za-z][A-Za-z0-9+.-]*://")
 _PROBE: Final = "sidecar-ready"
 
 
+class Listing(Protocol):
+    """Lists the objects of a store."""
+
+    def below(self, bucket: str, prefix: str) -> Iterator[tuple[str, Version]]:
+        """Yield key and version of the objects whose keys begin with a prefix. Raises SourceError."""
+        ...
+
+
 class BucketSource:
     """A Source of objects in buckets. The keys of its `RemoteObjects` are `bucket/key`."""
 
     def __init__(
-        self, name: str, objects: RemoteObjects, settings: BucketSettings, places: Places | None = None
+        self,
+        name: str,
+        objects: RemoteObjects,
+        settings: BucketSettings,
+        places: Places | None = None,
+        listing: Listing | None = None,
     ) -> None:
         self.name = name
         self._objects = objects
         self._settings = settings
         self._places = places
+        self._listing = listing
         self.kept_bytes = objects.kept_bytes + (places.kept_bytes if places else 0)
 
     @classmethod
-    def over(cls, name: str, origin: HttpOrigin, client: Client, settings: BucketSettings) -> Self:
+    def over(
+        cls,
+        name: str,
+        origin: HttpOrigin,
+        client: Client,
+        settings: BucketSettings,
+        listing: Listing | None = None,
+    ) -> Self:
         """Return the source of a store that speaks HTTP; `client` asks the service of a lookup, if one is set.
 
         Raises StartError if the function of a lookup is not installed.
         """
         objects = RemoteObjects(name, RangedTransport(name, origin), settings)
-        return cls(name, objects, settings, places_of(name, settings, client))
+        return cls(name, objects, settings, places_of(name, settings, client), listing)
 
     def close(self) -> None:
         """Cancel what is under way and close the connections."""
@@ -67,6 +90,16 @@ class BucketSource:
             return blob_at(self._places, identifier, self._looked_up)
         place = self._place(identifier)
         return self._object(*place, place[1]) if place else None
+
+    def below(self, place: str) -> Iterator[Blob] | None:
+        """Yield the objects below `s3://bucket/prefix` as `find` would; see VisitsImages. Raises SourceError."""
+        if self._listing is None or not place.startswith(self._settings.scheme):
+            return None
+        bucket, prefix = self._named(place)
+        if bucket not in self._settings.known_buckets:
+            return None
+        listed = self._listing.below(bucket, prefix)
+        return (self._objects.known(f"{bucket}/{key}", key, version) for key, version in listed)
 
     def _place(self, identifier: str) -> tuple[str, str] | None:
         settings = self._settings

@@ -55,6 +55,10 @@ class RemoteObjects:
             return None
         return RemoteBlob(name, self._identity(key, version), self._reader, partial(self._forget, key))
 
+    def known(self, key: str, name: str, version: Version) -> RemoteBlob:
+        """Return the object of a key in a version that a listing states: the origin is not asked."""
+        return RemoteBlob(name, self._identity(key, version), self._reader, partial(self._forget, key))
+
     def check(self, key: str) -> None:
         """Ask the origin once for an object that need not exist. Raises SourceError if that fails, or is refused."""
         try:

@@ -163,7 +163,7 @@ class ObjectStore:
         content = self.objects.get(request.key)
         if content is None:
             bucket = request.key.partition("/")[0] + "/"
-            known = any(key.startswith(bucket) for key in self.objects)
+            known = any(key.startswith(bucket) for key in [*self.objects])
             return _refusal(404, "NoSuchKey" if known else "NoSuchBucket")
         if not _unchanged(request.headers, content):
             return _refusal(412, "PreconditionFailed")
@@ -175,12 +175,12 @@ class ObjectStore:
         """Return a page of the keys of a bucket, URL-encoded (ListObjectsV2 in the Amazon S3 API Reference)."""
         asked = parse_qs(request.target.partition("?")[2])
         bucket, prefix = request.key.strip("/") + "/", asked.get("prefix", [""])[0]
-        after = asked.get("continuation-token", [""])[0]
-        keys = sorted(key.removeprefix(bucket) for key in self.objects if key.startswith(bucket + prefix))
+        after = bytes.fromhex(asked.get("continuation-token", [""])[0]).decode()
+        keys = sorted(key.removeprefix(bucket) for key in [*self.objects] if key.startswith(bucket + prefix))
         later = [key for key in keys if key > after]
         page = later[: self.page_keys]
         more = len(later) > len(page)
-        token = f"<NextContinuationToken>{quote(page[-1], safe='')}</NextContinuationToken>" if more else ""
+        token = f"<NextContinuationToken>{page[-1].encode().hex()}</NextContinuationToken>" if more else ""
         entries = "".join(_entry(key, self.objects[bucket + key]) for key in page)
         body = f"<ListBucketResult><IsTruncated>{str(more).lower()}</IsTruncated>{token}{entries}</ListBucketResult>"
         return Reply(200, {"Content-Type": "application/xml"}, f'<?xml version="1.0"?>\n{body}'.encode())

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import struct
-from functools import partial
+import zlib
+from functools import cache, partial
 from typing import Final
 
 from PIL import ImageCms
@@ -24,14 +25,18 @@ from sidecar_jp2.format.main_header import parse_main_header, read_main_header
 from sidecar_jp2.format.subbands import exponent_and_mantissa
 from sidecar_jp2.format.tile_part_header import SOT_BYTES, parse_contents, parse_start
 from sidecar_jp2.index.index_cache import IndexCache
+from sidecar_jp2.index.kept_index import fill, head_of, to_arrays
+from sidecar_jp2.index.packet_index import PacketIndex
 from sidecar_jp2.index.tile_part_index import TilePartIndex, TlmMismatch, TooManyTileParts
 from sidecar_jp2.loss.dropped_planes import Loss, dropped_planes
+from sidecar_jp2.loss.loss_table import LossKey
 from sidecar_jp2.openjpeg.codec import OpenJpeg
 from sidecar_jp2.openjpeg.library import bind
+from sidecar_jp2.store.packing import HEAD_BYTES, SEAL_BYTES, Corrupt, Packing, arrays_of
 from sidecar_jp2.testing import box, cdef, cmap, colr, exif, ihdr, jp2, pclr, picture, profile, xmp
 from sidecar_openslide import tiff
 
-from sidecar.plugin import Malformed, Rect, run_inline
+from sidecar.plugin import Malformed, Rect, Tolerance, run_inline
 from sidecar.testing.fakes import MemoryBlob
 from tests.fuzz.target import Target
 
@@ -122,6 +127,47 @@ def read_packet_lengths(content: bytes) -> None:
         assert found.header <= length
         if found.lengths is not None:
             assert int(found.lengths.sum()) == length - found.header
+
+
+def believe_entry(content: bytes) -> None:
+    """Fill an index with an entry whose seal is right: tile-parts lie in the codestream, and lengths fill them."""
+    data = _indexed()
+    header = read_main_header(MemoryBlob("a.j2k", data), 0)
+    index = PacketIndex(header, len(data), run_inline)
+    try:
+        arrays = arrays_of(content)
+        head_of(arrays)
+        fill(index, arrays)
+    except Corrupt as error:
+        raise Malformed(str(error)) from error
+    for tile in index.tile_parts.tiles.values():
+        starts, stops, packets, _ = tile.parts
+        assert (header.stop <= starts).all()
+        assert (starts < packets).all()
+        assert (packets <= stops).all()
+        assert (stops <= len(data)).all()
+        if tile.lengths is not None:
+            assert int(tile.lengths.sum()) == int((stops - packets).sum())
+
+
+@cache
+def _indexed() -> bytes:
+    return picture((60, 50), "-p", "RPCL", "-t", "32,32", "-c", "[16,16]", "-PLT", "-n", "3")
+
+
+def _entries() -> list[bytes]:
+    data = _indexed()
+    index = PacketIndex(read_main_header(MemoryBlob("a.j2k", data), 0), len(data), run_inline)
+    found = [to_arrays(index)[0]]
+    index.learn(MemoryBlob("a.j2k", data))
+    index.head = {1: b"head"}
+    index.losses.put(LossKey(0, Tolerance(80, "4:2:0"), 0.1), Loss(1.0))
+    found.append(to_arrays(index)[0])
+    return [unpacked(Packing().pack("", arrays, index.extent)) for arrays in found]
+
+
+def unpacked(entry: bytes) -> bytes:
+    return zlib.decompress(entry[HEAD_BYTES + SEAL_BYTES :])
 
 
 def read_packet_headers(content: bytes) -> None:
@@ -254,6 +300,7 @@ TARGETS: Final = (
     Target("main-header", read_header, _headers, structured=True),
     Target("tile-parts", read_tile_parts, _codestreams, structured=True),
     Target("packet-lengths", read_packet_lengths, _tile_parts),
+    Target("entries", believe_entry, _entries),
     Target("packet-headers", read_packet_headers, _packets),
     Target("tiff", read_directories, _directories),
 )

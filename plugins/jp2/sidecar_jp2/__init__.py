@@ -16,7 +16,7 @@ from sidecar.plugin import Config, Decoder, Folder, Native, Section, hookimpl
 from sidecar_jp2.decoder import Jp2Decoder
 from sidecar_jp2.extract.extractor import IndexedExtractor
 from sidecar_jp2.index.index_cache import IndexCache
-from sidecar_jp2.keeping import kept_images
+from sidecar_jp2.keeping import kept_folders, kept_images
 from sidecar_jp2.loss.idle_work import IdleWork
 from sidecar_jp2.lossy import MEASURING_BYTES, LossRule
 from sidecar_jp2.openjpeg.codec import OpenJpeg
@@ -56,6 +56,5 @@ def register_decoders(config: Config, native: Native) -> Iterable[Decoder]:
 
 @hookimpl
 def register_folders(config: Config) -> Iterable[Folder]:
-    """Register the folder of packet indexes, if one is set."""
-    folder = config.section(Jp2Settings).index_folder
-    return [] if folder is None else [Folder(path=folder, writable=True)]
+    """Register the folder of packet indexes, if one is set, and what credentials for S3 are read from."""
+    return kept_folders(config)

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from functools import lru_cache
 from typing import Any, cast
 
-from sidecar.plugin import Config, Native, StartError
+from sidecar.plugin import Config, Folder, Native, StartError
 from sidecar_jp2.index.kept_images import KeptImages
 from sidecar_jp2.settings import Jp2Settings
 from sidecar_jp2.store.back_end import BackEnd
@@ -23,15 +24,26 @@ def kept_images(config: Config, native: Native) -> KeptImages | None:
     Raises StartError if a library is missing, or there are no credentials.
     """
     settings = config.section(Jp2Settings)
-    url = settings.index_url.get_secret_value()
+    url = settings.index_url
     if not settings.index_folder and not url:
         return None
     return _made(settings, _account(config) if url.startswith("s3:") else None, cast("Any", native))
 
 
+def kept_folders(config: Config) -> Iterator[Folder]:
+    """Yield the folder of indexes, and what credentials for S3 are read from, as far as they are set."""
+    settings = config.section(Jp2Settings)
+    if settings.index_folder:
+        yield Folder(path=settings.index_folder, writable=True)
+    if settings.index_url.startswith("s3:"):
+        from sidecar_s3 import credential_folders  # noqa: PLC0415  # as below
+
+        yield from credential_folders()
+
+
 @lru_cache(maxsize=1)
 def _made(settings: Jp2Settings, account: Any, native: Native) -> KeptImages:
-    url = settings.index_url.get_secret_value()
+    url = settings.index_url
     disk = SqliteStore(settings.index_folder, settings.index_disk_bytes) if settings.index_folder else None
     shared = SharedStore(_back_end(url, account)) if url else None
     return KeptImages(KeptEntries(native, Packing(settings.index_secret.get_secret_value()), disk, shared))

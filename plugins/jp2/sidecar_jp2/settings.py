@@ -35,7 +35,7 @@ class Jp2Settings(Section):
     """Folder on a local disk for packet indexes, shared by workers and kept over restarts; empty: none."""
     index_disk_bytes: int = Setting(256 * 2**20, ge=0)
     """Bytes of packet indexes kept in that folder."""
-    index_url: SecretStr = SecretStr("")
+    index_url: str = ""
     """Where packet indexes of files in remote storage are shared with other machines, beside `index_folder`:
     `redis://host:port/db` or `rediss://…` (Redis, Valkey), or `s3://bucket/prefix` with the service and the account of
     the table `s3`; empty: nowhere."""
@@ -45,9 +45,8 @@ class Jp2Settings(Section):
 
     @field_validator("index_url")
     @classmethod
-    def _checked_url(cls, value: SecretStr) -> SecretStr:
-        url = value.get_secret_value()
-        parts = urlsplit(url)
-        if url and not (parts.netloc and parts.scheme in ("redis", "rediss", "s3")):
+    def _checked_url(cls, value: str) -> str:
+        parts = urlsplit(value)
+        if value and not (parts.netloc and parts.scheme in ("redis", "rediss", "s3")):
             raise ValueError("it should begin with redis://, rediss:// or s3://, and a host or a bucket")
         return value

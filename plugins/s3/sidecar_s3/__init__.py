@@ -34,20 +34,24 @@ def _source(settings: S3Settings) -> Source:
     # botocore and urllib3 take memory and time to import: only if a bucket is set.
     from sidecar.plugin.remote import BucketSource, Client  # noqa: PLC0415
     from sidecar_s3.api import ObjectUrls, S3Api  # noqa: PLC0415
+    from sidecar_s3.listing import Listing  # noqa: PLC0415
     from sidecar_s3.signing import Account  # noqa: PLC0415
 
     account = Account(settings)
     client = Client(settings)
     api = S3Api(client, ObjectUrls(settings, account.region), account.sign)
-    return BucketSource.over("s3", api, client, settings)
+    return BucketSource.over("s3", api, client, settings, Listing(api))
 
 
 @hookimpl
 def register_folders(config: Config) -> Iterable[Folder]:
     """Register the files that credentials come from, if a bucket is set."""
     settings = config.section(S3Settings)
-    if not settings.known_buckets:
-        return []
+    return credential_folders() if settings.known_buckets else []
+
+
+def credential_folders() -> Iterable[Folder]:
+    """Return the files that credentials come from."""
     places = [Path("~/.aws").expanduser()]
     places += [Path(os.environ[name]).expanduser() for name in _FILES if os.environ.get(name)]
     places += [Path(os.environ[name]).parent for name in _TOKENS if os.environ.get(name)]

@@ -26,6 +26,13 @@ class S3Api:
         url = self._urls.url(*key.split("/", 1))
         return self._client.get(url, self._sign(url, headers))
 
+    def list(self, bucket: str, query: Mapping[str, str]) -> AbstractContextManager[Response]:
+        """Send a signed request that lists a bucket."""
+        # In the order of SigV4's canonical query, so that it is signed as it is sent.
+        text = "&".join(f"{name}={quote(value, safe='')}" for name, value in sorted(query.items()))
+        url = f"{self._urls.url(bucket, '')}?{text}"
+        return self._client.get(url, self._sign(url, {}))
+
     def is_absent(self, status: int, code: str) -> bool:
         """Report NoSuchKey only: NoSuchBucket is a wrong setting, and AccessDenied hides whether there is an object."""
         return status == HTTPStatus.NOT_FOUND and code == "NoSuchKey"

@@ -70,6 +70,7 @@ def examine(nginx_file: Path | None = None, identifier: str | None = None) -> It
         "clock": system.clock,
         "folders": lambda: (*folders.folders(found.plugins.folders(found.config)), *folders.shared()),
         "sources": partial(reach.sources, registry.sources),
+        "indexes": partial(reach.stores, registry.decoders),
         "delegate": partial(delegate.script, found.script, settings),
         "Cantaloupe": partial(reach.cantaloupe, settings.cantaloupe_url),
         "nginx": partial(nginx, nginx_file, settings, registry.decoders),

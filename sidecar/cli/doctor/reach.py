@@ -15,7 +15,7 @@ from sidecar.cli.doctor.finding import Finding
 from sidecar.config import Settings
 from sidecar.errors import SidecarError
 from sidecar.observability.redaction import redacted
-from sidecar.plugin import Source
+from sidecar.plugin import Decoder, Indexes, Source
 from sidecar.render.service import ImageService
 
 _PATIENCE: Final = urllib3.Timeout(connect=3.0, read=5.0)
@@ -40,6 +40,21 @@ def sources(found: Iterable[Source]) -> Iterator[Finding]:
             yield Finding("sources", "problem", text, "see that the address, the rights and the network are right")
             continue
         yield Finding("sources", "ok", f"{source.name} answers, in {(time.perf_counter() - began) * 1000:.0f} ms")
+
+
+def stores(decoders: Iterable[Decoder]) -> Iterator[Finding]:
+    """Yield whether the places answer at which decoders keep what they learn."""
+    found = {state.place: state for each in decoders if isinstance(each, Indexes) for state in each.examine_stores()}
+    for state in found.values():
+        if state.problem:
+            text = f"{state.place}: {redacted(state.problem)}"
+            remedy = "images are served without it, with more requests to their source; see docs/operate/index.md"
+            yield Finding("indexes", "warning", text, remedy)
+        elif not state.writable:
+            text = f"{state.place} answers, in {state.milliseconds:.0f} ms, and takes nothing from this sidecar"
+            yield Finding("indexes", "ok", f"{text}: right if `sidecar index` fills it elsewhere")
+        else:
+            yield Finding("indexes", "ok", f"{state.place} answers, in {state.milliseconds:.0f} ms")
 
 
 def image(service: ImageService, identifier: str) -> Iterator[Finding]:

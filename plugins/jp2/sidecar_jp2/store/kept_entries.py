@@ -67,7 +67,9 @@ class KeptEntries:
         """Keep what is known of a file, and return whether that worked wherever it should be kept."""
         key, (arrays, extent) = key_of(etag), snapshot()
         done = self._to_disk(key, arrays, extent)
-        return (not far or self.shared is None or self._to_afar(self.shared, key, arrays, extent)) and done
+        if not far or self.shared is None:
+            return done
+        return self._to_afar(self.shared, key, arrays, extent, surely=True) and done
 
     def save(self, etag: str, snapshot: Snapshot, *, far: bool) -> None:
         """Keep what is known of a file: on disk at once, elsewhere in a moment."""
@@ -155,7 +157,7 @@ class KeptEntries:
             return True
         return self._native(_put_packed, self._disk, self._packing, key, arrays, extent)
 
-    def _to_afar(self, shared: SharedStore, key: str, arrays: Arrays, extent: Extent) -> bool:
+    def _to_afar(self, shared: SharedStore, key: str, arrays: Arrays, extent: Extent, *, surely: bool = False) -> bool:
         """Write an entry, unless what is there knows as much: another machine may have learned more meanwhile."""
         there = extent_of(shared.get(key, HEAD_BYTES) or b"")
         if there and there.covers(extent) and key not in self._refused:
@@ -164,7 +166,7 @@ class KeptEntries:
         if len(data) > MOST_BYTES:
             return True
         self._refused.pop(key, None)
-        return shared.put(key, data)
+        return shared.put_surely(key, data) if surely else shared.put(key, data)
 
 
 def _put_packed(disk: SqliteStore, packing: Packing, key: str, arrays: Arrays, extent: Extent) -> bool:

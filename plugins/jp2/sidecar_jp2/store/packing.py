@@ -91,7 +91,7 @@ class Packing:
             raise Corrupt("written by another version, or too large")
         if not compare_digest(seal, self._seal(name, head, body)):
             raise Corrupt("the seal is wrong: it is damaged, of another image, or written with another secret")
-        return _arrays(_decompressed(body))
+        return arrays_of(_decompressed(body))
 
     def _seal(self, name: str, head: bytes, body: bytes) -> bytes:
         seal = blake2b(head, digest_size=SEAL_BYTES, key=self._key, person=b"sidecar-jp2")
@@ -119,7 +119,8 @@ def _decompressed(body: bytes) -> bytes:
     return data
 
 
-def _arrays(data: bytes) -> Arrays:
+def arrays_of(data: bytes) -> Arrays:
+    """Return the arrays of an unpacked body. Raises Corrupt."""
     at = _COUNT.size * len(KINDS)
     if len(data) < at:
         raise Corrupt("it is too short")

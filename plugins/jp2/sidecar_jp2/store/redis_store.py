@@ -36,11 +36,10 @@ class RedisStore:
                 socket_timeout=seconds,
                 socket_connect_timeout=seconds,
                 retry=Retry(NoBackoff(), 0),
-                # Of what it says of itself to the server, each part would cost a round trip at every connection.
+                # What it says of itself would cost two round trips at each connection.
                 driver_info=None,
-                lib_name=None,
-                lib_version=None,
             )
+            self._client.connection_pool.make_connection()  # connects nowhere, and refuses options that there are not
         except (ValueError, TypeError) as error:
             raise StartError(f"SIDECAR_JP2_INDEX_URL: {error}") from error
 

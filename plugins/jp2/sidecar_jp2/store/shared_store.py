@@ -29,6 +29,8 @@ READ_SECONDS: Final = 0.3
 """A request waits so long for the store, once; without an index it waits for some rounds at the source instead."""
 WRITE_SECONDS: Final = 3.0
 """Nobody waits for writes."""
+ATTEMPTS: Final = 3
+"""Of those who fill a store ahead."""
 AT_ONCE: Final = 16
 """Calls under way."""
 PROBE: Final = "probe"
@@ -56,11 +58,25 @@ class SharedStore:
     def put(self, key: str, data: bytes) -> bool:
         """Store an entry; returns whether that worked."""
         try:
-            self._tried(self._writes, WRITE_SECONDS, lambda: self._back_end.put(key, data))
+            self._tried(self._writes, WRITE_SECONDS, partial(self._back_end.put, key, data))
         except StoreError:
             return False
         WRITTEN.add()
         return True
+
+    def put_surely(self, key: str, data: bytes) -> bool:
+        """Store an entry, whatever has failed before, in several attempts; returns whether that worked."""
+        for _ in range(ATTEMPTS):
+            try:
+                _within(WRITE_SECONDS, partial(self._back_end.put, key, data))
+            except ReadOnly:
+                break
+            except StoreError as error:
+                log.warning("%s: a packet index could not be written: %s", self.place, error)
+            else:
+                WRITTEN.add()
+                return True
+        return False
 
     def examine(self) -> StoreState:
         """Ask for an entry and write it, whatever has failed before."""

@@ -1,0 +1,76 @@
+"""The images that arguments of commands name: places in storage, folders, files, identifiers, and lists of these."""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+from typing import Final
+
+from sidecar.cli.setting_up import Loaded
+from sidecar.plugin import Blob, Decoder, VisitsImages
+from sidecar.render.one_file import FileBlob
+
+STDIN: Final = "-"
+"""Stands for identifiers, one a line, on the standard input."""
+
+
+@dataclass(frozen=True, slots=True)
+class Named:
+    """An image that has been named."""
+
+    name: str
+    blob: Callable[[], Blob]
+    """Finds it. Raises NotFound, SourceError, SourceChanged."""
+
+
+def suffixes_of(decoders: Iterable[Decoder]) -> frozenset[str]:
+    """Return the suffixes of names that decoders claim."""
+    return frozenset(suffix for decoder in decoders for suffix in decoder.suffixes)
+
+
+def files_below(folder: Path, suffixes: frozenset[str]) -> Iterator[Path]:
+    """Yield the files below a folder that have one of the suffixes, sorted within each folder."""
+    for parent, folders, names in os.walk(folder):
+        folders.sort()
+        for name in sorted(names):
+            path = Path(parent, name)
+            if _has_suffix(name, suffixes) and path.is_file():
+                yield path
+
+
+def named(tools: Loaded, places: Sequence[str], suffixes: frozenset[str]) -> Iterator[Named]:
+    """Yield the images of places: `s3://bucket/prefix`, folders, files, `-` for the standard input, or identifiers.
+
+    They are found one after the other, so that there may be any number. Raises StartError if no source has a place;
+    SourceError if one cannot be listed.
+    """
+    for place in places:
+        path = Path(place)
+        if place == STDIN:
+            lines = filter(None, (line.strip() for line in sys.stdin))
+            yield from (Named(line, partial(tools.service.blob, line)) for line in lines)
+        elif "://" in place and (blobs := _below(tools, place)) is not None:
+            yield from (Named(blob.name, partial(_itself, blob)) for blob in blobs if _has_suffix(blob.name, suffixes))
+        elif path.is_dir():
+            yield from (Named(str(file), partial(FileBlob.at, file)) for file in files_below(path, suffixes))
+        elif path.exists():
+            yield Named(place, partial(FileBlob.at, path))
+        else:
+            yield Named(place, partial(tools.service.blob, place))
+
+
+def _below(tools: Loaded, place: str) -> Iterator[Blob] | None:
+    found = (source.below(place) for source in tools.registry.sources if isinstance(source, VisitsImages))
+    return next((blobs for blobs in found if blobs is not None), None)
+
+
+def _has_suffix(name: str, suffixes: frozenset[str]) -> bool:
+    return name.rpartition(".")[2].lower() in suffixes
+
+
+def _itself(blob: Blob) -> Blob:
+    return blob
