@@ -100,7 +100,7 @@ wheels-test: wheels ## Install the wheels elsewhere, serve a picture, and run th
 fresh: wheels ## The wheels on fresh Debian and Ubuntu, and the container's steps, by debootstrap as root (ONLY=trixie for some)
 	.venv/bin/python -m tests.packaging.fresh dist $(ONLY)
 
-more-packages: ## Install Chromium and promtool, without which some tests are skipped
+more-packages: ## Install Chromium, promtool and Valkey, without which some tests are skipped
 	@.ci/packages $(PYTHON) more
 
 packages: ## Install what is needed of the system, or say what it is

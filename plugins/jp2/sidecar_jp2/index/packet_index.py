@@ -75,7 +75,8 @@ class PacketIndex:
         """How much is known."""
         parts = self.tile_parts
         complete = self._exhausted or len(parts.tiles) == parts.tiles_in_image
-        return Extent(parts.revision + self.losses.revision + len(self.head), complete)
+        size = parts.revision + (parts.marked is not None) + self.losses.revision + len(self.head)
+        return Extent(size, complete)
 
     @property
     def unambiguous(self) -> bool:
@@ -110,6 +111,7 @@ class PacketIndex:
     def learn(self, blob: Blob) -> None:
         """Read the headers of all tile-parts, some rows of tiles at a time; Broken ones end it. Raises SourceError."""
         try:
+            self.tile_parts.has_end(blob)
             for window in self._rows():
                 self._find_tiles(blob, self._selector.totals(window))
         except (Broken, TooManyPackets, TooManyTileParts):

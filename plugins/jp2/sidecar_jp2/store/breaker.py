@@ -6,7 +6,7 @@ import time
 from collections.abc import Callable
 from typing import Final
 
-FIRST_PAUSE: Final = 5.0
+FIRST_PAUSE: Final = 2.0
 LONGEST_PAUSE: Final = 60.0
 """Seconds without a try: the first after a failure, doubled with each further one up to the other."""
 

@@ -22,7 +22,7 @@ from numpy.typing import NDArray
 VERSION: Final = 4
 """The version of the format; other versions are not read, and are kept under other names."""
 MOST_BYTES: Final = 8 * 2**20
-"""An entry larger than this is not kept. An image of 1,600 megapixels in 1,600 tiles takes one of them."""
+"""An entry larger than this is not kept. An image of 1,600 megapixels in 1,600 tiles takes 110 KB."""
 MOST_UNPACKED: Final = 64 * 2**20
 """What an entry may become when it is unpacked."""
 SEAL_BYTES: Final = 32

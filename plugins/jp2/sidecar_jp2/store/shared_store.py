@@ -25,7 +25,7 @@ SHARED: Final = CountedCache(
 FAILURES: Final = Tally("jp2_shared_failures", "calls of the shared store of packet indexes that failed")
 SKIPPED: Final = Tally("jp2_shared_skipped", "calls of that store that were not made, since it had just failed")
 WRITTEN: Final = Tally("jp2_shared_written", "packet indexes written to that store")
-READ_SECONDS: Final = 0.3
+READ_SECONDS: Final = 0.5
 """A request waits so long for the store, once; without an index it waits for some rounds at the source instead."""
 WRITE_SECONDS: Final = 3.0
 """Nobody waits for writes."""

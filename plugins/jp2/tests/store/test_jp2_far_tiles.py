@@ -192,7 +192,7 @@ def changed(arrays: Arrays, data: st.DataObject) -> Arrays:
             values[at] = data.draw(st.floats(width=64))
         else:
             least, most = int(np.iinfo(kind).min), int(np.iinfo(kind).max)
-            near = st.integers(-2, 2).map(lambda by, at=at, values=values: int(values[at]) + by)  # type: ignore[misc]
+            near = st.integers(-2, 2).map(lambda by, at=at, values=values: int(values[at]) + by)
             values[at] = min(max(data.draw(near | st.integers(least, most)), least), most)
     return found
 
@@ -205,7 +205,7 @@ def index_of(content: bytes) -> PacketIndex:
 def learned(content: bytes) -> Arrays:
     """Return the entry of a file of which all is known."""
     index = index_of(content)
-    index.learn(Whole(content))  # type: ignore[arg-type]  # as much of a blob as is needed
+    index.learn(Whole(content))
     arrays, extent = to_arrays(index)
     assert extent.complete
     return arrays

@@ -72,7 +72,7 @@ def test_an_entry_has_an_end(port: int) -> None:
     client = store._client
     client.expire(PREFIX + "a", 100)
     store.get("a", 300)
-    assert LIFETIME - 60 < client.ttl(PREFIX + "a") <= LIFETIME  # type: ignore[operator]
+    assert LIFETIME - 60 < client.ttl(PREFIX + "a") <= LIFETIME
     store.close()
     assert store.get("a", 3) == b"\0\1\2"
     store.close()

@@ -70,7 +70,7 @@ def test_the_pauses_of_a_breaker() -> None:
     clock = Clock()
     breaker = Breaker(1.0, clock)
     assert breaker.allows()
-    for pause in (FIRST_PAUSE, 2 * FIRST_PAUSE, 4 * FIRST_PAUSE, 8 * FIRST_PAUSE, LONGEST_PAUSE, LONGEST_PAUSE):
+    for pause in (*(FIRST_PAUSE * 2**number for number in range(5)), LONGEST_PAUSE, LONGEST_PAUSE):
         breaker.failed()
         breaker.failed()  # of a call that was under way, too
         clock.now += min(pause, LONGEST_PAUSE) - 0.1
