@@ -57,7 +57,7 @@ class KeptEntries:
 
     def load(self, etag: str, *, far: bool) -> Arrays | None:
         """Return what is kept of a file; None if that is nothing, or nothing that can be read."""
-        key = key_of(etag)
+        key = self._key(etag)
         found = self._from_disk(key) if self._disk else None
         if found is None and far and self.shared:
             found = self._from_afar(self.shared, key)
@@ -65,7 +65,7 @@ class KeptEntries:
 
     def save_now(self, etag: str, snapshot: Snapshot, *, far: bool) -> bool:
         """Keep what is known of a file, and return whether that worked wherever it should be kept."""
-        key, (arrays, extent) = key_of(etag), snapshot()
+        key, (arrays, extent) = self._key(etag), snapshot()
         done = self._to_disk(key, arrays, extent)
         if not far or self.shared is None:
             return done
@@ -73,7 +73,7 @@ class KeptEntries:
 
     def save(self, etag: str, snapshot: Snapshot, *, far: bool) -> None:
         """Keep what is known of a file: on disk at once, elsewhere in a moment."""
-        key = key_of(etag)
+        key = self._key(etag)
         if self._disk:
             self._to_disk(key, *snapshot())
         if far and self.shared:
@@ -86,11 +86,11 @@ class KeptEntries:
 
     def refuse(self, etag: str, reason: object) -> None:
         """Drop an entry that does not fit its file, and have it replaced."""
-        self._refuse(key_of(etag), reason)
+        self._refuse(self._key(etag), reason)
 
     def is_complete(self, etag: str, *, far: bool) -> bool:
         """Report whether all is kept of a file, wherever it is kept. Only the beginning of the entry is read."""
-        key = key_of(etag)
+        key = self._key(etag)
         heads = []
         if self._disk:
             heads.append(self._native(self._disk.head, key, HEAD_BYTES))
@@ -115,6 +115,9 @@ class KeptEntries:
         if self.shared:
             self.flush()
             self.shared.close()
+
+    def _key(self, etag: str) -> str:
+        return key_of(etag, self._packing.tag)
 
     def _from_disk(self, key: str) -> Arrays | None:
         assert self._disk is not None  # noqa: S101  # asked only if there is one
@@ -145,11 +148,13 @@ class KeptEntries:
         self._refused[key] = True
 
     def _write(self) -> bool:
-        self._writer = None
         done = True
-        while self._waiting and self.shared:
-            key, snapshot = self._waiting.popitem(last=False)
-            done &= self._to_afar(self.shared, key, *snapshot())
+        try:
+            while self._waiting and self.shared:
+                key, snapshot = self._waiting.popitem(last=False)
+                done &= self._to_afar(self.shared, key, *snapshot())
+        finally:
+            self._writer = None
         return done
 
     def _to_disk(self, key: str, arrays: Arrays, extent: Extent) -> bool:
@@ -173,7 +178,7 @@ def _put_packed(disk: SqliteStore, packing: Packing, key: str, arrays: Arrays, e
     return disk.put(key, packing.pack(key, arrays, extent))
 
 
-def key_of(etag: str) -> str:
-    """Return the name of a file's entry in every store: it shows nothing of the file."""
+def key_of(etag: str, tag: str = "") -> str:
+    """Return the name of a file's entry in every store: it shows nothing of the file. `tag` is that of the packing."""
     digest = blake2b(etag.encode("utf-8", "surrogatepass"), digest_size=20).hexdigest()
-    return f"{VERSION}/{digest[:2]}/{digest}"
+    return f"{VERSION}{tag}/{digest[:2]}/{digest}"

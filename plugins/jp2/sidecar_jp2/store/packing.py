@@ -75,6 +75,8 @@ class Packing:
 
     def __init__(self, secret: str = "") -> None:
         self._key = blake2b(secret.encode(), digest_size=32).digest() if secret else b""
+        self.tag = f"-{blake2b(b'', key=self._key, digest_size=4).hexdigest()}" if secret else ""
+        """Part of the names of entries: with another secret they are others, so that nobody takes these for known."""
 
     def pack(self, name: str, arrays: Arrays, extent: Extent) -> bytes:
         """Compress arrays to an entry. Takes long enough to be worth a native thread."""
