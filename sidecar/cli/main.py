@@ -14,6 +14,7 @@ import sidecar
 from sidecar import startup
 from sidecar.cli import banner, nginx_site, shipped_files, systemd_units, tools
 from sidecar.cli.health import health
+from sidecar.cli.nginx_fleet import fleet_of
 from sidecar.cli.options import Bind, CantaloupeFile, Root, TomlFile, Workers, name_values, set_up
 from sidecar.config import core, shown
 from sidecar.errors import StartError
@@ -99,12 +100,18 @@ def show_nginx(
     ] = None,
     tiff: Annotated[bool, typer.Option("--tiff", help="Send TIFFs to the sidecar, too.")] = False,  # noqa: FBT002
     every: Annotated[bool, typer.Option("--every", help="Send identifiers to it whatever their suffix.")] = False,  # noqa: FBT002
+    host: Annotated[
+        list[str] | None, typer.Option(metavar="NAME", help="A host with a sidecar of these settings; repeatable.")
+    ] = None,
+    service: Annotated[str, typer.Option(metavar="NAME", help="A name whose SRV records list the hosts.")] = "",
 ) -> None:
     """Print nginx's files for what is loaded and set, or write them."""
     found = set_up(config, cantaloupe_config)
     registry = _load(found)
     registry.close()
-    site = nginx_site.site_of(core(found.config), registry.decoders, trust or (), tiff=tiff)
+    settings = core(found.config)
+    site = nginx_site.site_of(settings, registry.decoders, trust or (), tiff=tiff)
+    site = replace(site, fleet=fleet_of(settings, host or (), service))
     shipped_files.show(nginx_site.files(replace(site, suffixes=()) if every else site), into)
 
 

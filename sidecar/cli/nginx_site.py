@@ -14,6 +14,7 @@ from typing import Final
 from urllib.parse import urlsplit
 
 from sidecar.cli import shipped_files
+from sidecar.cli.nginx_fleet import TRIES, Fleet
 from sidecar.config import Settings
 from sidecar.errors import StartError
 from sidecar.plugin import Decoder
@@ -28,6 +29,7 @@ DEFAULT_CANTALOUPE: Final = "http://127.0.0.1:8182"
 PLACES: Final[Mapping[str, re.Pattern[str]]] = {
     "bind": re.compile(r"(\nupstream sidecar \{\n(?:.*\n)*?    server )[^;]+"),
     "workers": re.compile(r"(\nupstream sidecar_workers \{\n(?:    (?:#|hash).*\n)+)(?:    server .*\n)+"),
+    "tries": re.compile(r"(\n    proxy_next_upstream_tries )1(?=;)"),
     "cantaloupe": re.compile(r"(\nupstream sidecar_cantaloupe \{\n(?:.*\n)*?    server )[^;]+"),
     "handover": re.compile(r"(\n    )proxy_pass http://sidecar_cantaloupe[^;]*"),
     "prefix": re.compile(r'(\$sidecar_prefix \{\n    default )"[^"]*"'),
@@ -58,6 +60,8 @@ class NginxSite:
     """Addresses of proxies in front of nginx, whose X-Forwarded-* headers are believed."""
     slots: Sequence[str] = ()
     """Where single workers listen, see sidecar.server.slots; none: all workers are asked for all images."""
+    fleet: Fleet | None = None
+    """Sidecars on other hosts, in place of `bind` and `slots`."""
 
 
 def site_of(
@@ -103,8 +107,7 @@ def _after(part: str, found: re.Match[str]) -> str:
 def _parts(site: NginxSite) -> Mapping[str, str]:
     """Return what stands in each place. Raises StartError for what nginx cannot read."""
     return {
-        "bind": server_of(site.bind),
-        "workers": "".join(f"    server {server_of(each)} max_fails=0;\n" for each in site.slots or [site.bind]),
+        **(_on_hosts(site.fleet) if site.fleet else _on_this_host(site)),
         "cantaloupe": _authority(site.cantaloupe),
         "handover": _handover(site.cantaloupe),
         "prefix": f'"{site.prefix}"',
@@ -112,6 +115,17 @@ def _parts(site: NginxSite) -> Mapping[str, str]:
         "suffixes": "".join(f"    {_line(group)}\n" for group in site.suffixes or [()]),
         "trusted": "".join(f"    {_network(each)} 1;\n" for each in site.trusted) or "    # 10.0.0.0/8 1;\n",
     }
+
+
+def _on_this_host(site: NginxSite) -> Mapping[str, str]:
+    return {
+        "bind": server_of(site.bind),
+        "workers": "".join(f"    server {server_of(each)} max_fails=0;\n" for each in site.slots or [site.bind]),
+    }
+
+
+def _on_hosts(fleet: Fleet) -> Mapping[str, str]:
+    return {"bind": fleet.any_worker(), "workers": fleet.workers(), "tries": str(TRIES)}
 
 
 def _line(suffixes: Sequence[str]) -> str:

@@ -70,6 +70,11 @@ def listening(port: int) -> bool:
         return probe.connect_ex((HOST, port)) == 0
 
 
+def children(pid: int) -> list[int]:
+    """The process ids of what a process has started (proc(5))."""
+    return [int(child) for child in Path(f"/proc/{pid}/task/{pid}/children").read_text().split()]
+
+
 class Process:
     """A server in a process group of its own, with its output in a file."""
 
@@ -133,12 +138,17 @@ class NginxServer:
         folder.mkdir(parents=True, exist_ok=True)
         (folder / "nginx.conf").write_text(configuration)
 
+    @staticmethod
+    def program() -> str:
+        """The nginx that is installed."""
+        found = shutil.which("nginx", path=f"{os.environ.get('PATH', '')}:/usr/sbin")
+        assert found, "nginx is not installed"
+        return found
+
     @property
     def command(self) -> list[str]:
         """What starts it."""
-        found = shutil.which("nginx", path=f"{os.environ.get('PATH', '')}:/usr/sbin")
-        assert found, "nginx is not installed"
-        return [found, "-p", str(self.folder), "-c", str(self.folder / "nginx.conf"), "-e", "stderr"]
+        return [self.program(), "-p", str(self.folder), "-c", str(self.folder / "nginx.conf"), "-e", "stderr"]
 
     def __enter__(self) -> Self:
         """Start, and wait until it listens."""
@@ -154,6 +164,10 @@ class NginxServer:
     def reload(self) -> None:
         """Read the configuration again, as after an edit."""
         os.kill(self.process.pid, signal.SIGHUP)
+
+    def workers(self) -> set[int]:
+        """The process ids of its workers, those included that are about to end."""
+        return {*children(self.process.pid)}
 
 
 class Nginx(NginxServer):
@@ -206,15 +220,17 @@ class Sidecar:
         limit: int = 0,
         held: socket.socket | None = None,
         environment: Mapping[str, str] | None = None,
+        also: str = "",
     ) -> None:
         """`limit`: of open files, if not that of the tests; `held`: a socket that somebody else has opened.
 
-        `environment`: more variables.
+        `environment`: more variables; `also`: another address to listen at.
         """
         self.port = int(held.getsockname()[1]) if held else free_port()
         self._limit, self._held, self._variables = limit, held, environment or {}
         self._folder = folder
-        (folder / "sidecar.toml").write_text(f'bind = "{HOST}:{self.port}"\n{toml}')
+        bind = ",".join(filter(None, (f"{HOST}:{self.port}", also)))
+        (folder / "sidecar.toml").write_text(f'bind = "{bind}"\n{toml}')
         self.start()
 
     def start(self) -> None:
@@ -265,5 +281,4 @@ class Sidecar:
 
     def workers(self) -> list[int]:
         """The process ids of its workers."""
-        children = Path(f"/proc/{self.process.pid}/task/{self.process.pid}/children").read_text()
-        return [int(child) for child in children.split()]
+        return children(self.process.pid)

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from sidecar.cli.nginx_fleet import Fleet
 from sidecar.cli.nginx_site import NginxSite, files
 from tests.nginx.peers import HOST, Peer, ask
 from tests.nginx.servers import Nginx
@@ -36,6 +37,8 @@ def nginx_for(site: NginxSite, folder: Path, *, sidecar: int = 1, cantaloupe: in
         NginxSite(SUFFIXES, cantaloupe="http://127.0.0.1:8080/cantaloupe/"),
         NginxSite(SUFFIXES, cantaloupe="http://[::1]:8182", prefix="/images"),
         NginxSite(SUFFIXES, trusted=("10.0.0.0/8", "2001:db8::/32", "192.0.2.7")),
+        NginxSite(SUFFIXES, fleet=Fleet(["127.0.0.1", "[::1]"], port=9000)),
+        NginxSite(SUFFIXES, fleet=Fleet(["127.0.0.1", "127.0.0.2"], worker_ports=[8190, 8191])),
     ],
     ids=repr,
 )
