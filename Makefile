@@ -12,7 +12,7 @@ export PATH := $(PATH):/usr/sbin:/usr/local/sbin
 export PORT CANTALOUPE BENCH_FILES BENCH_LARGE SOAK_MINUTES
 FUZZ_MINUTES ?= 10
 
-.PHONY: help fresh run test soak load fuzz attack bench bench-peers lint lock audit arm64 arm64-tests wheels wheels-test packages more-packages otelcol clouds clean
+.PHONY: help fresh run test soak load fuzz attack bench bench-peers lint lock audit arm64 arm64-tests wheels wheels-test packages more-packages otelcol clouds kube clean
 .DEFAULT_GOAL := help
 
 help: ## List the tasks
@@ -47,6 +47,10 @@ otelcol: ## Build a collector of OpenTelemetry, with which `make test` then test
 clouds: ## Install emulators of Azure and Google Cloud Storage, with which `make test` then tests the sources (needs npm and Go)
 	npm install --silent --no-fund --no-audit --prefix .run/azurite azurite@3.35.0
 	GOBIN=$(CURDIR)/.run go install -trimpath -ldflags '-s -w' github.com/fsouza/fake-gcs-server@v1.56.1
+
+kube: .venv/.dev ## Build Helm and kubeconform, with which `make test` then checks the chart (needs Go)
+	cd tests/unit/deploy/kubernetes && go build -trimpath -ldflags '-s -w' -o ../../../../.run/ tool
+	.venv/bin/python -m tests.unit.deploy.kubernetes_schemas .run/schemas
 
 bench-peers: .venv/.dev .bench/peers/large-image/.ready .bench/peers/iipsrv/.ready ## Compare with other servers (ONLY='words', ROUNDS=3, CANTALOUPE=…)
 	.venv/bin/python -m tests.benchmarks.peers $(if $(ONLY),--only '$(ONLY)') $(if $(ROUNDS),--rounds $(ROUNDS))
