@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import signal
 from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
@@ -63,6 +64,15 @@ class Sidecars:
         sidecar = Sidecar(home, self._toml, also=f"{host(number)}:{self.port}")
         self._running.callback(sidecar.stop)
         return sidecar
+
+    @property
+    def running(self) -> list[Sidecar]:
+        """Those that have not ended."""
+        return [sidecar for sidecar in self.all if sidecar.process.running]
+
+    def kill(self) -> None:
+        """End the first one without any notice, master and worker."""
+        self.all[0].process.stop(signal.SIGKILL)
 
     def revive(self) -> None:
         """Start those again that have ended."""

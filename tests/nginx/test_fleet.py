@@ -8,7 +8,6 @@ from __future__ import annotations
 import os
 import random
 import re
-import signal
 import subprocess
 import threading
 import time
@@ -124,7 +123,7 @@ def test_one_is_killed_and_one_is_added_under_load(sidecars: Sidecars) -> None:
     with sidecars.nginx(first) as nginx:
         before = places(nginx)
         with load(nginx.port) as answers:
-            sidecars.all[0].process.stop(signal.SIGKILL)
+            sidecars.kill()
             enough(answers)
             without = places(nginx)
             rewrite(nginx, sidecars.fleet(second))
@@ -149,7 +148,7 @@ def newer_nginx(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("PATH", f"{REPOSITORY / '.run'}:{os.environ['PATH']}")
     version = subprocess.run([NginxServer.program(), "-v"], capture_output=True, text=True, check=True).stderr
     if [*map(int, re.findall(r"\d+", version))] < [1, 27, 3]:
-        pytest.skip(f"SRV records take nginx 1.27.3, and this is {version.strip()}; see `make nginx`")
+        pytest.skip(f"SRV records take nginx 1.27.3, and this is {version.strip()}; a newer one may lie in .run")
 
 
 @pytest.mark.usefixtures("newer_nginx")

@@ -1,0 +1,241 @@
+"""Four sidecars on one far object store behind nginx, against one, and with images scattered; one dies and comes back.
+
+On a machine with few processors this shows what several cost, not how fast they are: the bytes that a tile takes, the
+requests, the rounds of waiting, and how often what was known of an image was found again.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+import tempfile
+import time
+from collections import defaultdict
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from statistics import mean
+from typing import Final
+
+from sidecar.testing.object_store import Content, Link, ObjectStore, Reply, Request, honest
+from tests.benchmarks import files
+from tests.benchmarks.figures import Chart, Must, Report, Row
+from tests.benchmarks.gathering import processor_seconds
+from tests.benchmarks.link import Asked, rounds_of_waiting
+from tests.benchmarks.processes import LATENCY, MBITS
+from tests.benchmarks.rounds import turns
+from tests.benchmarks.sessions import CONNECTIONS, Viewer, views
+from tests.nginx.fleet import BUCKET, Sidecars
+from tests.nginx.peers import ask
+from tests.nginx.servers import Nginx
+
+ROUNDS: Final = int(os.environ.get("FLEET_ROUNDS", "2"))
+IMAGES: Final = 8
+VIEWERS: Final = 4
+TILES: Final = 12
+"""Of each viewer in a round."""
+SIZE: Final = (files.EIGHTY.width, files.EIGHTY.height)
+CACHES: Final = ("readers", "jp2_indexes", "blocks")
+SINGLY: Final = 24
+"""Tiles that are asked for one after the other, to count rounds."""
+HOSTS: Final = 4
+MORE: Final = 'log_level = "warning"'
+SCATTERED_SITE: Final = {("sidecar.conf", "    hash $sidecar_image consistent;\n"): ""}
+ONE, HASHED, SCATTERED = "one", "four, an image is one's", "four, scattered"
+KILLED, ADDED = "four, one is killed", "four, it is back"
+_COUNTED: Final = re.compile(
+    r"^(sidecar_cache_lookups_total|sidecar_fetched_bytes_total)\{(.*)\} ([0-9.e+]+)$", re.MULTILINE
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Count:
+    """What all sidecars of a site have done so far, or within a round."""
+
+    numbers: Mapping[str, float]
+
+    def __sub__(self, other: Count) -> Count:
+        """What was done since then."""
+        return Count({name: number - other.numbers.get(name, 0) for name, number in self.numbers.items()})
+
+
+@dataclass(frozen=True, slots=True)
+class Round:
+    """What the viewers of a round got, and what it took."""
+
+    tiles: int
+    lost: int
+    took: float
+    requests: int
+    """At the store."""
+    count: Count
+
+
+class Site:
+    """Sidecars, and an nginx in front."""
+
+    def __init__(self, sidecars: Sidecars, nginx: Nginx, store: ObjectStore) -> None:
+        self.sidecars, self.port, self._store = sidecars, nginx.port, store
+
+    def count(self) -> Count:
+        """What those that run have done so far."""
+        numbers: dict[str, float] = defaultdict(float)
+        for sidecar in self.sidecars.running:
+            for metric, labels, value in _COUNTED.findall(ask(sidecar.port, "/sidecar/metrics").text):
+                cache = re.findall(r'(?:cache|result)="(\w+)"', labels)
+                numbers[" ".join(cache) if cache else metric] += float(value)
+            numbers["processor"] += processor_seconds(sidecar.port)
+        return Count(numbers)
+
+    def play(self, seed: int, meanwhile: Callable[[], None] = lambda: None) -> Round:
+        """Let all viewers look at once, each at an image, in sessions that no other round has."""
+        viewers = [Viewer(self.port, name(seed + number)) for number in range(VIEWERS)]
+        asked = len(self._store.requests)
+        with ThreadPoolExecutor(VIEWERS) as pool:
+            began = time.perf_counter()
+            seen = [pool.submit(look, viewer, seed * VIEWERS + number) for number, viewer in enumerate(viewers)]
+            meanwhile()
+            # What a sidecar had counted dies with it.
+            before = self.count()
+            got = [one for each in seen for one in each.result()]
+            took = time.perf_counter() - began
+        for viewer in viewers:
+            viewer.close()
+        return Round(len(got), got.count(False), took, len(self._store.requests) - asked, self.count() - before)
+
+    def rounds(self) -> float:
+        """How often a tile waits for the store, one after the other: the mean over some that are asked for singly."""
+        waited = []
+        with noted(self._store) as requests:
+            for number in range(SINGLY):
+                viewer = Viewer(self.port, name(number))
+                words = [words for view in views(SIZE, 1000 + number, tiles=2) for words in view][-1]
+                requests.clear()
+                viewer.get(words)
+                waited.append(rounds_of_waiting(requests))
+                viewer.close()
+        return mean(waited)
+
+
+@contextmanager
+def noted(store: ObjectStore) -> Iterator[list[Asked]]:
+    """Note what the store is asked for, and when."""
+    requests: list[Asked] = []
+
+    def note(_: Request, reply: Reply) -> Reply:
+        now = time.perf_counter()
+        requests.append(Asked(now - store.link.latency, now, len(reply.body)))
+        return reply
+
+    store.mischief = note
+    yield requests
+    store.mischief = honest
+
+
+def look(viewer: Viewer, seed: int) -> list[bool]:
+    """Play a session, each viewport complete before the next; whether each tile came."""
+
+    def got(words: str) -> bool:
+        try:
+            return bool(viewer.get(words))
+        except (RuntimeError, OSError):
+            return False
+
+    with ThreadPoolExecutor(CONNECTIONS) as pool:
+        return [came for view in views(SIZE, seed, TILES) for came in pool.map(got, view)]
+
+
+def name(number: int) -> str:
+    """One of the images."""
+    return f"{number % IMAGES}.jp2"
+
+
+def run() -> Report:
+    """Measure all sites in turn, after a round that does not count; then one dies, and comes back."""
+    body = Content(files.tiled().read_bytes())
+    store = ObjectStore(
+        {f"{BUCKET}/{name(number)}": body for number in range(IMAGES)}, link=Link(LATENCY / 1000, MBITS * 1e6 / 8)
+    )
+    with store, ExitStack() as stack:
+        home = Path(stack.enter_context(tempfile.TemporaryDirectory()))
+        sites = {label: start(stack, home / label, store, label) for label in (ONE, HASHED, SCATTERED)}
+        played: dict[str, list[Round]] = {label: [] for label in sites}
+        for turn, label in turns([*sites], ROUNDS + 1):
+            played[label].append(sites[label].play(turn))
+            say(label, played[label][-1])
+        opened = {label: site.count().numbers.get("readers miss", 0) for label, site in sites.items()}
+        lines = [row(label, rounds[1:], sites[label].rounds()) for label, rounds in played.items()]
+        site, sidecars = sites[HASHED], sites[HASHED].sidecars
+        for turn, (label, happens) in enumerate(((KILLED, sidecars.kill), (ADDED, sidecars.revive)), start=ROUNDS + 1):
+            played[label] = [site.play(turn, happens)]
+            say(label, played[label][-1])
+            lines.append(row(label, played[label], site.rounds()))
+    return Report(
+        f"{VIEWERS} viewers, {IMAGES} images of 80 MP on one store, {LATENCY} ms and {MBITS} Mbit/s away",
+        ("", "tiles/s", "processor, ms a tile", "KB a tile", "requests a tile", "rounds, singly", *CACHES, "lost"),
+        lines,
+        Chart("KB a tile", [*played], {"fetched": [fetched(rounds) for rounds in played.values()]}),
+        [
+            *(Must(f"{label}: tiles lost", sum(each.lost for each in rounds), 0) for label, rounds in played.items()),
+            Must("four, an image is one's: images opened", opened[HASHED], IMAGES),
+            Must(
+                "its bytes of a tile to those of one sidecar",
+                fetched(played[HASHED][1:]) / fetched(played[ONE][1:]),
+                1.2,
+            ),
+        ],
+        [
+            f"All on {len(os.sched_getaffinity(0))} processors, store and viewers too: compare costs, not speed.",
+            "Of caches: what was looked up and was there, and how often it was not, in all rounds together.",
+        ],
+    )
+
+
+def start(stack: ExitStack, home: Path, store: ObjectStore, label: str) -> Site:
+    """Start some sidecars, and their nginx."""
+    home.mkdir()
+    count = 1 if label == ONE else HOSTS
+    sidecars = stack.enter_context(Sidecars(home, store.url, count, more=MORE))
+    nginx = sidecars.nginx(range(count), SCATTERED_SITE if label == SCATTERED else {})
+    return Site(sidecars, stack.enter_context(nginx), store)
+
+
+def say(label: str, played: Round) -> None:
+    """Tell how a round went."""
+    files.say(
+        f"  {label}: {played.tiles / played.took:.1f} tiles/s, {fetched([played]):.0f} KB a tile, {played.lost} lost"
+    )
+
+
+def fetched(rounds: Sequence[Round]) -> float:
+    """KB that a tile took."""
+    return sum(each.count.numbers["sidecar_fetched_bytes_total"] for each in rounds) / tiles(rounds) / 1000
+
+
+def tiles(rounds: Sequence[Round]) -> int:
+    """How many tiles came."""
+    return sum(each.tiles for each in rounds)
+
+
+def row(label: str, rounds: Sequence[Round], singly: float) -> Row:
+    """A line of the table."""
+    return (
+        label,
+        tiles(rounds) / sum(each.took for each in rounds),
+        sum(each.count.numbers["processor"] for each in rounds) / tiles(rounds) * 1000,
+        fetched(rounds),
+        sum(each.requests for each in rounds) / tiles(rounds),
+        singly,
+        *(found(rounds, cache) for cache in CACHES),
+        sum(each.lost for each in rounds),
+    )
+
+
+def found(rounds: Sequence[Round], cache: str) -> str:
+    """The part of what was looked up in a cache that was there."""
+    hits, misses = (
+        sum(each.count.numbers.get(f"{cache} {result}", 0) for each in rounds) for result in ("hit", "miss")
+    )
+    return f"{hits / (hits + misses):.1%} ({misses:.0f} missed)" if hits + misses else "-"
