@@ -7,7 +7,7 @@ the next on the ring: only images of a host that is gone, or of one that is new,
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from ipaddress import IPv6Address, ip_address
 from pathlib import Path
@@ -21,9 +21,10 @@ TRIES: Final = 2
 """Workers that a request is sent to: nothing is lost with a host, and an image that crashes workers crashes no more."""
 # After one failure nginx asks others for five seconds, and does not wait for a host that is gone each time.
 _AFTER_FAILURE: Final = "max_fails=1 fail_timeout=5s"
-# For how long nginx believes a name server. With the weight of one SRV record (RFC 2782) nginx would move most images
-# when a host comes or goes: CoreDNS shares out 100 among all hosts. Any other weight takes its place.
+# For how long nginx believes a name server.
 _FRESHNESS: Final = "valid=5s"
+# In place of the weights of SRV records (RFC 2782), for which 1 would stand. CoreDNS shares out 100 among all hosts, so
+# that with one host more nginx would move images between others, too: from three hosts to four 138 of 400, and not 94.
 _OWN_WEIGHT: Final = "weight=2"
 _HOST: Final = re.compile(r"[A-Za-z0-9._-]+|\[[0-9A-Fa-f:.]+\]")
 _PORT: Final = re.compile(r"(?!unix:)[^,]*:([0-9]+)")
@@ -47,22 +48,23 @@ class Fleet:
 
     def any_worker(self) -> str:
         """Return what stands in the upstream of any worker, after `server` and before the last semicolon."""
-        return ";\n    ".join(self._directives("sidecar_any", ["http"], [self.port])).removeprefix("server ")
+        directives = [*self._directives("sidecar_any", {"http": self.port}), "hash $sidecar_image consistent"]
+        return ";\n    ".join(directives).removeprefix("server ")
 
     def workers(self) -> str:
-        """Return the lines of the upstream of single workers."""
-        names = [f"worker-{number}" for number in range(1, len(self.worker_ports) + 1)]
-        directives = self._directives("sidecar_workers", names or ["http"], self.worker_ports or [self.port])
-        return "".join(f"    {each};\n" for each in directives if not each.startswith("hash "))
+        """Return the lines of the upstream of single workers, which has a `hash` already."""
+        ports = {f"worker-{number}": port for number, port in enumerate(self.worker_ports, start=1)}
+        return "".join(f"    {each};\n" for each in self._directives("sidecar_workers", ports or {"http": self.port}))
 
-    def _directives(self, zone: str, names: Sequence[str], ports: Sequence[int]) -> list[str]:
-        common = [f"zone {zone} 256k", "hash $sidecar_image consistent"]
-        if not self.service:
-            servers = (f"{host}:{port}" for host in self.hosts for port in ports)
-            return [*(f"server {each} {_AFTER_FAILURE}" for each in servers), *common]
-        servers = (f"{self.service} service={name} resolve {_OWN_WEIGHT}" for name in names)
-        found = [f"server {each} {_AFTER_FAILURE}" for each in servers]
-        return [*found, f"resolver {' '.join(self.resolvers)} {_FRESHNESS}", "resolver_timeout 2s", *common]
+    def _directives(self, zone: str, ports: Mapping[str, int]) -> list[str]:
+        """Return the servers, and what processes of nginx share of them. `ports`: by their names in SRV records."""
+        if self.service:
+            servers = [f"{self.service} service={name} resolve {_OWN_WEIGHT}" for name in ports]
+            asked = [f"resolver {' '.join(self.resolvers)} {_FRESHNESS}", "resolver_timeout 2s"]
+        else:
+            servers = [f"{host}:{port}" for host in self.hosts for port in ports.values()]
+            asked = []
+        return [*(f"server {each} {_AFTER_FAILURE}" for each in servers), f"zone {zone} 256k", *asked]
 
 
 def fleet_of(settings: Settings, hosts: Sequence[str], service: str) -> Fleet | None:

@@ -16,6 +16,8 @@ from tests.nginx.peers import ask
 from tests.nginx.servers import Nginx, Sidecar, free_port
 
 BUCKET: Final = "scans"
+AT_ONCE: Final = 2
+"""Sidecars that start at the same time: each takes seconds of a processor."""
 NAMED: Final = {"server": "add_header X-Answered-By $upstream_addr always;"}
 """A response says which hosts nginx has asked, the last of them answered."""
 SETTINGS: Final = """workers = 1
@@ -37,10 +39,10 @@ def host(number: int) -> str:
 class Sidecars:
     """So many of them with one worker each, all at one port of addresses of their own; by number, from 0."""
 
-    def __init__(self, home: Path, url: str, count: int, *, bucket: str = BUCKET, more: str = "") -> None:
+    def __init__(self, home: Path, url: str, count: int, *, more: str = "") -> None:
         """`url`: of the object store; `more`: settings of the core."""
         self.port = free_port()
-        self._home, self._toml = home, SETTINGS.format(url=url, bucket=bucket, more=more)
+        self._home, self._toml = home, SETTINGS.format(url=url, bucket=BUCKET, more=more)
         self._running = ExitStack()
         self._nginx = 0
         self.all: list[Sidecar] = []
@@ -48,7 +50,7 @@ class Sidecars:
 
     def __enter__(self) -> Self:
         """Start all."""
-        with self._running, ThreadPoolExecutor(self._count) as pool:
+        with self._running, ThreadPoolExecutor(AT_ONCE) as pool:
             self.all += pool.map(self._start, range(self._count))
             self._running = self._running.pop_all()
         return self

@@ -118,7 +118,11 @@ def _examine(root: Directive, settings: Settings, decoders: Sequence[Decoder], f
 def _upstream(http: Directive, settings: Settings) -> Iterator[Finding]:
     wanted = nginx_site.server_of(settings.bind)
     for upstream in http.all("upstream", "sidecar"):
-        asked_at = [server.arguments[0] for server in upstream.all("server")]
+        servers = [*upstream.all("server")]
+        asked_at = [server.arguments[0] for server in servers]
+        if any("resolve" in server.arguments for server in servers) or (len(servers) > 1 and wanted not in asked_at):
+            yield Finding("nginx", "ok", f"sidecars on several hosts are asked, at {', '.join(asked_at)}")
+            return
         if wanted in asked_at:
             yield Finding("nginx", "ok", f"the sidecar is asked at {wanted}, where SIDECAR_BIND says that it listens")
         else:

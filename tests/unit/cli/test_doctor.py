@@ -21,6 +21,7 @@ from sidecar.cli.doctor import delegate, folders, reach, system
 from sidecar.cli.doctor.finding import Finding, examined
 from sidecar.cli.doctor.nginx import nginx
 from sidecar.cli.main import make_cli
+from sidecar.cli.nginx_fleet import Fleet
 from sidecar.config import Settings
 from sidecar.errors import SourceError
 from sidecar.plugin import Blob, Folder
@@ -124,6 +125,16 @@ def test_workers_that_nginx_does_not_know(site: Path) -> None:
     """A site written for another number of workers still works, which is a warning with a remedy."""
     (found,) = [each for each in nginx(site, Settings(workers=3), [Images()]) if each.state == "warning"]
     assert "to other addresses than those of single workers" in found.text
+
+
+@pytest.mark.parametrize("fleet", [Fleet(["10.0.0.5", "10.0.0.6"]), Fleet(service="a.test", resolvers=["10.0.0.53"])])
+def test_sidecars_on_several_hosts(site: Path, fleet: Fleet) -> None:
+    """A site for several hosts is right, whatever addresses this sidecar has."""
+    written = nginx_site.files(nginx_site.NginxSite((), fleet=fleet))
+    (site.parent / "sidecar" / "sidecar.conf").write_text(written["sidecar.conf"])
+    found = [*nginx(site, Settings(bind="0.0.0.0:8183"), [Images()])]
+    assert [each for each in found if each.state != "ok"] == []
+    assert any(each.text.startswith("sidecars on several hosts are asked") for each in found)
 
 
 def test_suffixes_that_nginx_keeps(site: Path) -> None:
