@@ -15,6 +15,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from statistics import mean
 from typing import Final
@@ -27,7 +28,7 @@ from tests.benchmarks.link import Asked, rounds_of_waiting
 from tests.benchmarks.processes import LATENCY, MBITS
 from tests.benchmarks.rounds import turns
 from tests.benchmarks.sessions import CONNECTIONS, Viewer, views
-from tests.nginx.fleet import BUCKET, Sidecars
+from tests.nginx.fleet import BUCKET, Sidecars, answered_by, host
 from tests.nginx.peers import ask
 from tests.nginx.servers import Nginx
 
@@ -173,7 +174,11 @@ def run() -> Report:
         opened = sum(each.get("readers miss", 0) for each in sites[HASHED].counts().values())
         lines = [row(label, rounds, sites[label].rounds(_SINGLY)) for label, rounds in played.items()]
         site, sidecars = sites[HASHED], sites[HASHED].sidecars
-        for turn, (label, happens) in enumerate(((KILLED, sidecars.kill), (ADDED, sidecars.revive)), start=ROUNDS):
+        # Of an image that is looked at in this round.
+        owner = answered_by(ask(site.port, f"/iiif/3/{name(ROUNDS)}/info.json"))
+        kill = partial(sidecars.kill, [*map(host, range(HOSTS))].index(owner))
+        events: Mapping[str, Callable[[], None]] = {KILLED: kill, ADDED: sidecars.revive}
+        for turn, (label, happens) in enumerate(events.items(), start=ROUNDS):
             played[label] = [site.play(turn, happens)]
             say(label, played[label][-1])
             lines.append(row(label, played[label], site.rounds(_SINGLY * turn)))

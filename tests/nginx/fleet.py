@@ -12,7 +12,7 @@ from typing import Final, Self
 
 from sidecar.cli.nginx_fleet import Fleet
 from sidecar.cli.nginx_site import NginxSite, files
-from tests.nginx.peers import ask
+from tests.nginx.peers import Answer, ask
 from tests.nginx.servers import Nginx, Sidecar, free_port
 
 BUCKET: Final = "scans"
@@ -34,6 +34,11 @@ secret_key = "fleet"
 def host(number: int) -> str:
     """An address of this machine that stands for a host."""
     return f"127.3.0.{number + 1}"
+
+
+def answered_by(answer: Answer) -> str:
+    """The host that has answered, the last of those that nginx has asked."""
+    return answer.headers["X-Answered-By"].rpartition(" ")[2].rpartition(":")[0]
 
 
 class Sidecars:
@@ -72,9 +77,9 @@ class Sidecars:
         """Those that have not ended."""
         return [sidecar for sidecar in self.all if sidecar.process.running]
 
-    def kill(self) -> None:
-        """End the first one without any notice, master and worker."""
-        self.all[0].process.stop(signal.SIGKILL)
+    def kill(self, number: int = 0) -> None:
+        """End one without any notice, master and worker."""
+        self.all[number].process.stop(signal.SIGKILL)
 
     def revive(self) -> None:
         """Start those again that have ended."""

@@ -21,7 +21,7 @@ import pytest
 
 from sidecar.cli.nginx_fleet import Fleet
 from sidecar.testing.object_store import Link, ObjectStore
-from tests.nginx.fleet import BUCKET, Sidecars, host, rewrite
+from tests.nginx.fleet import BUCKET, Sidecars, answered_by, host, rewrite
 from tests.nginx.name_server import NameServer
 from tests.nginx.peers import Answer, ask
 from tests.nginx.servers import REPOSITORY, Nginx, NginxServer, wait_for
@@ -62,7 +62,7 @@ def places(nginx: Nginx) -> dict[str, str]:
     def place(name: str) -> str:
         answer = ask(nginx.port, f"/iiif/3/{name}/info.json")
         assert answer.status == 200
-        return answer.headers["X-Answered-By"].rpartition(" ")[2].rpartition(":")[0]
+        return answered_by(answer)
 
     with ThreadPoolExecutor(CLIENTS) as pool:
         return dict(zip(IMAGES, pool.map(place, IMAGES), strict=True))
