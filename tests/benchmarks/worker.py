@@ -34,7 +34,7 @@ class Threads:
 @contextmanager
 def threads() -> Iterator[Threads]:
     """Provide threads until the context ends."""
-    with closing(NativePool(SETTINGS.threads)) as small:
+    with closing(NativePool(SETTINGS.native_threads)) as small:
         bulk = make_service(SETTINGS, Registry((), (), {}), small, Quarantine()).renderer.bulk
         with closing(bulk):
             yield Threads(small, bulk)
