@@ -34,6 +34,7 @@ PARTS: Final[Mapping[str, str]] = {
     "j": "tracing",
     "k": "slides",
     "l": "request_cost",
+    "m": "encoding.measure",
     "n": "fleet",
 }
 

@@ -150,8 +150,13 @@ def test_bit_planes_left_out() -> None:
     ],
     ids=["plain", "small tiles", "CPRL", "small blocks"],
 )
-def test_advice_is_good(monkeypatch: pytest.MonkeyPatch, tmp_path: Path, options: tuple[str, ...]) -> None:
+@pytest.mark.parametrize("many", [0, 2**28], ids=["precincts", "tiles"])
+def test_advice_is_good(monkeypatch: pytest.MonkeyPatch, tmp_path: Path, options: tuple[str, ...], many: int) -> None:
     """A badly encoded file gets advice; what the advised command makes of its picture gets none, and is lossless."""
+    # As for a picture that is larger by four each way.
+    monkeypatch.setattr(sidecar_jp2.advice, "OPJ_TILES", "-t 256,256")
+    monkeypatch.setattr(sidecar_jp2.advice, "SMALLEST_TILE", 256)
+    monkeypatch.setattr(sidecar_jp2.advice, "MANY_TILES", many)
     monkeypatch.setattr(sidecar_jp2.advice, "LARGE", 2**16)
     monkeypatch.setattr(sidecar_jp2.advice, "HEAVY", 100.0)
     random = np.random.default_rng(1)

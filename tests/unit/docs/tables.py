@@ -21,6 +21,7 @@ from sidecar.plugin import RemoteSettings, Section
 from sidecar.registry import Plugins
 from sidecar.remote import lookup, objects
 from sidecar.server import application
+from tests.benchmarks.encoding import pages, results
 
 PARTS: Final = (application, lookup, objects, Plugins())
 """Imported, all that is counted has been declared."""
@@ -207,6 +208,10 @@ def own_first(kind: type[Section]) -> Sequence[str]:
 TABLES: Final[Mapping[str, Callable[[], str]]] = {
     "attributes": attributes,
     "caches": caches,
+    "encoding-commands": lambda: table(*pages.commands()),
+    "encoding-far": lambda: table(*pages.far(results.kept())),
+    "encoding-machine": lambda: pages.machine(results.kept()),
+    "encoding-work": lambda: table(*pages.work(results.kept())),
     "fields": fields,
     "labels": labels,
     "metrics": metrics_table,
