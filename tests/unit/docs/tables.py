@@ -22,6 +22,7 @@ from sidecar.registry import Plugins
 from sidecar.remote import lookup, objects
 from sidecar.server import application
 from tests.benchmarks.encoding import pages, results
+from tests.unit.docs import cantaloupe_sections
 
 PARTS: Final = (application, lookup, objects, Plugins())
 """Imported, all that is counted has been declared."""
@@ -208,6 +209,9 @@ def own_first(kind: type[Section]) -> Sequence[str]:
 TABLES: Final[Mapping[str, Callable[[], str]]] = {
     "attributes": attributes,
     "caches": caches,
+    "cantaloupe-sections": lambda: table(
+        ("section", "keys", "what becomes of them"), cantaloupe_sections.rows(sections())
+    ),
     "encoding-commands": lambda: table(*pages.commands()),
     "encoding-far": lambda: table(*pages.far(results.kept())),
     "encoding-machine": lambda: pages.machine(results.kept()),
