@@ -159,6 +159,9 @@ def test_a_service_lists_the_hosts(sidecars: Sidecars) -> None:
         server.hosts = dict([*names.items()][:3])
         fleet = Fleet(service="sidecar.test", resolvers=[server.address])
         with sidecars.nginx_for(fleet, {("sidecar.conf", "valid=5s"): "valid=1s"}) as nginx:
+            wait_for(
+                lambda: ask(nginx.port, "/iiif/3/0.jp2/info.json").status == 200, "nginx has asked for the records"
+            )
             three = settled(nginx, 3)
             server.hosts = names
             four = settled(nginx, 4)
