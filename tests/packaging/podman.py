@@ -7,10 +7,10 @@ import os
 import shutil
 import subprocess
 import tempfile
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Final
+from typing import Any, Final
 
 from tests.packaging import containerfile, roots
 from tests.packaging.roots import Unreached
@@ -68,10 +68,10 @@ def running(images: Path, port: int) -> Iterator[str]:
         podman("rm", "--force", "--ignore", name)
 
 
-def inspect(name: str) -> tuple[str, bool]:
-    """Return a container's user, and whether it may write its root."""
-    (found,) = json.loads(podman("inspect", name))
-    return str(found["Config"]["User"]), not found["HostConfig"]["ReadonlyRootfs"]
+def inspect(name: str) -> Mapping[str, Any]:
+    """Return what podman knows of a container."""
+    found: list[Mapping[str, Any]] = json.loads(podman("inspect", name))
+    return found[0]
 
 
 def _index(folder: Path) -> Sequence[str]:
