@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from contextlib import closing
 from pathlib import Path
+from typing import Any
 
 import pytest
 import tifffile
@@ -30,7 +31,7 @@ MICROMETRES = {
 def test_resolution(tmp_path: Path, unit: str, across: float, down: float) -> None:
     """A pixel of a pyramid of no maker's has a size if its resolution is fine, with a unit, and the same both ways."""
     path = tmp_path / "slide.tif"
-    options = {"tile": (64, 64), "photometric": "rgb", "compression": "jpeg", "metadata": None}
+    options: Any = {"tile": (64, 64), "photometric": "rgb", "compression": "jpeg", "metadata": None}
     tifffile.imwrite(path, tissue(Size(200, 140)), resolution=(across, down), resolutionunit=unit, **options)
     for decoder in (samples.decoder(), OpenSlideDecoder(load(0), ["tif"], run_inline)):
         with closing(decoder.open(on_disk(path))) as reader:
