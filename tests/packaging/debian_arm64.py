@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
-from tests.packaging.roots import DEBIAN, Unreached
+from tests.packaging.roots import Unreached
 
 SUITES: Final = ("bookworm", "trixie")
 _LINE: Final = re.compile(r"^ *(?P<name>\S+) \| [^|]+\| \S+ (?P<suite>[a-z]+)/", re.MULTILINE)
@@ -27,7 +27,7 @@ class Apt:
         for each in ("state/lists/partial", "cache/archives/partial"):
             (folder / each).mkdir(parents=True, exist_ok=True)
         (folder / "status").touch()
-        sources = "".join(f"deb {DEBIAN} {suite} main\n" for suite in suites)
+        sources = "".join(f"deb {_mirror()} {suite} main\n" for suite in suites)
         (folder / "sources.list").write_text(sources, encoding="utf-8")
         apt = cls(folder)
         done = apt.run("apt-get", "update", "--error-on=any")
@@ -71,3 +71,18 @@ class Apt:
         root.mkdir(parents=True, exist_ok=True)
         for package in sorted((self.folder / "cache" / "archives").glob("*.deb")):
             subprocess.run(["dpkg-deb", "--extract", str(package), str(root)], check=True)
+
+
+def _mirror() -> str:
+    """Return where this system has Debian's packages from. Raises Unreached if it has none from there."""
+    command = ["apt-get", "indextargets", "--format", "$(ORIGIN) $(LABEL) $(REPO_URI)", "Created-By: Packages"]
+    try:
+        lines = subprocess.run(command, capture_output=True, text=True, check=False).stdout.splitlines()
+    except FileNotFoundError as error:
+        raise Unreached("it takes apt") from error
+    found = [
+        uri for origin, label, uri in (line.rsplit(" ", 2) for line in lines) if (origin, label) == ("Debian",) * 2
+    ]
+    if not found:
+        raise Unreached("apt has no packages of Debian's here, or `apt-get update` has not run")
+    return found[0]

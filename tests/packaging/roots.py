@@ -15,8 +15,6 @@ from typing import Final
 
 ROOT: Final = Path(__file__).parents[2]
 FOLDER: Final = ROOT / ".run" / "fresh"
-DEBIAN: Final = "http://deb.debian.org/debian"
-UBUNTU: Final = "http://archive.ubuntu.com/ubuntu"
 _CERTIFICATES: Final = "/etc/pip-certificates.pem"
 _PATH: Final = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
 _WRITABLE: Final = "mount --bind {0} {0} && mount -t proc proc {0}/proc"
@@ -35,17 +33,22 @@ class Distribution:
     """A version of a distribution."""
 
     suite: str
-    mirror: str
     components: str = "main"
     script: str = ""
-    """debootstrap's, if it knows this one only by an older one."""
+    """debootstrap's, which knows where packages are, if it knows this version only by an older one."""
 
 
 DISTRIBUTIONS: Final = (
-    Distribution("bookworm", DEBIAN),
-    Distribution("trixie", DEBIAN),
-    Distribution("noble", UBUNTU, "main,universe", "gutsy"),
+    Distribution("bookworm"),
+    Distribution("trixie"),
+    Distribution("noble", "main,universe", "gutsy"),
 )
+
+
+def _mirror(script: Path, suite: str) -> str:
+    """Return the mirror that a script of debootstrap names; without that mirror's keyring it would take another."""
+    first = 'default_mirror() { echo "$1"; exit; }; ARCH=$(dpkg --print-architecture) SUITE=$1; . "$0"'
+    return subprocess.run(["sh", "-c", first, script, suite], capture_output=True, text=True, check=True).stdout.strip()
 
 
 def base(distribution: Distribution) -> Path:
@@ -59,9 +62,10 @@ def base(distribution: Distribution) -> Path:
     FOLDER.mkdir(parents=True, exist_ok=True)
     command = ["debootstrap", "--variant=minbase", f"--components={distribution.components}"]
     scripts = Path("/usr/share/debootstrap/scripts")
-    script = [str(scripts / distribution.script)] if distribution.script else []
+    script = scripts / distribution.script
+    told = [_mirror(script, distribution.suite), str(script)] if distribution.script else []
     done = subprocess.run(
-        [*command, distribution.suite, str(folder), distribution.mirror, *script],
+        [*command, distribution.suite, str(folder), *told],
         capture_output=True,
         text=True,
         check=False,
