@@ -30,7 +30,7 @@ PYTHON: Final = "3.11"
 DEBIAN: Final = (f"python{PYTHON}", "libopenjp2-7", "libstdc++6", "libturbojpeg0")
 TOOLS: Final = ("hypothesis", "pytest", "pytest-timeout", "pytest-xdist", "tifffile")
 TESTS: Final = (
-    "plugins/jp2/tests/openjpeg",
+    "plugins/jp2/tests/openjpeg/test_jp2_library.py",
     "plugins/jp2/tests/test_jp2_reader.py",
     "plugins/htj2k/tests/test_htj2k_pixels.py",
     "plugins/tiff/tests/test_tiff_jpeg.py",
@@ -43,6 +43,9 @@ TESTS: Final = (
     "tests/unit/render/test_tone.py",
 )
 """What decodes, encodes and scales; not what measures time or memory, or starts servers."""
+
+LEFT_OUT: Final = "test_a_glymur_imported_before_keeps_its_library"
+"""glymur looks for OpenJPEG by itself there: by ldconfig, which is this machine's."""
 
 
 def emulator() -> str:
@@ -82,7 +85,7 @@ def main(wheels: Path, arguments: Sequence[str]) -> int:
         emulator()
         install(wheels)
         # Nothing is as fast as it is; nothing is written beside the tests.
-        options = ["-p", "no:cacheprovider", "--timeout", "0", "-n", "0", "-rs"]
+        options = ["-p", "no:cacheprovider", "--timeout", "0", "-n", "0", "-rs", "-k", f"not {LEFT_OUT}"]
         paths = () if any((ROOT / each).exists() for each in arguments) else TESTS
         command = [str(interpreter()), "-m", "pytest", *options, *arguments, *paths]
         return subprocess.run(command, cwd=ROOT, env=OUTSIDE, check=False).returncode
