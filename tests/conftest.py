@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Final
@@ -35,6 +36,12 @@ class ByModule(LoadScopeScheduling):  # type: ignore[misc]  # xdist publishes no
 def pytest_xdist_make_scheduler(config: pytest.Config, log: Producer) -> ByModule:
     """Schedule the tests of `make test`, which runs them in several processes."""
     return ByModule(config, log)
+
+
+def pytest_runtest_setup(item: pytest.Item) -> None:
+    """Leave the processor to tests with servers in another process, whose waits are bounded."""
+    if "PYTEST_XDIST_WORKER" in os.environ and not item.nodeid.startswith(WITH_SERVERS):
+        os.setpriority(os.PRIO_PROCESS, 0, 10)
 
 
 @pytest.fixture(autouse=True)

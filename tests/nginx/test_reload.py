@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import resource
 import signal
@@ -153,14 +154,15 @@ def test_a_worker_that_cannot_be_replaced_leaves_the_other(stack: Stack, home: P
 
 
 def test_an_address_in_use_is_one_line(tmp_path: Path, images: Path) -> None:
-    """A start on an address that another process listens on ends at once, with one line and a status."""
+    """A start on an address that another process listens on ends at once: a line why, and a status."""
     with socket.create_server((HOST, 0)) as taken:
         address = f"{HOST}:{taken.getsockname()[1]}"
         environment = {**os.environ, "SIDECAR_BIND": address, "SIDECAR_FILESYSTEM_ROOT": str(images)}
         process = Process([sys.executable, "-m", "sidecar", "serve"], tmp_path / "log", environment)
         wait_for(lambda: not process.running, "it ends")
         process.stop(signal.SIGKILL)
-    (line,) = process.log.read_text().splitlines()
+    first, line = process.log.read_text().splitlines()
+    assert json.loads(first)["event"] == "starting"
     assert f"SIDECAR_BIND: cannot listen on {address}: Address already in use" in line
     assert process.status == 1
 

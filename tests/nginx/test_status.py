@@ -51,6 +51,7 @@ def test_workers_know_of_each_other(sidecar: Sidecar) -> None:
     with closing(slow_client(sidecar.port, WHOLE)):
         seen: set[int] = set()
         wait_for(lambda: report(sidecar)["memory"]["promised"] > 0, "it has its memory")
+        wait_for(lambda: pids(sidecar) == set(sidecar.workers()), "each has written what it does")
         while len(seen) < 2:
             found = report(sidecar)
             seen.add(found["answered_by"])
