@@ -6,7 +6,7 @@ from collections.abc import Callable, Sequence
 from contextlib import closing
 from typing import Final, Literal
 
-from sidecar.plugin import Buffer, DecodeError, ImageInfo, Level, Malformed, Pixels, Rect, Unsupported, Window
+from sidecar.plugin import Buffer, DecodeError, Grid, ImageInfo, Level, Malformed, Pixels, Rect, Unsupported, Window
 from sidecar_openslide.colours import WHITE, check_profile, show
 from sidecar_openslide.guarded import GuardedSlide
 from sidecar_openslide.library import Slide
@@ -40,7 +40,13 @@ class AssociatedReader:
             raise Malformed(f"its {name} has {shape} pixels; SIDECAR_OPENSLIDE_MAX_TILE_PIXELS is {most}")
         icc = slide.associated_profile(name)
         check_profile(icc)
-        level = Level(size=size, downsample=1.0, grid=None, pixel_bytes=_PIXEL_BYTES)
+        level = Level(
+            size=size,
+            downsample=1.0,
+            grid=Grid(width=size.width, height=size.height),
+            fixed_bytes=_PIXEL_BYTES * size.area,
+            pixel_bytes=0.0,
+        )
         return cls(name, ImageInfo(size=size, channels=3, levels=(level,), icc=icc), reopen)
 
     def window(self, level: int, region: Rect) -> Window:

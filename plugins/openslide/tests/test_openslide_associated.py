@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import tracemalloc
 from contextlib import closing
 from pathlib import Path
 from typing import ClassVar
@@ -94,6 +95,20 @@ def test_alpha(tmp_path: Path, decoder: OpenSlideDecoder) -> None:
     assert reader is not None
     found = read(reader, blob, 0, Rect(0, 0, 120, 80))
     assert np.abs(found.astype(int) - wanted).max() <= 2
+
+
+def test_memory_of_a_corner(tmp_path: Path, decoder: OpenSlideDecoder) -> None:
+    """A few pixels of a label take what they are said to: OpenSlide decodes all of it."""
+    blob = _slide(tmp_path, size=Size(256, 250))
+    reader = decoder.open_associated(blob, "label")
+    assert reader is not None
+    (level,) = reader.info.levels
+    with closing(reader):
+        tracemalloc.start()
+        read(reader, blob, 0, Rect(0, 0, 8, 8))
+        peak = tracemalloc.get_traced_memory()[1]
+        tracemalloc.stop()
+    assert 4 * level.size.area < peak <= level.fixed_bytes + level.pixel_bytes * 64
 
 
 def test_what_is_too_large(tmp_path: Path, decoder: OpenSlideDecoder) -> None:
