@@ -25,6 +25,8 @@ _CHANNELS: Final = 3
 _EXPANDED: Final = 2
 """Bytes of a compressed strip for each byte of its pixels, at most: LZW makes noise half as long again."""
 _HEADROOM: Final = 1 << 16
+_MOST_LZW: Final = 1 << 22
+"""Bytes of a picture by LZW: Python decodes two megabytes in a second, in which it does nothing else."""
 
 
 class StripCodec(Protocol):
@@ -76,6 +78,8 @@ def strips_of(page: Page, blob: Blob, turbo: Turbo) -> Strips:
     for start, length in zip(places.tolist(), lengths.tolist(), strict=True):
         if not 0 < length <= longest or start + length > blob.size:
             raise Unsupported(f"a strip of {length} bytes at {start}")
+    if page.number(tags.COMPRESSION, tags.PLAIN) == tags.LZW and (coded := int(lengths.sum())) > _MOST_LZW:
+        raise Unsupported(f"a picture of {coded} bytes by LZW, which would take seconds")
     return Strips(size, rows, places, lengths, _codec(page, size, rows, int(lengths.max()), turbo))
 
 

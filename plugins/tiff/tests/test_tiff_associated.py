@@ -132,6 +132,17 @@ def test_labels_of_other_kinds(tmp_path: Path, how: dict[str, Any]) -> None:
         made.decoder().open_associated(_far(path), "label")
 
 
+def test_large_labels_by_lzw(tmp_path: Path) -> None:
+    """A label that would keep Python busy for seconds is left to OpenSlide, whose decoder is not Python's."""
+    path = tmp_path / "slide.svs"
+    write_svs(path, [tissue(Size(480, 240))])
+    noise = np.random.default_rng(0).integers(0, 256, (1100, 1100, 3), dtype=np.uint8)
+    with tifffile.TiffWriter(path, append=True) as writer:
+        writer.write(noise, photometric="rgb", subfiletype=1, compression="lzw", metadata=None, description="label")
+    with pytest.raises(Unsupported, match="LZW"):
+        made.decoder().open_associated(_far(path), "label")
+
+
 def test_pyramids_of_no_maker(tmp_path: Path) -> None:
     """A plain pyramid has no images beside its own, as for OpenSlide."""
     path = made.plain(tmp_path, Making())
