@@ -26,11 +26,9 @@ def demands(factory: EncoderFactory, frame: Frame) -> Demands:
     """Ask an encoder for its demands. Raises BeyondFormat if it makes no picture as large, and what plugins raise."""
     with plugin_call(factory.format, f"{frame.size}"):
         _check_size(factory, frame.size)
-        return Demands(
-            min(factory.rows(frame), frame.size.height),
-            factory.memory(frame),
-            isinstance(factory, NeedsWholePicture) and frame.size.area > SMALL,
-        )
+        rows = min(factory.rows(frame), frame.size.height)
+        whole = isinstance(factory, NeedsWholePicture) or rows == frame.size.height
+        return Demands(rows, factory.memory(frame), at_once=whole and frame.size.area > SMALL)
 
 
 def _check_size(factory: EncoderFactory, size: Size) -> None:

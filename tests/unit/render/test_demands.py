@@ -56,6 +56,14 @@ class Whole(Streaming):
     largest_area = MOST
 
 
+class OneStrip(Streaming):
+    """A format that streams, but wants all rows at once, as progressive JPEG."""
+
+    def rows(self, frame: Frame) -> int:
+        """Return all rows."""
+        return frame.size.height
+
+
 @pytest.mark.parametrize("size, refused", [(Size(2000, 1000), False), (Size(2000, 1001), True), (Size(1, MOST), False)])
 def test_the_most_pixels(size: Size, refused: bool) -> None:  # noqa: FBT001
     """A format that needs whole pictures is asked for no more pixels than it says; another one for any."""
@@ -69,14 +77,21 @@ def test_the_most_pixels(size: Size, refused: bool) -> None:  # noqa: FBT001
 
 
 @pytest.mark.parametrize(
-    "kind, side, background", [(Whole, 1200, True), (Whole, 1000, False), (Streaming, 1200, False)]
+    "kind, side, background",
+    [
+        (Whole, 1200, True),
+        (Whole, 1000, False),
+        (OneStrip, 1200, True),
+        (OneStrip, 1000, False),
+        (Streaming, 1200, False),
+    ],
 )
 def test_long_calls_are_made_in_the_background(
     kind: Callable[[], Streaming],
     side: int,
     background: bool,  # noqa: FBT001
 ) -> None:
-    """A whole picture of more than a megapixel is encoded in threads that give way; others are not."""
+    """A picture of more than a megapixel in one call is encoded in threads that give way; others are not."""
     small, bulk = NativePool(1), NativePool(1)
     blob = MemoryBlob("x.gradient", gradient(1500, 1500))
     readers = ReaderCache(DecoderChoice([GradientDecoder()]), 1)
