@@ -14,18 +14,22 @@ from tests.nginx.servers import REPOSITORY, Nginx
 
 PAGE: Final = REPOSITORY / "docs" / "migrate" / "iipsrv.md"
 OLD: Final = "/fcgi-bin/iipsrv.fcgi"
+REDIRECT: Final = "return 307 /iiif/2/$iip_image;"
+
+
+def _lines(text: str, cantaloupe: Peer) -> tuple[str, str]:
+    """Return the lines of the page for http and server; what stands for iipsrv speaks HTTP."""
+    around, locations = re.findall(r"```nginx\n(.*?)```", text, re.DOTALL)
+    there = f"proxy_pass http://{HOST}:{cantaloupe.port}; proxy_set_header X-Query $iip_query;"
+    locations, replaced = re.subn(r"fastcgi_pass .*", there, locations)
+    assert replaced == 1
+    return around, locations
 
 
 @pytest.fixture
 def migrated(actor: Peer, cantaloupe: Peer, tmp_path: Path) -> Iterator[Nginx]:
-    """A site with the lines of the page; what stands for iipsrv speaks HTTP, and is told the query in a header."""
-    around, locations = re.findall(r"```nginx\n(.*?)```", PAGE.read_text(encoding="utf-8"), re.DOTALL)
-    locations, replaced = re.subn(
-        r"fastcgi_pass .*",
-        f"proxy_pass http://{HOST}:{cantaloupe.port}; proxy_set_header X-Query $iip_query;",
-        locations,
-    )
-    assert replaced == 1
+    """A site with the lines of the page; what stands for iipsrv is told the query in a header."""
+    around, locations = _lines(PAGE.read_text(encoding="utf-8"), cantaloupe)
     include = {"http": around, "server": locations}
     with Nginx(tmp_path, actor.port, cantaloupe.port, include=include, handover="") as nginx:
         yield nginx
@@ -63,3 +67,21 @@ def test_new_urls_that_are_handed_over(migrated: Nginx, actor: Peer, cantaloupe:
     actor.behaviour = saying(reply(421))
     assert ask(migrated.port, "/iiif/2/x%2Fa.jp2/full/200,/45/default.jpg").text == "cantaloupe's answer"
     assert cantaloupe.requests[-1].headers["x-query"] == "IIIF=x%2Fa.jp2/full/200,/45/default.jpg"
+
+
+def test_old_urls_of_guarded_images(actor: Peer, cantaloupe: Peer, tmp_path: Path) -> None:
+    """With the line for authorization clients are led to the new URL, which the service is asked about."""
+    text = PAGE.read_text(encoding="utf-8")
+    assert f"\n    {REDIRECT}\n" in text
+    around, locations = _lines(text, cantaloupe)
+    locations, replaced = re.subn(
+        r"    proxy_pass http://sidecar/.*?sidecar-pass\.conf;\n", f"    {REDIRECT}\n", locations, flags=re.DOTALL
+    )
+    assert replaced == 1
+    include = {"http": around, "server": locations}
+    with Nginx(tmp_path, actor.port, cantaloupe.port, include=include, handover="") as nginx:
+        found = ask(nginx.port, f"{OLD}?IIIF=maps/a.jp2/full/max/0/default.jpg")
+        assert ask(nginx.port, f"{OLD}?IIIF=a.tif/info.json").text == "cantaloupe's answer"
+    assert found.status == 307
+    assert found.headers["location"].endswith("/iiif/2/maps%2Fa.jp2/full/max/0/default.jpg")
+    assert actor.requests == []
