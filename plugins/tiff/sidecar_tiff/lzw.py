@@ -14,7 +14,7 @@ TABLE_BYTES: Final = 10 << 20
 """The most that the table takes: each entry is a byte longer than another, in the worst case than the one before."""
 
 
-def decode(data: Buffer, length: int) -> bytes:
+def decode(data: Buffer, length: int) -> bytearray:
     """Return the first `length` bytes of what was compressed. Raises DecodeError if they are not all there."""
     table, width, before = [*_FIRST], _SHORTEST, b""
     bits, held = 0, 0
@@ -35,7 +35,8 @@ def decode(data: Buffer, length: int) -> bytes:
         entry = table[code] if code < len(table) else before + before[:1]
         found += entry
         if len(found) >= length:
-            return bytes(found[:length])
+            del found[length:]
+            return found
         if before and len(table) < 1 << _LONGEST:
             table.append(before + entry[:1])
             # A code earlier than needed, as the first writers of TIFF did.

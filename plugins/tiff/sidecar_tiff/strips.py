@@ -8,7 +8,7 @@ from __future__ import annotations
 import zlib
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
-from typing import Final, Protocol
+from typing import Final, Protocol, TypeAlias
 
 import numpy as np
 
@@ -25,6 +25,8 @@ _CHANNELS: Final = 3
 _EXPANDED: Final = 2
 """Bytes of a compressed strip for each byte of its pixels, at most: LZW makes noise half as long again."""
 _HEADROOM: Final = 1 << 16
+_Expand: TypeAlias = Callable[[Buffer, int], bytes | bytearray]
+"""Returns the bytes that were packed, so many at most. Raises DecodeError."""
 _MOST_LZW: Final = 1 << 22
 """Bytes of a picture by LZW: Python decodes two megabytes in a second, in which it does nothing else."""
 
@@ -124,7 +126,7 @@ class _JpegStrips:
 class _PackedStrips:
     """Strips of samples that are packed without loss, or not at all."""
 
-    expand: Callable[[Buffer, int], bytes]
+    expand: _Expand
     differenced: bool
     longest: int
 
@@ -150,7 +152,7 @@ def _inflated(strip: Buffer, length: int) -> bytes:
         raise DecodeError(f"Deflate: {error}") from error
 
 
-_EXPANDERS: Final[Mapping[int, Callable[[Buffer, int], bytes]]] = {
+_EXPANDERS: Final[Mapping[int, _Expand]] = {
     tags.PLAIN: lambda strip, _: bytes(strip),
     tags.LZW: lzw.decode,
     tags.DEFLATE: _inflated,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import tracemalloc
 from itertools import product
 from pathlib import Path
 from typing import Any, ClassVar
@@ -158,6 +159,17 @@ def test_lzw(data: bytes, repeats: int) -> None:
         packed = imagecodecs.lzw_encode(whole[:200_000])
         assert lzw.decode(packed, len(whole[:200_000])) == whole[:200_000]
         assert lzw.decode(packed, 1) == whole[:1]
+
+
+def test_lzw_takes_no_copies() -> None:
+    """What is decoded is in memory once, beside the table and the room that an array grows by."""
+    length = 16 << 20
+    packed = imagecodecs.lzw_encode(bytes(length))
+    tracemalloc.start()
+    assert len(lzw.decode(packed, length)) == length
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert peak < 1.25 * length + lzw.TABLE_BYTES
 
 
 @given(st.binary(max_size=300), st.integers(1, 100_000))
