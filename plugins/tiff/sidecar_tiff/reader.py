@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from sys import getsizeof
 from typing import Final, Literal
 
 import numpy as np
@@ -35,12 +36,14 @@ class TiffReader:
             icc=None if slide.icc is None else shared_profile(slide.icc),
             pixel_micrometres=slide.pixel_micrometres,
         )
-        self.held_bytes = sum(
+        lists = sum(
             each.stored.places.nbytes + each.stored.lengths.nbytes + len(each.stored.tables) + 4096
             for each in levels
             if each.ratio == 1
         )
-        """The bytes of the lists of tiles, see HoldsBytes."""
+        texts = (text for pair in self._properties.items() for text in pair)
+        self.held_bytes = lists + getsizeof(self._properties) + sum(map(getsizeof, texts))
+        """The bytes of the lists of tiles and of the properties, see HoldsBytes."""
 
     def window(self, level: int, region: Rect) -> Window:
         """Return the places of the tiles that a region touches, those left out that were not scanned."""

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import gc
+import tracemalloc
 from contextlib import closing
 from pathlib import Path
 from typing import Any
@@ -37,6 +39,22 @@ def test_resolution(tmp_path: Path, unit: str, across: float, down: float) -> No
         with closing(decoder.open(on_disk(path))) as reader:
             found = reader.info.pixel_micrometres
         assert found == pytest.approx(MICROMETRES[unit, across, down])
+
+
+def test_memory_of_properties(tmp_path: Path) -> None:
+    """The properties of an open slide are among the bytes that it holds."""
+    path = tmp_path / "slide.svs"
+    description = "Aperio |" + "|".join(f"name{number} = {number}" for number in range(3000))
+    options: Any = {"tile": (64, 64), "photometric": "rgb", "compression": "jpeg", "metadata": None}
+    tifffile.imwrite(path, tissue(Size(200, 140)), description=description, **options)
+    decoder, blob = samples.decoder(), on_disk(path)
+    decoder.open(blob).close()
+    tracemalloc.start()
+    with closing(decoder.open(blob)) as reader:
+        gc.collect()
+        held = tracemalloc.get_traced_memory()[0]
+        tracemalloc.stop()
+        assert 0.8 * held < reader.held_bytes < 1.5 * held
 
 
 def test_without_a_resolution(tmp_path: Path) -> None:
