@@ -70,8 +70,7 @@ class OpenSlideDecoder:
         tiles are too large, it names files outside its folder, or it is a TIFF and its directories are broken;
         SourceError, SourceChanged.
         """
-        again = self._opening(blob)
-        opened = self._opened(blob, again)
+        opened = self._opened(blob)
         with ExitStack() as unless_whole:
             unless_whole.callback(opened.close)
             slide = opened.slide
@@ -81,7 +80,9 @@ class OpenSlideDecoder:
             tile = largest_tile(slide, directories, largest_subblock(blob))
             check(tile, self._max_tile_pixels, blob.size, blob.name)
             described = SlideDescription.of(slide.properties, directories, tile)
-            reader = SlideReader(opened, describe(slide, tile), background(slide.properties), again, described)
+            reader = SlideReader(
+                opened, describe(slide, tile), background(slide.properties), self._again(opened), described
+            )
             unless_whole.pop_all()
         return reader
 
@@ -90,31 +91,31 @@ class OpenSlideDecoder:
 
         Raises as `open`.
         """
-        again = self._opening(blob)
-        with closing(self._opened(blob, again)) as slide:
-            directories = _directories(blob, slide.slide.properties)
-            check(largest_tile(slide.slide, directories), self._max_tile_pixels, blob.size, blob.name)
+        with closing(self._opened(blob)) as opened:
+            slide = opened.slide
+            directories = _directories(blob, slide.properties)
+            check(largest_tile(slide, directories), self._max_tile_pixels, blob.size, blob.name)
             check_strips(directories, blob.name)
-            return AssociatedReader.of(slide.slide, name, again, self._max_tile_pixels)
+            return AssociatedReader.of(slide, name, self._again(opened), self._max_tile_pixels)
 
     def companions(self, blob: Blob) -> str:
         """Return the state of a slide's other files, see SpansFiles. Raises as `open`."""
         file = local_file(blob) if blob.name.rpartition(".")[2].lower() in SEVERAL_FILES else None
         return self._native(partial(SlideFiles.find, file)).state if file else ""
 
-    def _opening(self, blob: Blob) -> Callable[[], GuardedSlide]:
-        """Return what opens the slide in a blob. Raises Unsupported if it is no local file."""
+    def _opened(self, blob: Blob) -> GuardedSlide:
         file = local_file(blob)
         if file is None:
             raise Unsupported("OpenSlide reads local files only: slides of its formats in a bucket need a mount")
-        return partial(GuardedSlide, self._library, file)
-
-    def _opened(self, blob: Blob, opening: Callable[[], GuardedSlide]) -> GuardedSlide:
         try:
-            return self._native(opening)
+            return self._native(partial(GuardedSlide, self._library, file))
         except Unsupported:
             _check_structure(blob)
             raise
+
+    def _again(self, opened: GuardedSlide) -> Callable[[], GuardedSlide]:
+        """Return what opens a slide once more. It raises SourceChanged if one of its files is another by now."""
+        return partial(GuardedSlide, self._library, opened.files.main, opened.files)
 
 
 def _directories(blob: Blob, properties: Mapping[str, str]) -> Sequence[Mapping[int, Sequence[int]]]:

@@ -17,9 +17,14 @@ class GuardedSlide:
     so that nothing above it can be swapped, and the files are compared with what was found before and after each use.
     """
 
-    def __init__(self, library: Library, file: LocalFile) -> None:
-        """Open a slide. Blocks. Raises as SlideFiles.find and Library.open, and SourceChanged."""
+    def __init__(self, library: Library, file: LocalFile, known: SlideFiles | None = None) -> None:
+        """Open a slide, or open it again: `known` are the files that it had. Blocks.
+
+        Raises as SlideFiles.find and Library.open, and SourceChanged.
+        """
         self.files = SlideFiles.find(file)
+        if known not in (None, self.files):
+            raise SourceChanged(f"files beside {file.name!r} have changed")
         with ExitStack() as held:
             self._folder = held.enter_context(closing(file.held()))
             self.slide: Slide = library.open(self._folder.path / file.name)

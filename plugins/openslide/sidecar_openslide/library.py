@@ -57,9 +57,12 @@ class Slide:
             return Size(*self._low.get_associated_image_dimensions(self._osr, name))
 
     def read_associated(self, name: str, size: Size) -> Scan:
-        """Return an image beside its own, all of it. Raises DecodeError."""
+        """Return an image beside its own, all of it. Raises DecodeError, if it has another size too."""
         scan = np.zeros((size.height, size.width), np.uint32)
         with self._library.errors_as(DecodeError):
+            # OpenSlide is not told how much room there is.
+            if Size(*self._low.get_associated_image_dimensions(self._osr, name)) != size:
+                raise DecodeError(f"its {name} has no longer {size.width} x {size.height} pixels")
             self._read_associated_image(self._osr, name, _first(scan))
         return scan
 

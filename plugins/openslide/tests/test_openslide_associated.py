@@ -17,7 +17,18 @@ from sidecar_openslide.associated import AssociatedReader
 from sidecar_openslide.library import load
 from sidecar_openslide.sample import pyramid, tissue, write_svs
 
-from sidecar.plugin import Blob, Decoder, Malformed, Native, Rect, Size, SourceChanged, Unsupported, run_inline
+from sidecar.plugin import (
+    Blob,
+    DecodeError,
+    Decoder,
+    Malformed,
+    Native,
+    Rect,
+    Size,
+    SourceChanged,
+    Unsupported,
+    run_inline,
+)
 from sidecar.testing.contracts.decoder import DecoderContract, read
 from sidecar.testing.descriptors import all_come_back
 from sidecar.testing.fakes import MemoryBlob, on_disk
@@ -141,3 +152,13 @@ def test_another_slide_in_its_place(tmp_path: Path) -> None:
     other.path.replace(blob.path)
     with closing(reader), pytest.raises(SourceChanged):
         read(reader, blob, 0, Rect(0, 0, 8, 8))
+
+
+@pytest.mark.parametrize("name", ["label", "macro"])
+def test_another_size(tmp_path: Path, name: str) -> None:
+    """A label that is not of the size for which there is room, or is gone, is not read."""
+    path = _slide(tmp_path).path
+    assert path is not None
+    slide = load(0).open(path)
+    with closing(slide), pytest.raises(DecodeError, match="no longer 8 x 8"):
+        slide.read_associated(name, Size(8, 8))

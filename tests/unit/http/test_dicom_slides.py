@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import shutil
 from collections.abc import Iterator
+from contextlib import closing
 from pathlib import Path
 from typing import Any, Final
 
@@ -17,10 +18,13 @@ from PIL import Image
 from pydicom.dataset import Dataset, FileMetaDataset
 from pydicom.encaps import encapsulate
 from pydicom.uid import UID, JPEGBaseline8Bit
+from sidecar_openslide import OpenSlideDecoder
+from sidecar_openslide.library import load
 from sidecar_openslide.sample import pyramid, tissue
 
-from sidecar.plugin import Pixels, Size
-from sidecar.testing.fakes import MemoryBlob
+from sidecar.plugin import Pixels, Rect, Size, SourceChanged, run_inline
+from sidecar.testing.fakes import MemoryBlob, on_disk
+from sidecar.testing.reading import read
 from tests.unit.http.slide_site import served
 
 STORAGE: Final = UID("1.2.840.10008.5.1.4.1.1.77.1.6")
@@ -149,6 +153,17 @@ def test_another_file_changes(folder: Path) -> None:
         assert after.status_code == 200
         assert after.headers["ETag"] != before.headers["ETag"]
         assert not np.array_equal(pixels_of(ask(whole)), old)
+
+
+@pytest.mark.parametrize("size", [Size(200, 120), Size(2000, 1200)])
+def test_another_label_in_its_place(folder: Path, size: Size) -> None:
+    """A label that was replaced while it was open is not read: it may be larger than there is room for."""
+    decoder, blob = OpenSlideDecoder(load(0), ["dcm"], run_inline), on_disk(folder / "level0.dcm")
+    reader = decoder.open_associated(blob, "label")
+    assert reader is not None
+    write(folder / "label.dcm", tissue(size, 5), "LABEL", 9, 0.01)
+    with closing(reader), pytest.raises(SourceChanged):
+        read(reader, blob, 0, Rect(0, 0, 8, 8))
 
 
 def test_from_afar(folder: Path) -> None:
