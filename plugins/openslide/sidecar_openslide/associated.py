@@ -4,16 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from contextlib import closing
-from typing import Final, Literal
+from typing import Literal
 
 from sidecar.plugin import Buffer, DecodeError, Grid, ImageInfo, Level, Malformed, Pixels, Rect, Unsupported, Window
 from sidecar_openslide.colours import WHITE, check_profile, show
 from sidecar_openslide.guarded import GuardedSlide
 from sidecar_openslide.library import Slide
 from sidecar_openslide.native_tiles import STRIP_PIXEL_BYTES
-
-_PIXEL_BYTES: Final = 44 + STRIP_PIXEL_BYTES
-"""Bytes that decoding takes for each pixel: OpenSlide's ARGB, as much as the most costly decoder, and what is coded."""
 
 
 class AssociatedReader:
@@ -27,10 +24,13 @@ class AssociatedReader:
         self._reopen = reopen
 
     @classmethod
-    def of(cls, slide: Slide, name: str, reopen: Callable[[], GuardedSlide], most: int) -> AssociatedReader | None:
+    def of(
+        cls, slide: Slide, name: str, reopen: Callable[[], GuardedSlide], most: int, pixel_bytes: int
+    ) -> AssociatedReader | None:
         """Return the reader of an image with `most` pixels at most; None if the slide has none of that name.
 
-        Raises Malformed if it is larger, Unsupported if its profile is not one of RGB.
+        `pixel_bytes`: what decoding takes for each pixel, beside what is coded. Raises Malformed if the image is
+        larger, Unsupported if its profile is not one of RGB.
         """
         size = slide.associated_size(name)
         if size is None:
@@ -44,7 +44,7 @@ class AssociatedReader:
             size=size,
             downsample=1.0,
             grid=Grid(width=size.width, height=size.height),
-            fixed_bytes=_PIXEL_BYTES * size.area,
+            fixed_bytes=(pixel_bytes + STRIP_PIXEL_BYTES) * size.area,
             pixel_bytes=0.0,
         )
         return cls(name, ImageInfo(size=size, channels=3, levels=(level,), icc=icc), reopen)

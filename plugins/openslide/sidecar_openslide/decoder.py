@@ -94,9 +94,11 @@ class OpenSlideDecoder:
         with closing(self._opened(blob)) as opened:
             slide = opened.slide
             directories = _directories(blob, slide.properties)
-            check(largest_tile(slide, directories), self._max_tile_pixels, blob.size, blob.name)
+            tile = largest_tile(slide, directories)
+            check(tile, self._max_tile_pixels, blob.size, blob.name)
             check_strips(directories, blob.name)
-            return AssociatedReader.of(slide, name, self._again(opened), self._max_tile_pixels)
+            again = self._again(opened)
+            return AssociatedReader.of(slide, name, again, self._max_tile_pixels, tile.pixel_bytes)
 
     def companions(self, blob: Blob) -> str:
         """Return the state of a slide's other files, see SpansFiles. Raises as `open`."""
