@@ -12,9 +12,12 @@ from sidecar_tiff.directory import HEADER, Form, form_of, is_tiff
 from sidecar_tiff.jpeg2000 import Jpeg2000, header_of
 from sidecar_tiff.levels import shown_levels
 from sidecar_tiff.pages import read_contents
+from sidecar_tiff.places import Paging
 from sidecar_tiff.reader import TiffReader
 from sidecar_tiff.slide import Coding, Slide, slide_of
 from sidecar_tiff.turbo import Turbo
+
+_PAGING: Final = Paging()
 
 
 class TiffDecoder:
@@ -23,10 +26,11 @@ class TiffDecoder:
     name: Final = "direct-tiff"
     """Sorts before `openslide`, which so is asked for what is not read here."""
 
-    def __init__(self, suffixes: Iterable[str], turbo: Turbo, jpeg2000: Jpeg2000) -> None:
+    def __init__(self, suffixes: Iterable[str], turbo: Turbo, jpeg2000: Jpeg2000, paging: Paging = _PAGING) -> None:
         self.suffixes = frozenset(suffix.lower().lstrip(".") for suffix in suffixes)
         self._turbo = turbo
         self._jpeg2000 = jpeg2000
+        self._paging = paging
 
     def recognizes(self, head: bytes) -> bool:
         """Report whether a file begins as a TIFF does."""
@@ -38,8 +42,8 @@ class TiffDecoder:
         Raises Unsupported for all that is not exactly understood, Malformed if directories lead out of the file or run
         in a circle; SourceError, SourceChanged.
         """
-        contents = read_contents(blob, _form(blob))
-        slide = slide_of(contents, blob)
+        contents = read_contents(blob, _form(blob), paging=self._paging)
+        slide = slide_of(contents, blob, self._paging)
         try:
             codecs = [*self._codecs(slide, contents.sample)]
         except DecodeError as error:

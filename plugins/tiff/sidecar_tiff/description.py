@@ -33,8 +33,14 @@ def facts(levels: Sequence[ShownLevel]) -> Iterator[Fact]:
             f"level {index}",
             f"{size.width} x {size.height}, 1:{level.downsample:.6g}, tiles of {tile.width} x {tile.height}{made}",
         )
-    yield Fact("tiles that were not scanned", sum(int((each.lengths == 0).sum()) for each in stored))
-    yield Fact("longest tile in bytes", max(each.longest for each in stored))
+    counted = [missing for each in stored if (missing := each.tiles.missing) is not None]
+    longest = max(each.longest for each in stored)
+    if len(counted) == len(stored):
+        yield Fact("tiles that were not scanned", sum(counted))
+        yield Fact("longest tile in bytes", longest)
+    else:
+        yield Fact("tiles that were not scanned", "not counted: their list stays in the file")
+        yield Fact("longest tile in bytes", f"at most {longest}")
 
 
 def advice(levels: Sequence[ShownLevel]) -> Sequence[Advice]:

@@ -26,6 +26,8 @@ _LIKELY: Final = 64
 """Fields of a directory that is looked for, at most."""
 _MOST_PLACES: Final = 64
 """Places that may be directories, looked at in one round: a file could be full of them."""
+_LOOKED_AT: Final = 1 << 20
+"""Numbers of a list, at most."""
 _LISTS: Final = (tags.TILE_OFFSETS, tags.STRIP_OFFSETS)
 
 
@@ -57,12 +59,13 @@ class Hints:
         for directory in islice(self._candidates(place, data), _MOST_PLACES):
             for tag in _LISTS:
                 entry = directory.entries.get(tag)
-                if entry is None or entry.count > (1 << 20):
+                if entry is None or not place.start <= entry.place.start < place.stop:
                     continue
-                inside = place.start <= entry.place.start and entry.place.stop <= place.stop
-                if inside:
-                    values = data[entry.place.start - place.start : entry.place.stop - place.start]
-                    yield from self._first(directory, tag, values)
+                # Of a list that goes on behind what is here its beginning is looked at: tiles mostly are in order.
+                width = entry.place.length // entry.count
+                here = min(entry.count, _LOOKED_AT, (place.stop - entry.place.start) // width)
+                start = entry.place.start - place.start
+                yield from self._first(directory, tag, data[start : start + here * width])
 
     def _first(self, directory: Directory, tag: int, values: memoryview) -> Iterator[int]:
         try:

@@ -6,7 +6,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Final
 
-from sidecar.plugin import Grid, Level, Rect, Size
+from sidecar.plugin import ByteRange, Grid, Level, Rect, Size
 from sidecar_tiff.codecs import TileCodec
 from sidecar_tiff.slide import StoredLevel
 
@@ -41,6 +41,11 @@ class ShownLevel:
             for column in range(region.x // tile.width, -(-region.right // tile.width)):
                 yield column, row
 
+    def places(self, region: Rect) -> Sequence[ByteRange]:
+        """Return the places of the tiles that a region touches. Raises as Tiles.places."""
+        columns = self.stored.columns
+        return self.stored.tiles.places([row * columns + column for column, row in self.tiles(region)])
+
     @property
     def level(self) -> Level:
         """What the core has to know of it."""
@@ -53,7 +58,7 @@ class ShownLevel:
             # One tile at a time, and its pixels if a part of them is wanted; the others are written in place.
             fixed_bytes=self.codec.tile_bytes + 3 * tile.area,
             pixel_bytes=0.0,
-            coded_bytes=stored.longest * len(stored.lengths) / area,
+            coded_bytes=stored.longest * stored.count / area,
             pixel_seconds=self.codec.pixel_seconds * self.ratio**2,
         )
 

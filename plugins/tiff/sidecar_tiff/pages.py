@@ -5,24 +5,24 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from types import MappingProxyType
-from typing import Final, TypeAlias
+from typing import Final
 
 import numpy as np
-from numpy.typing import NDArray
 
 from sidecar.plugin import Blob, Buffer, ByteRange, Malformed, Unsupported
 from sidecar_tiff import tags
 from sidecar_tiff.directory import HEADER, Directory, Entry, Form
 from sidecar_tiff.hints import Hints
+from sidecar_tiff.places import Lists, LongList, Paging
+from sidecar_tiff.places import Numbers as Numbers  # noqa: PLC0414  # of what a page holds
 from sidecar_tiff.rounds import Rounds
-
-Numbers: TypeAlias = NDArray[np.unsignedinteger]
 
 MOST_DIRECTORIES: Final = 64
 """Slides have ten or so."""
 _MOST_ENTRIES: Final = 512
-_MOST_TILES: Final = 1 << 20
-"""Tiles of all directories together. Slides of 250,000 pixels across have a million."""
+_MOST_STRIPS: Final = 1 << 20
+_MOST_TILES: Final = 1 << 31
+"""Of a directory: a square of 46,000 tiles, ten million pixels across. Slides of 100 GB have some millions."""
 _FEW: Final = 16
 """Values of a field that says one thing of each sample."""
 _NUMBERS: Final = frozenset(
@@ -52,6 +52,9 @@ _LIST_SHARE: Final = 13
 """2**-13 of a file hold most of what lies behind a directory: places and lengths of tiles, 12 bytes for each 20 KB."""
 
 
+_PAGING: Final = Paging()
+
+
 @dataclass(frozen=True, slots=True, eq=False)
 class Page:
     """A directory, and what it says."""
@@ -63,7 +66,9 @@ class Page:
     texts: Mapping[int, bytes] = field(repr=False)
     """Fields of bytes: JPEG tables, and of the first directory description, maker, software and profile."""
     lists: Mapping[int, Numbers] = field(repr=False)
-    """Places and lengths of tiles, if there are any."""
+    """Places and lengths of tiles, if there are any, and they are held."""
+    paged: Lists | None = field(default=None, repr=False)
+    """Places and lengths of tiles that stay in the file."""
 
     def number(self, tag: int, default: int) -> int:
         """Return the first value of a field."""
@@ -79,7 +84,7 @@ class Contents:
     """The beginning of the first tile of the first directory that is there; empty if there is none."""
 
 
-def read_contents(blob: Blob, form: Form, *, strips: bool = False) -> Contents:
+def read_contents(blob: Blob, form: Form, *, strips: bool = False, paging: Paging = _PAGING) -> Contents:
     """Read the directories of a TIFF; with `strips`, where strips lie, not tiles. Called in a greenlet.
 
     Raises Malformed if they lead out of the file or run in a circle, Unsupported if they are more or larger than those
@@ -87,7 +92,7 @@ def read_contents(blob: Blob, form: Form, *, strips: bool = False) -> Contents:
     """
     far = blob.path is None
     ahead = min(max(_FAR, blob.size >> _LIST_SHARE), _FAR_MOST) if far else _NEAR
-    reading = _Reading(blob, form, ahead, _STRIPS if strips else _TILES)
+    reading = _Reading(blob, form, ahead, paging, strips=strips)
     hints = Hints(reading.rounds, form) if far else None
     while True:
         found = reading.contents()
@@ -99,15 +104,24 @@ def read_contents(blob: Blob, form: Form, *, strips: bool = False) -> Contents:
 
 
 class _Reading:
-    def __init__(self, blob: Blob, form: Form, ahead: int, lists: frozenset[int]) -> None:
+    def __init__(self, blob: Blob, form: Form, ahead: int, paging: Paging, *, strips: bool) -> None:
         self.rounds = Rounds(blob, ahead)
         self._name = blob.name
         self._form = form
-        self._lists = lists
+        self._paging = paging
+        self._strips = strips
 
     def contents(self) -> Contents:
         """Return what is known by now; what is missing is wanted in the next round."""
-        pages = [page for index, each in enumerate(self._directories()) if (page := self._page(each, index))]
+        pages, room = [], self._paging.whole
+        for index, each in enumerate(self._directories()):
+            tiles = (
+                0 if self._strips else max((each.entries[tag].count for tag in _TILES & each.entries.keys()), default=0)
+            )
+            paged = tiles > room
+            room -= 0 if paged else tiles
+            if page := self._page(each, index, paged=paged):
+                pages.append(page)
         return Contents(pages, bytes(self._sample(pages) or b""))
 
     def _directories(self) -> Iterator[Directory]:
@@ -139,7 +153,7 @@ class _Reading:
         whole = self.rounds.get(ByteRange(offset, offset + length))
         return None if whole is None else form.directory(whole, offset)
 
-    def _page(self, directory: Directory, index: int) -> Page | None:
+    def _page(self, directory: Directory, index: int, *, paged: bool) -> Page | None:
         """Return a directory's page; None while some of it is missing."""
         entries = directory.entries
         short = {tag: each for tag, each in entries.items() if tag in _NUMBERS and each.count <= _FEW}
@@ -147,17 +161,20 @@ class _Reading:
         if index == 0:
             numbers |= {tag: self._ratio(entries[tag]) for tag in _RATIOS if tag in entries}
         limits = {tags.JPEG_TABLES: _MOST_TABLES, **(_TEXTS if index == 0 else {})}
-        if self._lists is _STRIPS:
+        if self._strips:
             limits[tags.ICC] = _TEXTS[tags.ICC]
         texts = {tag: self._text(entries[tag], most) for tag, most in limits.items() if tag in entries}
-        lists = {tag: self._list(entries[tag]) for tag in self._lists if tag in entries}
-        if any(found is None for part in (numbers, texts, lists) for found in part.values()):
+        tags_of = _STRIPS if self._strips else _TILES
+        lists = {} if paged else {tag: self._list(entries[tag]) for tag in tags_of if tag in entries}
+        left = {tag: self._long_list(entries[tag]) for tag in _TILES if paged and tag in entries}
+        if any(found is None for part in (numbers, texts, lists, left) for found in part.values()):
             return None
         return Page(
             frozenset(entries),
             {tag: values.tolist() for tag, values in numbers.items() if values is not None},
             {tag: text for tag, text in texts.items() if text is not None},
             {tag: values for tag, values in lists.items() if values is not None},
+            _both(left.get(tags.TILE_OFFSETS), left.get(tags.TILE_BYTES)),
         )
 
     def _values(self, entry: Entry) -> Numbers | None:
@@ -177,16 +194,32 @@ class _Reading:
         return None if data is None else bytes(data)
 
     def _list(self, entry: Entry) -> Numbers | None:
+        if entry.count > _MOST_STRIPS:
+            raise Unsupported(f"{self._name!r} has {entry.count} strips")
+        return self._values(entry)
+
+    def _long_list(self, entry: Entry) -> LongList | None:
+        """Return a list that stays in the file; None while its first page is missing."""
         if entry.count > _MOST_TILES:
             raise Unsupported(f"{self._name!r} has {entry.count} tiles")
-        return self._values(entry)
+        if entry.place.stop > self.rounds.blob.size:
+            raise Malformed(f"{self._name!r}: a TIFF directory leads out of the file")
+        left = LongList(entry, self._form, np.empty(0, np.uint32))
+        data = self.rounds.get(left.place(0, self._paging.page))
+        return None if data is None else replace(left, head=self._form.numbers(entry, data))
 
     def _sample(self, pages: Sequence[Page]) -> Buffer | None:
         if not pages:
             return None
         places, lengths = (pages[0].lists.get(tag) for tag in (tags.TILE_OFFSETS, tags.TILE_BYTES))
+        if pages[0].paged:
+            places, lengths = (each.head for each in pages[0].paged)
         if places is None or lengths is None or len(places) != len(lengths) or not lengths.any():
             return None
         first = int(np.flatnonzero(lengths)[0])
         start = int(places[first])
         return self.rounds.get(ByteRange(start, start + min(int(lengths[first]), _SAMPLE)))
+
+
+def _both(places: LongList | None, lengths: LongList | None) -> Lists | None:
+    return Lists(places, lengths) if places and lengths else None

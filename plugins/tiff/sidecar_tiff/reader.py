@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from sys import getsizeof
 from typing import Final, Literal
 
@@ -17,16 +17,27 @@ from sidecar_tiff.levels import ShownLevel
 from sidecar_tiff.slide import Slide
 
 _CHANNELS: Final = 3
+_LEVEL_BYTES: Final = 4096
+"""Of a level, beside its lists and tables."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TileWindow(Window):
+    """A window, and which of the tiles that it touches were scanned."""
+
+    scanned: tuple[bool, ...] = field(default=(), repr=False)
+    """Row by row. Only of those there are ranges."""
 
 
 class TiffReader:
-    """An ImageReader. It holds places of tiles and no state of a decode, so any number of threads may read at once."""
+    """An ImageReader. Windows hold all that a decode needs, so any number of threads may read at once."""
 
     thread_safe: Literal[True] = True
 
     def __init__(self, levels: Sequence[ShownLevel], slide: Slide) -> None:
         self._levels = levels
         self._properties = slide.properties
+        self._pages = slide.pages
         stored = levels[0].stored
         self.info = ImageInfo(
             size=stored.size,
@@ -36,33 +47,43 @@ class TiffReader:
             icc=None if slide.icc is None else shared_profile(slide.icc),
             pixel_micrometres=slide.pixel_micrometres,
         )
-        lists = sum(
-            each.stored.places.nbytes + each.stored.lengths.nbytes + len(each.stored.tables) + 4096
-            for each in levels
-            if each.ratio == 1
-        )
+        lists = sum(each.stored.held_bytes + _LEVEL_BYTES for each in levels if each.ratio == 1)
         texts = (text for pair in self._properties.items() for text in pair)
-        self.held_bytes = lists + getsizeof(self._properties) + sum(map(getsizeof, texts))
-        """The bytes of the lists of tiles and of the properties, see HoldsBytes."""
+        self._held = lists + getsizeof(self._properties) + sum(map(getsizeof, texts))
 
-    def window(self, level: int, region: Rect) -> Window:
-        """Return the places of the tiles that a region touches, those left out that were not scanned."""
-        shown = self._levels[level]
-        places = (shown.stored.place(column, row) for column, row in shown.tiles(region))
-        return Window(level=level, region=region, ranges=tuple(place for place in places if place.length))
+    @property
+    def held_bytes(self) -> int:
+        """The bytes of properties, of the lists of tiles that are held, and of pages of others, see HoldsBytes."""
+        return self._held + self._pages.nbytes
 
-    def read(self, window: Window, data: Sequence[Buffer], into: Pixels) -> None:
+    def window(self, level: int, region: Rect) -> TileWindow:
+        """Return the places of the tiles that a region touches, those left out that were not scanned.
+
+        Raises, if their places stay in the file, DecodeError and Unsupported for a tile that is not read here;
+        SourceError, SourceChanged.
+        """
+        places = self._levels[level].places(region)
+        return TileWindow(
+            level=level,
+            region=region,
+            ranges=tuple(place for place in places if place.length),
+            scanned=tuple(place.length > 0 for place in places),
+        )
+
+    def read(self, window: TileWindow, data: Sequence[Buffer], into: Pixels) -> None:
         """Write RGB pixels, white where nothing was scanned. Raises DecodeError."""
         shown = self._levels[window.level]
         tiles = iter(data)
         with shown.codec.decoding() as decode:
             canvas = _Canvas(shown, window.region, into, decode)
-            for column, row in shown.tiles(window.region):
-                missing = not shown.stored.place(column, row).length
-                canvas.paint(column, row, None if missing else next(tiles))
+            for (column, row), scanned in zip(shown.tiles(window.region), window.scanned, strict=True):
+                canvas.paint(column, row, next(tiles) if scanned else None)
 
     def encoded_tile(self, level: int, region: Rect) -> EncodedTile | None:
-        """Return the stored tile of a region. None for parts of tiles: those at the edges, which hold padding, too."""
+        """Return the stored tile of a region. None for parts of tiles: those at the edges, which hold padding, too.
+
+        Raises as `window`.
+        """
         shown = self._levels[level]
         tile, whole = shown.tile, shown.size
         column, row = region.x // tile.width, region.y // tile.height
@@ -70,7 +91,7 @@ class TiffReader:
         inside = region.right <= whole.width and region.bottom <= whole.height
         if region != exact or not inside or shown.ratio > 1 or not isinstance(shown.codec, JpegCodec):
             return None
-        place = shown.stored.place(column, row)
+        (place,) = shown.places(region)
         return shown.codec.passed(region, place, self.info.icc) if place.length else None
 
     def properties(self) -> Mapping[str, str]:
@@ -81,12 +102,12 @@ class TiffReader:
         """Return what the slide is, see Describes."""
         return [*description.facts(self._levels)]
 
-    def window_facts(self, window: Window) -> Sequence[Fact]:
+    def window_facts(self, window: TileWindow) -> Sequence[Fact]:
         """Return how many tiles a window touches: each is decoded whole."""
         shown = self._levels[window.level]
         return [
             Fact("tiles decoded", len(window.ranges)),
-            Fact("tiles not scanned", sum(1 for _ in shown.tiles(window.region)) - len(window.ranges)),
+            Fact("tiles not scanned", window.scanned.count(False)),
             Fact("tiles decoded at", f"1:{shown.ratio}"),
         ]
 

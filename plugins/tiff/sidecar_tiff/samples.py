@@ -17,6 +17,7 @@ from sidecar_jp2.openjpeg.library import bind
 from sidecar.plugin import Pixels, Size
 from sidecar_tiff.decoder import TiffDecoder
 from sidecar_tiff.jpeg2000 import Jpeg2000
+from sidecar_tiff.places import Paging
 from sidecar_tiff.settings import SUFFIXES
 from sidecar_tiff.slide import Coding
 from sidecar_tiff.testing import Making, halved, slide, write
@@ -34,9 +35,9 @@ CODINGS: Final = (
 )
 
 
-def decoder() -> TiffDecoder:
+def decoder(paging: Paging = Paging()) -> TiffDecoder:  # noqa: B008  # it is frozen
     """Return the decoder with the libraries of the system."""
-    return TiffDecoder(SUFFIXES, Turbo(), Jpeg2000(OpenJpeg(bind())))
+    return TiffDecoder(SUFFIXES, Turbo(), Jpeg2000(OpenJpeg(bind())), paging)
 
 
 def picture(size: Size, seed: int = 1) -> Pixels:

@@ -8,22 +8,26 @@ areas in one directory, backgrounds. They are told apart by what OpenSlide knows
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from enum import Enum
 from itertools import pairwise
 from typing import Final
 
 import numpy as np
 
-from sidecar.plugin import Blob, ByteRange, Size, Unsupported
+from sidecar.plugin import Blob, Size, Unsupported
 from sidecar_tiff import tags
-from sidecar_tiff.pages import Contents, Numbers, Page
+from sidecar_tiff.pages import Contents, Page
+from sidecar_tiff.places import HeldTiles, Lists, Numbers, PagedTiles, Pages, Paging, Part, Tiles
 from sidecar_tiff.properties import pixel_micrometres, properties_of
 
 _MOST_PIXELS: Final = 1 << 24
 """Of a tile: it is decoded whole, however little of it is wanted. OpenSlide's plugin has the same limit."""
 _MOST_PIXEL_BYTES, _MOST_BYTES = 4, 1 << 16
 """Of a compressed tile: for each pixel, and beside them."""
+_LOOKED_THROUGH: Final = 1 << 20
+"""Tiles of a level of a file on this machine whose lists are looked through: 12 MB, read in pieces."""
+_LOOKED_AT_ONCE: Final = 1 << 15
 _ICC_SPACE: Final = slice(16, 20)
 """The colour space that a profile is about (ICC.1:2022 7.2.6)."""
 _UNEVEN: Final = 0.01
@@ -66,7 +70,9 @@ class StoredLevel:
     """The JPEG tables that all tiles share (TIFF Technical Note 2); empty if each has its own."""
     places: Numbers = field(repr=False)
     lengths: Numbers = field(repr=False)
-    """In bytes; 0 if nothing was scanned there."""
+    """In bytes; 0 if nothing was scanned there. Both are empty if `paged`."""
+    paged: PagedTiles | None = field(default=None, repr=False)
+    """Places and lengths, if they stay in the file."""
 
     @property
     def columns(self) -> int:
@@ -74,15 +80,24 @@ class StoredLevel:
         return -(-self.size.width // self.tile.width)
 
     @property
-    def longest(self) -> int:
-        """The bytes of the longest tile."""
-        return int(self.lengths.max())
+    def count(self) -> int:
+        """Tiles."""
+        return self.columns * -(-self.size.height // self.tile.height)
 
-    def place(self, column: int, row: int) -> ByteRange:
-        """Return where a tile lies; an empty range if it is missing."""
-        index = row * self.columns + column
-        start = int(self.places[index])
-        return ByteRange(start, start + int(self.lengths[index]))
+    @property
+    def tiles(self) -> Tiles:
+        """Where they lie."""
+        return self.paged or HeldTiles(Part(self.places, self.lengths))
+
+    @property
+    def longest(self) -> int:
+        """No tile has more bytes."""
+        return self.tiles.longest
+
+    @property
+    def held_bytes(self) -> int:
+        """The bytes that are held, pages of lists that stay in the file left out."""
+        return self.places.nbytes + self.lengths.nbytes + len(self.tables)
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -95,20 +110,25 @@ class Slide:
     """As OpenSlide names them."""
     pixel_micrometres: float | None
     """The side of a pixel of the finest level."""
+    pages: Pages = field(repr=False)
+    """What was read of lists that stay in the file."""
 
 
-def slide_of(contents: Contents, blob: Blob) -> Slide:
-    """Return what a TIFF is as a slide. Raises Unsupported if it is none, or not one that is read here."""
+def slide_of(contents: Contents, blob: Blob, paging: Paging) -> Slide:
+    """Return what a TIFF is as a slide. Raises Unsupported if it is none, or not one that is read here; SourceError."""
     first = contents.pages[0]
     aperio = is_aperio(first)
     pages = [page for index, page in enumerate(contents.pages) if _is_level(page, index, aperio=aperio)]
     if not pages or pages[0] is not first:
         raise Unsupported("a TIFF whose first picture is not tiled")
-    levels = [*_levels(pages, blob, aperio=aperio)]
+    read = Pages(blob, paging)
+    levels = [*_levels(pages, read, aperio=aperio)]
     if any(level.size.width >= before.size.width for before, level in pairwise(levels)):
         raise Unsupported("a slide whose levels are not in order")
     properties = properties_of(contents.pages, aperio=aperio)
-    return Slide(levels, check_profile(first.texts.get(tags.ICC)), properties, pixel_micrometres(first, properties))
+    return Slide(
+        levels, check_profile(first.texts.get(tags.ICC)), properties, pixel_micrometres(first, properties), read
+    )
 
 
 def check_profile(icc: bytes | None) -> bytes | None:
@@ -145,7 +165,7 @@ def _is_level(page: Page, index: int, *, aperio: bool) -> bool:
     return tiled and (aperio or not index or bool(page.number(tags.SUBFILE, 0) & tags.REDUCED))
 
 
-def _levels(pages: Sequence[Page], blob: Blob, *, aperio: bool) -> Iterator[StoredLevel]:
+def _levels(pages: Sequence[Page], read: Pages, *, aperio: bool) -> Iterator[StoredLevel]:
     whole = size_of(pages[0], tags.WIDTH, tags.LENGTH)
     for page in pages:
         level = StoredLevel(
@@ -157,8 +177,12 @@ def _levels(pages: Sequence[Page], blob: Blob, *, aperio: bool) -> Iterator[Stor
             places=page.lists.get(tags.TILE_OFFSETS, np.empty(0, np.uint32)),
             lengths=page.lists.get(tags.TILE_BYTES, np.empty(0, np.uint32)),
         )
-        _check_tiles(level, blob, aperio=aperio)
-        yield level
+        check = _Check(level, read.blob, complete=aperio)
+        if page.paged:
+            yield replace(level, paged=check.paged(page.paged, read))
+        else:
+            check.held()
+            yield level
 
 
 def size_of(page: Page, width: int, height: int) -> Size:
@@ -210,18 +234,57 @@ def coding_of(page: Page, *, aperio: bool) -> Coding:
     return coding
 
 
-def _check_tiles(level: StoredLevel, blob: Blob, *, aperio: bool) -> None:
-    """Raise Unsupported if a list of tiles is not that of the level's, or leads out of the file."""
-    count = level.columns * -(-level.size.height // level.tile.height)
-    if len(level.places) != count or len(level.lengths) != count:
-        raise Unsupported(f"{len(level.places)} places and {len(level.lengths)} lengths of {count} tiles")
-    if level.tile.area > _MOST_PIXELS or level.longest > _MOST_PIXEL_BYTES * level.tile.area + _MOST_BYTES:
-        raise Unsupported(f"tiles of {level.tile.width} x {level.tile.height} pixels in {level.longest} bytes")
-    # OpenSlide shows a part of the level before instead, and of tiles beside it, which may be broken.
-    if aperio and not level.lengths.all():
-        raise Unsupported("an Aperio slide with missing tiles")
-    there = level.lengths > 0
-    if there.any() and int(level.places[there].astype(np.uint64).max()) + level.longest > blob.size:
-        ends = level.places.astype(np.float64) + level.lengths
-        if bool((ends[there] > blob.size).any()):
-            raise Unsupported("tiles that lead out of the file")
+@dataclass(frozen=True, slots=True)
+class _Check:
+    """Looks at the lists of tiles of a level. Raises Unsupported if they are not a slide's."""
+
+    level: StoredLevel
+    blob: Blob
+    complete: bool
+    """OpenSlide shows a part of the level before instead of Aperio's missing tiles, and of tiles beside them."""
+
+    def held(self) -> None:
+        """Look at lists that are held."""
+        part = Part(self.level.places, self.level.lengths)
+        self._counts(len(part.places), len(part.lengths))
+        self._part(part)
+
+    def paged(self, lists: Lists, pages: Pages) -> PagedTiles:
+        """Return lists that stay in the file.
+
+        Those of a file on this machine are looked through, if they are not too long: it is then known as before what
+        OpenSlide has to show, and how long tiles are. Of others each tile is looked at when it is wanted.
+        """
+        self._counts(*(each.entry.count for each in lists))
+        if self.blob.path is None or self.level.count > _LOOKED_THROUGH:
+            return PagedTiles(lists, pages, _longest(self.level.tile), self.complete)
+        longest = missing = 0
+        for part in pages.parts(lists, _LOOKED_AT_ONCE):
+            self._part(part)
+            longest = max(longest, int(part.lengths.max()))
+            missing += int((part.lengths == 0).sum())
+        return PagedTiles(lists, pages, longest, self.complete, missing)
+
+    def _counts(self, places: int, lengths: int) -> None:
+        count, tile = self.level.count, self.level.tile
+        if places != count or lengths != count:
+            raise Unsupported(f"{places} places and {lengths} lengths of {count} tiles")
+        if tile.area > _MOST_PIXELS:
+            raise Unsupported(f"tiles of {tile.width} x {tile.height} pixels")
+
+    def _part(self, part: Part) -> None:
+        tile, longest = self.level.tile, int(part.lengths.max())
+        if longest > _longest(tile):
+            raise Unsupported(f"tiles of {tile.width} x {tile.height} pixels in {longest} bytes")
+        there = part.lengths > 0
+        if self.complete and not there.all():
+            raise Unsupported("an Aperio slide with missing tiles")
+        if there.any() and int(part.places[there].astype(np.uint64).max()) + longest > self.blob.size:
+            ends = part.places.astype(np.float64) + part.lengths
+            if bool((ends[there] > self.blob.size).any()):
+                raise Unsupported("tiles that lead out of the file")
+
+
+def _longest(tile: Size) -> int:
+    """Return how many bytes a compressed tile may have."""
+    return _MOST_PIXEL_BYTES * tile.area + _MOST_BYTES
