@@ -14,7 +14,7 @@ from typing import Final
 
 import numpy as np
 
-from sidecar.plugin import Blob, ByteRange, Malformed
+from sidecar.plugin import Blob, ByteRange, Malformed, Unsupported
 
 WIDTH: Final = 256
 LENGTH: Final = 257
@@ -41,7 +41,8 @@ _WANTED: Final = frozenset(
         *(TILE_WIDTH, TILE_LENGTH, SAMPLE_FORMAT),
     }
 )
-# Lists with a number for each tile: of them only the largest is told. Slides of 250,000 pixels across have a million.
+# Lists with a number for each tile: of them only the largest is told. libtiff holds 16 bytes a tile of each level, for
+# each read at once. Slides of 250,000 pixels across have a million.
 _LARGEST: Final = frozenset({STRIP_BYTES, TILE_BYTES})
 _LISTED: Final = 1 << 20
 _INTEGERS: Final[Mapping[int, str]] = MappingProxyType({1: "B", 3: "H", 4: "I", 16: "Q"})
@@ -84,9 +85,10 @@ class Tiff:
         self._listed = 0
 
     def directories(self) -> Iterator[Mapping[int, Sequence[int]]]:
-        """Return what each directory states of its samples and tiles, by tag. Raises Malformed, SourceError.
+        """Return what each directory states of its samples and tiles, by tag.
 
-        Malformed where the chain leaves the file, runs in a circle or holds an empty directory, which TIFF forbids.
+        Raises Malformed if the chain leaves the file, runs in a circle or holds an empty directory, which TIFF forbids;
+        Unsupported if directories have more than a million tiles or strips together; SourceError.
         """
         (offset,) = self._unpack(self.form.head, 0)
         seen: set[int] = set()
@@ -125,23 +127,35 @@ class Tiff:
         return self._unpack(code, offset)
 
     def _largest(self, entry: bytes) -> int:
-        """Return the largest number of a list. Raises Malformed if it lies outside the file, or is no list."""
+        """Return the largest number of a list.
+
+        Raises Malformed if it lies outside the file, or is no list; Unsupported if it is too long.
+        """
         _, kind, count, field = struct.unpack(self.form.order + self.form.entry, entry)
-        self._listed += count
-        if kind not in _INTEGERS or count < 1 or self._listed > _LISTED:
+        if kind not in _INTEGERS or count < 1:
             raise Malformed(f"{self.blob.name!r}: a TIFF with {count} tiles or strips of type {kind}")
         length = count * self.form.length(_INTEGERS[kind])
         if length > len(field):
             (offset,) = self.form.unpack(self.form.offset, field)
+            self._check_inside(offset, length)
+            self._listed += count
+            if self._listed > _LISTED:
+                raise Unsupported(
+                    f"{self.blob.name!r} has {self._listed} tiles or strips: OpenSlide would hold 16 bytes of each, "
+                    f"in every read at once; {_LISTED} are taken"
+                )
             field = self._bytes(offset, length)
         return int(np.frombuffer(field[:length], np.dtype(self.form.order + _DTYPES[kind])).max())
 
     def _unpack(self, code: str, offset: int) -> tuple[int, ...]:
         return self.form.unpack(code, self._bytes(offset, self.form.length(code)))
 
-    def _bytes(self, offset: int, length: int) -> bytes:
+    def _check_inside(self, offset: int, length: int) -> None:
         if not length or offset + length > self.blob.size:
             raise Malformed(f"{self.blob.name!r}: a TIFF directory leads out of the file")
+
+    def _bytes(self, offset: int, length: int) -> bytes:
+        self._check_inside(offset, length)
         return bytes(self.blob.read([ByteRange(offset, offset + length)])[0])
 
 

@@ -13,7 +13,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from sidecar_openslide import tiff
 
-from sidecar.plugin import Malformed
+from sidecar.plugin import Malformed, Unsupported
 from sidecar.testing.fakes import MemoryBlob
 
 TILES = {256, 257, 259, 278, 279, 322, 323, 325}
@@ -98,9 +98,16 @@ def test_long_chains_are_not_walked_to_the_end() -> None:
 
 @pytest.mark.parametrize("count", [0, 3, 2**20 + 1, 2**32 - 1])
 def test_lists_that_are_none(count: int) -> None:
-    """A list of tiles that is empty, leaves the file, or is longer than any slide's is malformed."""
+    """A list of tiles that is empty or leaves the file is malformed, however long it claims to be."""
     with pytest.raises(Malformed):
         directories(classic(8, b"\1\0", entry(tiff.TILE_BYTES, 4, count, 20), b"\0" * 4))
+
+
+def test_lists_that_are_too_long() -> None:
+    """A list of more than a million tiles that is there is no fault of the file: another program may take it."""
+    count = 2**20 + 1
+    with pytest.raises(Unsupported, match=f"{count} tiles"):
+        directories(classic(8, b"\1\0", entry(tiff.TILE_BYTES, 4, count, 26), b"\0" * 4, bytes(4 * count)))
 
 
 @pytest.mark.parametrize("content", [b"", b"I", b"II*", b"MM*\0", b"II\0*", b"\x89PNG", b"PK\3\4"])

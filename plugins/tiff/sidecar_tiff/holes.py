@@ -50,10 +50,11 @@ def slide(sizes: Sequence[Size], *, side: int = 240, tile_bytes: int = 20_000) -
     pieces, link, at = [(0, writer.file(()))], _FIRST // 2, _FIRST
     for size in sizes:
         count = -(-size.width // side) * -(-size.height // side) or 1
-        places = at + tile_bytes * np.arange(count)
+        places = at + tile_bytes * np.arange(count, dtype=np.uint64)
+        lengths = np.full(count, len(tile), np.uint32)
         pieces += [(int(places[index]), tile) for index in _there(count)]
         start = at + max(count * tile_bytes, len(tile))
-        data = writer.placed(_picture(size, side, [tile] * count), start, places.tolist())
+        data = writer.placed(_picture(size, side), start, places, lengths)
         pieces += [(link, start.to_bytes(8, "little")), (start, data)]
         link = start + writer.link(data)
         at = start + len(data)
@@ -64,7 +65,7 @@ def _there(count: int) -> Iterator[int]:
     yield from range(count) if count <= _SMALL else (0, count // 2, count - 1)
 
 
-def _picture(size: Size, side: int, tiles: Sequence[bytes]) -> Picture:
+def _picture(size: Size, side: int) -> Picture:
     tiled = size != UNTILED
     fields: dict[int, tuple[int, object]] = {
         tags.WIDTH: (4, size.width or 1000),
@@ -77,5 +78,5 @@ def _picture(size: Size, side: int, tiles: Sequence[bytes]) -> Picture:
         530: (3, [2, 2]),
     }
     if not tiled:
-        return Picture(fields, tiles, (tags.STRIP_OFFSETS, tags.STRIP_BYTES))
-    return Picture({**fields, tags.TILE_WIDTH: (4, side), tags.TILE_LENGTH: (4, side)}, tiles)
+        return Picture(fields, (), (tags.STRIP_OFFSETS, tags.STRIP_BYTES))
+    return Picture({**fields, tags.TILE_WIDTH: (4, side), tags.TILE_LENGTH: (4, side)}, ())

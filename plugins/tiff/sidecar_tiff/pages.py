@@ -50,8 +50,6 @@ _NEAR, _FAR = 1 << 12, 1 << 16
 _FAR_MOST: Final = 1 << 20
 _LIST_SHARE: Final = 13
 """2**-13 of a file hold most of what lies behind a directory: places and lengths of tiles, 12 bytes for each 20 KB."""
-
-
 _PAGING: Final = Paging()
 
 
@@ -115,9 +113,7 @@ class _Reading:
         """Return what is known by now; what is missing is wanted in the next round."""
         pages, room = [], self._paging.whole
         for index, each in enumerate(self._directories()):
-            tiles = (
-                0 if self._strips else max((each.entries[tag].count for tag in _TILES & each.entries.keys()), default=0)
-            )
+            tiles = 0 if self._strips else _tiles(each)
             paged = tiles > room
             room -= 0 if paged else tiles
             if page := self._page(each, index, paged=paged):
@@ -219,6 +215,10 @@ class _Reading:
         first = int(np.flatnonzero(lengths)[0])
         start = int(places[first])
         return self.rounds.get(ByteRange(start, start + min(int(lengths[first]), _SAMPLE)))
+
+
+def _tiles(directory: Directory) -> int:
+    return max((directory.entries[tag].count for tag in _TILES & directory.entries.keys()), default=0)
 
 
 def _both(places: LongList | None, lengths: LongList | None) -> Lists | None:

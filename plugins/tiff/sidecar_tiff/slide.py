@@ -96,8 +96,9 @@ class StoredLevel:
 
     @property
     def held_bytes(self) -> int:
-        """The bytes that are held, pages of lists that stay in the file left out."""
-        return self.places.nbytes + self.lengths.nbytes + len(self.tables)
+        """The bytes that are held; of lists that stay in the file the first page, which was read with the slide."""
+        first = sum(each.head.nbytes for each in self.paged.lists) if self.paged else 0
+        return self.places.nbytes + self.lengths.nbytes + first + len(self.tables)
 
 
 @dataclass(frozen=True, slots=True, eq=False)

@@ -19,6 +19,7 @@ from PIL import Image
 from sidecar.plugin import Pixels, Size
 from sidecar_tiff import tags
 from sidecar_tiff.jpeg import EOI, SOI
+from sidecar_tiff.places import Numbers
 from sidecar_tiff.slide import Coding
 
 _SHORT, _LONG, _LONG8 = 3, 4, 16
@@ -71,12 +72,12 @@ class Writer:
                 self._file += b"".join(picture.parts)
         return bytes(self._file)
 
-    def placed(self, picture: Picture, start: int, places: Sequence[int]) -> bytes:
+    def placed(self, picture: Picture, start: int, places: Numbers, lengths: Numbers) -> bytes:
         """Return a directory and its values as they lie at a place of a file, the tiles elsewhere."""
         other = Writer(big=self._kind == _LONG8)
         other._file = bytearray(16)  # where the place of the first directory is noted
         other._base = start - len(other._file)
-        other._directory(picture, places, [len(part) for part in picture.parts])
+        other._directory(picture, places, lengths)
         return bytes(other._file[16:])
 
     def link(self, data: bytes) -> int:
@@ -98,7 +99,7 @@ class Writer:
         probe._directory(picture, [0] * len(picture.parts), [0] * len(picture.parts))
         return len(probe._file) - before
 
-    def _directory(self, picture: Picture, places: Sequence[int], lengths: Sequence[int]) -> None:
+    def _directory(self, picture: Picture, places: Sequence[int] | Numbers, lengths: Sequence[int] | Numbers) -> None:
         fields = {**picture.fields, picture.lists[0]: (self._kind, places), picture.lists[1]: (_LONG, lengths)}
         width = struct.calcsize(f"=HH{self._offset}{self._offset}")
         start = len(self._file)
@@ -127,6 +128,8 @@ class Writer:
 def _packed(kind: int, value: Any) -> tuple[int, bytes]:
     if isinstance(value, bytes):
         return len(value), value
+    if isinstance(value, np.ndarray):
+        return len(value), value.astype(f"<{_CODES[kind]}").tobytes()
     numbers = [value] if isinstance(value, int) else [*value]
     return len(numbers), struct.pack(f"<{len(numbers)}{_CODES[kind]}", *numbers)
 
