@@ -238,7 +238,10 @@ class SupportsEncodedTiles(Protocol):
     """
 
     def encoded_tile(self, level: int, region: Rect) -> EncodedTile | None:
-        """Return the stored tile that shows exactly this region, or None. Called in a greenlet; reads nothing."""
+        """Return the stored tile that shows exactly this region, or None.
+
+        Called in a greenlet; may read parts of an index. Raises as `window`.
+        """
         ...
 
 

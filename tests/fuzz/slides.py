@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import io
 from collections.abc import Sequence
-from contextlib import closing
+from contextlib import closing, suppress
 from functools import cache
 from typing import Any, Final
 
@@ -12,28 +12,37 @@ import numpy as np
 import tifffile
 from sidecar_tiff import jpeg, samples
 from sidecar_tiff.decoder import TiffDecoder
+from sidecar_tiff.places import Paging
 from sidecar_tiff.slide import Coding
 from sidecar_tiff.testing import Making, Writer, encoded, level, slide
 
-from sidecar.plugin import Rect, Size
+from sidecar.plugin import Rect, SidecarError, Size
 from sidecar.testing.fakes import MemoryBlob
 from tests.fuzz.target import Target
 
 SIZE: Final = Size(40, 24)
 SIDE: Final = 16
+HELD: Final = Paging()
+PAGED: Final = Paging(whole=0, page=2, kept_bytes=1000)
 MOST_ROUNDS: Final = 200
 MOST_PIXELS: Final = 1 << 18
 
 
 @cache
-def _decoder() -> TiffDecoder:
-    return samples.decoder()
+def _decoder(paging: Paging = HELD) -> TiffDecoder:
+    return samples.decoder(paging)
 
 
 def open_slide(content: bytes) -> None:
-    """Open a slide that is far away, and ask for a window and a tile of each level."""
+    """Open a slide that is far away, and ask for a window and a tile of each level: from lists in pages too."""
+    with suppress(SidecarError):
+        _look(content, _decoder(PAGED))
+    _look(content, _decoder())
+
+
+def _look(content: bytes, decoder: TiffDecoder) -> None:
     blob = MemoryBlob("a.svs", content)
-    with closing(_decoder().open(blob)) as reader:
+    with closing(decoder.open(blob)) as reader:
         assert len(blob.asked) < MOST_ROUNDS
         for index, each in enumerate(reader.info.levels):
             size = Size(min(64, each.size.width), min(64, each.size.height))

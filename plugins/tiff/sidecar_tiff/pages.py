@@ -190,7 +190,7 @@ class _Reading:
         return None if data is None else bytes(data)
 
     def _list(self, entry: Entry) -> Numbers | None:
-        if entry.count > _MOST_STRIPS:
+        if self._strips and entry.count > _MOST_STRIPS:
             raise Unsupported(f"{self._name!r} has {entry.count} strips")
         return self._values(entry)
 

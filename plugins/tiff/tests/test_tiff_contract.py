@@ -8,6 +8,7 @@ from typing import ClassVar
 
 from sidecar_openslide.sample import Tile, write_tiff
 from sidecar_tiff import samples as made
+from sidecar_tiff.places import Paging
 from sidecar_tiff.slide import Coding
 from sidecar_tiff.testing import Making
 
@@ -69,5 +70,24 @@ class TestTiff(DecoderContract):
         "directory outside": lambda folder: _changed(folder, 4, b"\xff\xff\xff\x7f"),
         "no directory": lambda folder: _changed(folder, 4, b"\0\0\0\0"),
         "circle": _circle,
+        "tiles scribbled over": _scribbled,
+    }
+
+
+class TestPaged(DecoderContract):
+    """The same with lists of tiles that stay in the file, in pages of a few tiles, hardly any of which is kept."""
+
+    @classmethod
+    def make(cls, native: Native) -> Decoder:
+        """Make the decoder."""
+        del native
+        return made.decoder(Paging(whole=0, page=2, kept_bytes=1000))
+
+    samples: ClassVar = {
+        "Aperio, from afar": lambda folder: _far(made.aperio(folder, made.CODINGS[0])),
+        "plain, tiles missing": lambda folder: _far(_sparse(folder).path or folder),
+    }
+    nasties: ClassVar = {
+        "half": lambda folder: MemoryBlob("half.svs", _changed(folder, 0, b"").content[:50_000]),
         "tiles scribbled over": _scribbled,
     }
