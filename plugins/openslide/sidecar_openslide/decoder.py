@@ -7,7 +7,7 @@ from contextlib import ExitStack, closing
 from functools import partial
 from typing import Final
 
-from sidecar.plugin import Blob, Grid, ImageInfo, Level, Native, Size, Unsupported, local_file
+from sidecar.plugin import Blob, Grid, ImageInfo, Level, LocalFile, Native, Size, Unsupported, local_file
 from sidecar_openslide import tiff
 from sidecar_openslide.associated import AssociatedReader
 from sidecar_openslide.colours import background, check_profile
@@ -66,15 +66,17 @@ class OpenSlideDecoder:
     def open(self, blob: Blob) -> SlideReader:
         """Open a slide.
 
-        Raises Unsupported if the blob is no local file, no slide, or one whose colours might be wrong; Malformed if its
-        tiles are too large, it names files outside its folder, or it is a TIFF and its directories are broken;
-        SourceError, SourceChanged.
+        Raises Unsupported if the blob is no local file, no slide, one whose colours might be wrong, or has too many
+        tiles; Malformed if its tiles are too large, it names files outside its folder, or it is a TIFF and its
+        directories are broken; SourceError, SourceChanged.
         """
-        opened = self._opened(blob)
+        file = _local(blob)
+        before = _known_before(blob)
+        opened = self._opened(blob, file)
         with ExitStack() as unless_whole:
             unless_whole.callback(opened.close)
             slide = opened.slide
-            directories = _directories(blob, slide.properties)
+            directories = before or _directories(blob, slide.properties)
             if slide.properties.get("openslide.vendor") == "generic-tiff" and directories:
                 _check_samples(directories[0])
             tile = largest_tile(slide, directories, largest_subblock(blob))
@@ -91,9 +93,11 @@ class OpenSlideDecoder:
 
         Raises as `open`.
         """
-        with closing(self._opened(blob)) as opened:
+        file = _local(blob)
+        before = _known_before(blob)
+        with closing(self._opened(blob, file)) as opened:
             slide = opened.slide
-            directories = _directories(blob, slide.properties)
+            directories = before or _directories(blob, slide.properties)
             tile = largest_tile(slide, directories)
             check(tile, self._max_tile_pixels, blob.size, blob.name)
             check_strips(directories, blob.name)
@@ -105,10 +109,7 @@ class OpenSlideDecoder:
         file = local_file(blob) if blob.name.rpartition(".")[2].lower() in SEVERAL_FILES else None
         return self._native(partial(SlideFiles.find, file)).state if file else ""
 
-    def _opened(self, blob: Blob) -> GuardedSlide:
-        file = local_file(blob)
-        if file is None:
-            raise Unsupported("OpenSlide reads local files only: slides of its formats in a bucket need a mount")
+    def _opened(self, blob: Blob, file: LocalFile) -> GuardedSlide:
         try:
             return self._native(partial(GuardedSlide, self._library, file))
         except Unsupported:
@@ -118,6 +119,24 @@ class OpenSlideDecoder:
     def _again(self, opened: GuardedSlide) -> Callable[[], GuardedSlide]:
         """Return what opens a slide once more. It raises SourceChanged if one of its files is another by now."""
         return partial(GuardedSlide, self._library, opened.files.main, opened.files)
+
+
+def _local(blob: Blob) -> LocalFile:
+    """Return the file behind a blob. Raises Unsupported if it has none."""
+    file = local_file(blob)
+    if file is None:
+        raise Unsupported("OpenSlide reads local files only: slides of its formats in a bucket need a mount")
+    return file
+
+
+def _known_before(blob: Blob) -> Sequence[Mapping[int, Sequence[int]]]:
+    """Return the directories of a BigTIFF before OpenSlide opens it, so that one of all too many tiles is not opened.
+
+    None of other files: Hamamatsu's beyond 4 GB begin as classic TIFFs do, and only OpenSlide tells them apart. Raises
+    Unsupported, Malformed, SourceError.
+    """
+    structure = tiff.recognise(blob)
+    return [*structure.directories()] if structure and structure.big else ()
 
 
 def _directories(blob: Blob, properties: Mapping[str, str]) -> Sequence[Mapping[int, Sequence[int]]]:

@@ -84,6 +84,11 @@ class Tiff:
         self.form = form
         self._listed = 0
 
+    @property
+    def big(self) -> bool:
+        """Whether it is a BigTIFF."""
+        return self.form.offset == "Q"
+
     def directories(self) -> Iterator[Mapping[int, Sequence[int]]]:
         """Return what each directory states of its samples and tiles, by tag.
 

@@ -14,6 +14,7 @@ import pytest
 import sidecar_http
 from sidecar_http.settings import HttpSettings
 from sidecar_tiff import holes, samples, tags
+from sidecar_tiff.places import Paging
 from sidecar_tiff.reader import TiffReader
 
 from sidecar.plugin import Blob, Buffer, ByteRange, Closing, Config, Malformed, Rect, Size, Unsupported
@@ -22,6 +23,7 @@ from sidecar.testing.object_store import ObjectStore
 from sidecar.testing.reading import read
 
 BLOCK = 1 << 15
+HELD = Paging()
 
 
 @dataclass
@@ -67,9 +69,9 @@ ASSOCIATED = [holes.UNTILED, holes.UNTILED]
 
 
 @contextmanager
-def opened(blob: Blob) -> Iterator[TiffReader]:
+def opened(blob: Blob, paging: Paging = HELD) -> Iterator[TiffReader]:
     """The reader under test."""
-    with closing(samples.decoder().open(blob)) as reader:
+    with closing(samples.decoder(paging).open(blob)) as reader:
         yield reader
 
 
@@ -100,7 +102,8 @@ def test_a_tile_takes_one_round() -> None:
             assert (tile is not None) == (level.grid is not None and level.grid.width == 240)
 
 
-def test_from_a_server(tmp_path: Path) -> None:
+@pytest.mark.parametrize("paging", [HELD, Paging(whole=0, page=3)], ids=["held", "paged"])
+def test_from_a_server(tmp_path: Path, paging: Paging) -> None:
     """Over HTTP, without a mount: the pixels are those of the file, and only ranges are asked for."""
     path = samples.aperio(tmp_path, samples.CODINGS[0], Size(1500, 1200))
     local = MemoryBlob(path.name, path.read_bytes())
@@ -109,7 +112,7 @@ def test_from_a_server(tmp_path: Path) -> None:
         (source,) = sidecar_http.register_sources(Config.of(given))
         blob = source.find(path.name)
         assert blob is not None
-        with opened(blob) as reader, opened(local) as near:
+        with opened(blob, paging) as reader, opened(local) as near:
             region = Rect(300, 200, 500, 400)
             found = read(reader, blob, 0, region)
             assert np.array_equal(found, read(near, local, 0, region))
