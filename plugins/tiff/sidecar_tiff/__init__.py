@@ -1,7 +1,7 @@
 """Slides straight from the file: TIFFs whose JPEG and JPEG 2000 tiles are decoded one by one, or passed on as they are.
 
 `decoder` and `reader` implement the plugin API on top of `levels`, `codecs`, `jpeg`, `jpeg2000`, `turbo`, `slide`,
-`pages`, `places`, `hints`, `rounds`, `directory` and `tags`, each of which imports later ones only.
+`checks`, `pages`, `places`, `hints`, `rounds`, `directory` and `tags`, each of which imports later ones only.
 """
 
 from __future__ import annotations

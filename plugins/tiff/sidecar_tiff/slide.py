@@ -17,17 +17,11 @@ import numpy as np
 
 from sidecar.plugin import Blob, Size, Unsupported
 from sidecar_tiff import tags
+from sidecar_tiff.checks import TileCheck
 from sidecar_tiff.pages import Contents, Page
-from sidecar_tiff.places import HeldTiles, Lists, Numbers, PagedTiles, Pages, Paging, Part, Tiles
+from sidecar_tiff.places import HeldTiles, Numbers, PagedTiles, Pages, Paging, Part, Tiles
 from sidecar_tiff.properties import pixel_micrometres, properties_of
 
-_MOST_PIXELS: Final = 1 << 24
-"""Of a tile: it is decoded whole, however little of it is wanted. OpenSlide's plugin has the same limit."""
-_MOST_PIXEL_BYTES, _MOST_BYTES = 4, 1 << 16
-"""Of a compressed tile: for each pixel, and beside them."""
-_LOOKED_THROUGH: Final = 1 << 20
-"""Tiles of a level of a file on this machine whose lists are looked through: 12 MB, read in pieces."""
-_LOOKED_AT_ONCE: Final = 1 << 15
 _ICC_SPACE: Final = slice(16, 20)
 """The colour space that a profile is about (ICC.1:2022 7.2.6)."""
 _UNEVEN: Final = 0.01
@@ -178,11 +172,11 @@ def _levels(pages: Sequence[Page], read: Pages, *, aperio: bool) -> Iterator[Sto
             places=page.lists.get(tags.TILE_OFFSETS, np.empty(0, np.uint32)),
             lengths=page.lists.get(tags.TILE_BYTES, np.empty(0, np.uint32)),
         )
-        check = _Check(level, read.blob, complete=aperio)
+        check = TileCheck(level.tile, level.count, read.blob, complete=aperio)
         if page.paged:
             yield replace(level, paged=check.paged(page.paged, read))
         else:
-            check.held()
+            check.held(Part(level.places, level.lengths))
             yield level
 
 
@@ -233,59 +227,3 @@ def coding_of(page: Page, *, aperio: bool) -> Coding:
     if not is_plain(page) or coding is None:
         raise Unsupported("tiles of another kind than JPEG of 8 bit grey, RGB or YCbCr, or Aperio's JPEG 2000")
     return coding
-
-
-@dataclass(frozen=True, slots=True)
-class _Check:
-    """Looks at the lists of tiles of a level. Raises Unsupported if they are not a slide's."""
-
-    level: StoredLevel
-    blob: Blob
-    complete: bool
-    """OpenSlide shows a part of the level before instead of Aperio's missing tiles, and of tiles beside them."""
-
-    def held(self) -> None:
-        """Look at lists that are held."""
-        part = Part(self.level.places, self.level.lengths)
-        self._counts(len(part.places), len(part.lengths))
-        self._part(part)
-
-    def paged(self, lists: Lists, pages: Pages) -> PagedTiles:
-        """Return lists that stay in the file.
-
-        Those of a file on this machine are looked through, if they are not too long: it is then known as before what
-        OpenSlide has to show, and how long tiles are. Of others each tile is looked at when it is wanted.
-        """
-        self._counts(*(each.entry.count for each in lists))
-        if self.blob.path is None or self.level.count > _LOOKED_THROUGH:
-            return PagedTiles(lists, pages, _longest(self.level.tile), self.complete)
-        longest = missing = 0
-        for part in pages.parts(lists, _LOOKED_AT_ONCE):
-            self._part(part)
-            longest = max(longest, int(part.lengths.max()))
-            missing += int((part.lengths == 0).sum())
-        return PagedTiles(lists, pages, longest, self.complete, missing)
-
-    def _counts(self, places: int, lengths: int) -> None:
-        count, tile = self.level.count, self.level.tile
-        if places != count or lengths != count:
-            raise Unsupported(f"{places} places and {lengths} lengths of {count} tiles")
-        if tile.area > _MOST_PIXELS:
-            raise Unsupported(f"tiles of {tile.width} x {tile.height} pixels")
-
-    def _part(self, part: Part) -> None:
-        tile, longest = self.level.tile, int(part.lengths.max())
-        if longest > _longest(tile):
-            raise Unsupported(f"tiles of {tile.width} x {tile.height} pixels in {longest} bytes")
-        there = part.lengths > 0
-        if self.complete and not there.all():
-            raise Unsupported("an Aperio slide with missing tiles")
-        if there.any() and int(part.places[there].astype(np.uint64).max()) + longest > self.blob.size:
-            ends = part.places.astype(np.float64) + part.lengths
-            if bool((ends[there] > self.blob.size).any()):
-                raise Unsupported("tiles that lead out of the file")
-
-
-def _longest(tile: Size) -> int:
-    """Return how many bytes a compressed tile may have."""
-    return _MOST_PIXEL_BYTES * tile.area + _MOST_BYTES
