@@ -60,10 +60,11 @@ _PARAMETERS: Final = re.compile(r"^\s*(?:\([^()]*\)|\*?\w+(?:\s*=\s*\{\s*\})?(?=
 _COMMENT: Final = re.compile(r"(?:^|\s)#(?!\{).*$")
 _DYNAMIC: Final = re.compile(
     r"\b(define_method|define_singleton_method|method_missing|alias_method|alias|undef_method|remove_method|class_eval|"
-    r"module_eval|instance_eval|class_exec|eval|prepend|include|extend|require_relative|load|autoload|java_delegate|"
-    # A file beside the script, or a class without a body.
-    r"require(?=\s*\(?\s*[\"'][./])|Class\.new)\b"
-    r"|^\s*class\s+\w+\s*(<)"
+    r"module_eval|instance_eval|class_exec|module_exec|instance_exec|eval|prepend|include|extend|require_relative|load|"
+    r"autoload|java_delegate|"
+    # What is no library by its plain name, so may be a file beside the script; a class without a body.
+    r"require(?!\s*\(?\s*[\"']\w[\w/.-]*[\"'])|Class\.new)\b"
+    r"|^\s*class\s+[\w:]+\s*(<)"
 )
 _LONGEST: Final = 2**20
 """Bytes of a script that is looked through."""

@@ -110,12 +110,17 @@ def test_stubs_do_not_count(body: str) -> None:
         ("  alias authorize check", "alias"),
         ("require './auth'", "require"),
         ("require('/etc/cantaloupe/auth')", "require"),
+        ("require File.expand_path('auth', __dir__)", "require"),
+        ('require "#{__dir__}/auth"', "require"),
+        ("Dir['/etc/cantaloupe/*.rb'].each { |file| require file }", "require"),
+        ("class Site::Delegate < Base", "a parent class"),
+        ("  instance_exec(&guard)", "instance_exec"),
         ("CustomDelegate = Class.new(Base) do", "Class.new"),
     ],
 )
 def test_methods_that_may_come_from_elsewhere(line: str, word: str) -> None:
     """Words by which they could are reported, since the text does not show them."""
-    found = examine(None, f"require 'json'\n{line}\nend")
+    found = examine(None, f"require 'json'\nrequire('net/http')\n{line}\nend")
     assert [*found.elsewhere] == [word]
     assert not found.only_looks_up
 
