@@ -12,6 +12,11 @@ app.kubernetes.io/instance: {{ .Release.Name }}
 {{ .Values.image.repository }}:{{ .Values.image.tag | default .Chart.AppVersion }}
 {{- end }}
 
+{{/* A setting, for a variable. Numbers of a file of values are floats, of which `quote` would write 1.34217728e+08. */}}
+{{- define "value" -}}
+{{ ternary (toJson .) . (kindIs "float64" .) | quote }}
+{{- end }}
+
 {{/* What sidecars and the site have to agree on. */}}
 {{- define "addresses" -}}
 - { name: SIDECAR_BIND, value: "0.0.0.0:8183" }

@@ -31,7 +31,15 @@ HELM, KUBECONFORM = (shutil.which(name, path=PLACES) for name in ("helm", "kubec
 SCHEMAS: Final = ROOT / ".run" / "schemas"
 VERSION: Final = "--kube-version=1.37.0"
 EVERYTHING: Final = {
-    "settings": {"SIDECAR_S3_BUCKET": "scans", "SIDECAR_S3_REGION": "eu-central-1", "SIDECAR_PREFIX": "/images"},
+    "settings": {
+        "SIDECAR_S3_BUCKET": "scans",
+        "SIDECAR_S3_REGION": "eu-central-1",
+        "SIDECAR_PREFIX": "/images",
+        "SIDECAR_MAX_PIXELS": 134217728,
+        "SIDECAR_MAX_SCALE": 0.5,
+        "SIDECAR_INFO_SERVICES": True,
+        "SIDECAR_JP2_INDEX_URL": "s3://scans/index",
+    },
     "secret": "keys",
     "cantaloupe": "http://cantaloupe:8182",
     "workers": 3,
@@ -137,13 +145,31 @@ def test_sidecars_and_site_agree() -> None:
     own = environment(container("everything"))
     assert {each for each in (*own, *environment(site)) if each.startswith("SIDECAR_")} <= variables()
     assert environment(site).items() <= {**own, "SIDECAR_CANTALOUPE_URL": EVERYTHING["cantaloupe"]}.items()
-    assert not [each for each in environment(site) if "S3" in each]
+    assert not [each for each in environment(site) if "S3" in each or environment(site)[each].startswith("s3:")]
     ports = {"http": 8183, "worker-1": 8190, "worker-2": 8191, "worker-3": 8192}
     assert {each["name"]: each["containerPort"] for each in container("everything")["ports"]} == ports
     documents = yaml.safe_load_all(rendered("everything"))
     (headless,) = (each for each in documents if each["kind"] == "Service" and each["spec"].get("clusterIP") == "None")
     assert {each["name"]: each["port"] for each in headless["spec"]["ports"]} == ports
     assert f"--service={headless['metadata']['name']}.images.svc.cluster.local" in site["args"]
+
+
+def test_settings_are_written_as_they_were_meant() -> None:
+    """Numbers of a file of values, which Helm has as floats, stay whole numbers; nginx's site is of the same ones."""
+    site = made("everything", "Deployment")["spec"]["template"]["spec"]["initContainers"][0]
+    for own in (environment(container("everything")), environment(site)):
+        kept = {name: own[f"SIDECAR_{name}"] for name in ("MAX_PIXELS", "MAX_SCALE", "INFO_SERVICES")}
+        assert kept == {"MAX_PIXELS": "134217728", "MAX_SCALE": "0.5", "INFO_SERVICES": "true"}
+
+
+@pytest.mark.parametrize("name", VALUES)
+def test_the_sidecars_own_pages_are_not_shown(name: str) -> None:
+    """What is outside of `/iiif/` is Cantaloupe's or nobody's: metrics and readiness are for the cluster alone."""
+    text = made(name, "ConfigMap")["data"]["nginx.conf"]
+    rest = text.partition("location / {")[2]
+    asks = "return 418" in rest
+    assert asks == ("include sidecar/cantaloupe.conf;" in text)
+    assert asks or "return 404" in rest
 
 
 def test_commands_are_those_of_the_sidecar() -> None:
