@@ -113,13 +113,19 @@ def _head(cantaloupe_file: Path | None, notes: Sequence[str]) -> Sequence[str]:
 
 
 def _write(file: Path, text: str, mode: int, *, force: bool) -> None:
-    """Write a file that nobody may read before it has its rights. Raises StartError."""
+    """Write a file that nobody may read before it has its rights, and replace one by a whole one. Raises StartError."""
+    new = file.with_name(f".{file.name}.{os.getpid()}") if force else file
     try:
-        if force:
-            file.unlink(missing_ok=True)
         file.parent.mkdir(parents=True, exist_ok=True)
-        descriptor = os.open(file, os.O_WRONLY | os.O_CREAT | os.O_EXCL, mode)
-        with os.fdopen(descriptor, "w", encoding="utf-8") as out:
-            out.write(text)
+        descriptor = os.open(new, os.O_WRONLY | os.O_CREAT | os.O_EXCL, mode)
+        try:
+            with os.fdopen(descriptor, "w", encoding="utf-8") as out:
+                out.write(text)
+                out.flush()
+                os.fsync(descriptor)
+            new.replace(file)
+        except OSError:
+            new.unlink()
+            raise
     except OSError as error:
-        raise StartError(f"{error.filename}: {error.strerror}") from error
+        raise StartError(f"{str(error.filename or file).replace(str(new), str(file))}: {error.strerror}") from error

@@ -15,6 +15,7 @@ from pydantic import SecretStr, ValidationError
 
 from sidecar.config import Settings, Values, settable
 from sidecar.errors import StartError
+from sidecar.observability.redaction import redacted
 from sidecar.plugin import RemoteSettings, Section
 
 _WIDTH: Final = 98
@@ -55,7 +56,7 @@ def checked(kind: type[Section], values: Mapping[str, object]) -> Section:
 def has_secrets(values: Values, kinds: Iterable[type[Section]]) -> bool:
     """Return whether a file with these values should not be read by everybody."""
     return any(
-        kind.model_fields[name].annotation is SecretStr and bool(value)
+        (kind.model_fields[name].annotation is SecretStr and bool(value)) or redacted(toml(value)) != toml(value)
         for kind in kinds
         for name, value in values.get(kind.table, {}).items()
     )

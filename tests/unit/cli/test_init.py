@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import errno
+import os
 import stat
 import tomllib
 from pathlib import Path
@@ -97,6 +99,33 @@ def test_cantaloupes_file_becomes_ours(tmp_path: Path) -> None:
     assert "# - processor.sharpen = 0.3: images are not sharpened; handed over: images" in text
     assert 'secret_key = "se\\"cret"\n' in text
     assert stat.S_IMODE(file.stat().st_mode) == 0o600
+
+
+@pytest.mark.parametrize(
+    "line, mode",
+    [("url_suffix = .jp2?sig=secret", 0o600), ("url_prefix = https://host/images/", 0o644)],
+)
+def test_a_url_may_hold_a_secret(line: str, mode: int, tmp_path: Path) -> None:
+    """A file with a token in a URL is its owner's, too."""
+    properties, file = tmp_path / "cantaloupe.properties", tmp_path / "sidecar.toml"
+    properties.write_text(f"source.static = HttpSource\nHttpSource.BasicLookupStrategy.{line}\n")
+    assert run(str(file), "--cantaloupe-config", str(properties))[0] == 0
+    assert line.partition(" = ")[2] in file.read_text()
+    assert stat.S_IMODE(file.stat().st_mode) == mode
+
+
+def test_what_is_replaced_stays_until_the_new_file_is_whole(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """If the disk is full, --force loses nothing, leaves nothing behind, and says which file could not be written."""
+
+    def full(*_: object) -> None:
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    file = tmp_path / "sidecar.toml"
+    file.write_text("workers = 7\n")
+    monkeypatch.setattr(os, "fsync", full)
+    status, said = run(str(file), "--no-ask", "--force")
+    assert (status, said) == (1, f"{file}: No space left on device")
+    assert [(path.name, path.read_text()) for path in tmp_path.iterdir()] == [("sidecar.toml", "workers = 7\n")]
 
 
 def test_nothing_is_overwritten(tmp_path: Path) -> None:
