@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping
 from typing import Any, Final, Protocol, TypeAlias
 
 from apig_wsgi import make_lambda_handler
-from gevent import Timeout
+from gevent import Timeout, with_timeout
 
 from sidecar.aws_lambda.events import Vouched, read
 from sidecar.aws_lambda.whole import Whole
@@ -16,6 +16,8 @@ from sidecar.server.lifecycle import WorkerLifecycle
 
 _MARGIN: Final = 0.5
 """Seconds of the function's time that are left for a refusal, and for exporting traces."""
+_END: Final = 0.1
+"""Seconds of them that are left when no more is exported, for passing the answer on."""
 
 
 class Context(Protocol):
@@ -42,16 +44,15 @@ def make_handler(app: WorkerLifecycle) -> Handler:
     def handle(event: Mapping[str, Any], context: Context | None) -> Mapping[str, Any]:
         read(event)
         try:
-            with _time(context):
+            with Timeout(_left(context, _MARGIN), DeadlinePassed("the function's own time is over")):
                 return answer(dict(event), context)
         finally:
             # Nothing runs between requests: what is not exported now waits for the next one, or is lost.
-            tracing.flush()
+            with_timeout(_left(context, _END), tracing.flush, timeout_value=None)
 
     return handle
 
 
-def _time(context: Context | None) -> Timeout:
-    """Return what ends a request in time: Lambda ends the environment of a function that takes longer."""
-    seconds = None if context is None else max(0.0, context.get_remaining_time_in_millis() / 1000 - _MARGIN)
-    return Timeout(seconds, DeadlinePassed("the function's own time is over"))
+def _left(context: Context | None, margin: float) -> float | None:
+    """Return the seconds that something may take: Lambda ends the environment of a function that takes longer."""
+    return None if context is None else max(0.0, context.get_remaining_time_in_millis() / 1000 - margin)

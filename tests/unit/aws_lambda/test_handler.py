@@ -19,6 +19,7 @@ from sidecar.config import Settings, core, load
 from sidecar.errors import StartError
 from sidecar.limits.memory_limit import ALLOCATOR
 from sidecar.limits.threads import NativePool
+from sidecar.observability import tracing
 from sidecar.plugin import Config
 from sidecar.registry import Registry
 from sidecar.server.application import create_app
@@ -238,6 +239,13 @@ def test_a_refusal_gets_out_before_the_functions_time_is_over(monkeypatch: pytes
             refused = Sent.of(handler(url(path), Remaining(600)))
         assert (refused.status, refused.headers["x-sidecar-reason"]) == (504, "deadline")
         assert Sent.of(handler(url(path), Remaining(30_000))).status == 200
+
+
+def test_an_answer_gets_out_although_traces_do_not(monkeypatch: pytest.MonkeyPatch, handler: Handler) -> None:
+    """A collector that says nothing is not waited for until Lambda ends the environment, and the answer with it."""
+    monkeypatch.setattr(tracing, "flush", lambda: gevent.sleep(60))
+    with gevent.Timeout(5):
+        assert Sent.of(handler(url(f"{IMAGE}/info.json"), Remaining(600))).status == 200
 
 
 def test_defaults() -> None:
