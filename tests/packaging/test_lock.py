@@ -52,10 +52,10 @@ def wanted(project: Mapping[str, Any], *extras: str) -> Iterator[Requirement]:
 @pytest.mark.parametrize(
     "name, extras",
     [
-        ("runtime", ()),
-        ("tracing", ("tracing",)),
-        ("demo", ("sample",)),
-        ("dev", ("dev", "sample", "bench", "tracing")),
+        ("runtime", ("redis",)),
+        ("tracing", ("redis", "tracing")),
+        ("demo", ("redis", "sample")),
+        ("dev", ("dev", "redis", "sample", "bench", "tracing")),
     ],
 )
 def test_all_that_is_wanted_is_locked(name: str, extras: Sequence[str], python: str, machine: str) -> None:
