@@ -63,3 +63,5 @@ def test_alone(stack: Stack, folder: Path, tmp_path: Path, path: str, status: in
     nobody = 9
     with Nginx(tmp_path, stack.sidecar.port, nobody, handover=lines("alone.md")) as nginx:
         assert ask(nginx.port, f"/iiif/3/{path}").status == status
+        # Nobody but nginx asks for a handover.
+        assert ask(nginx.port, f"/iiif/3/{path}", headers={"X-Sidecar-Handover": "nginx"}).status == status
