@@ -7,18 +7,22 @@ from collections.abc import Iterable, Iterator
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
 from http import HTTPStatus
+from http.client import HTTPException
 from typing import Final
 
 import urllib3
 
+from sidecar.cli import health
 from sidecar.cli.doctor.finding import Finding
 from sidecar.config import Settings
-from sidecar.errors import SidecarError
+from sidecar.errors import SidecarError, StartError
 from sidecar.observability.redaction import redacted
 from sidecar.plugin import Decoder, Indexes, Source
 from sidecar.render.service import ImageService
 
-_PATIENCE: Final = urllib3.Timeout(connect=3.0, read=5.0)
+_SECONDS: Final = 5.0
+"""That an answer may take."""
+_PATIENCE: Final = urllib3.Timeout(connect=3.0, read=_SECONDS)
 _PROBE: Final = "sidecar-doctor-probe.jp2"
 """An identifier that no image should have."""
 _SKEW: Final = 60.0
@@ -103,17 +107,16 @@ def _skew(date: str | None, began: float) -> Iterator[Finding]:
 
 def itself(settings: Settings) -> Iterator[Finding]:
     """Yield whether a sidecar runs where the settings say."""
-    host, colon, port = settings.bind.rpartition(":")
-    if settings.bind.startswith(("unix:", "fd:")) or not colon:
+    try:
+        where = health.listener(settings.bind)
+    except StartError:
         yield Finding("server", "ok", f"{settings.bind}: not asked")
         return
-    url = f"http://{'127.0.0.1' if host in ('', '0.0.0.0', '[::]') else host}:{port}/sidecar/ready"  # noqa: S104  # read
     try:
-        response = urllib3.request("GET", url, timeout=_PATIENCE, retries=False)
-    except urllib3.exceptions.HTTPError:
-        yield Finding("server", "warning", f"nobody answers at {settings.bind}", "start it: `sidecar serve`")
+        status, said = health.ask(where, "/sidecar/ready", _SECONDS)
+    except (OSError, HTTPException):
+        yield Finding("server", "warning", f"nobody answers at {where}", "start it: `sidecar serve`")
         return
-    state = response.data.decode("utf-8", "replace")[:100]
-    good = response.status == HTTPStatus.OK
-    text = f"{settings.bind} answers {response.status} {state}"
+    good = status == HTTPStatus.OK
+    text = f"{where} answers {status}: {said}"
     yield Finding("server", "ok" if good else "warning", text, "" if good else "see docs/operate/health.md")

@@ -129,10 +129,8 @@ def _quota() -> float:
 def fleet(settings: Settings, fitting: int) -> Iterator[Finding]:
     """Yield what sidecars that answer for the same URLs have to agree on: `fitting` pixels follow from the memory."""
     if settings.max_pixels is None:
-        text = (
-            f"the largest response, {fitting:,} pixels, follows from the memory, and ETags depend on it: if machines "
-        )
-        text += f"with other memory answer for the same URLs, set SIDECAR_MAX_PIXELS={fitting} on all"
+        text = f"the largest response, {fitting:,} pixels, follows from the memory, and ETags depend on it: if "
+        text += f"machines with other memory answer for the same URLs, set SIDECAR_MAX_PIXELS={fitting} on all"
     else:
         text = f"the largest response is set to {settings.max_pixels:,} pixels: ETags do not depend on the memory"
     yield Finding("fleet", "ok", text)

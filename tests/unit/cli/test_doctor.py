@@ -302,3 +302,15 @@ def test_a_delegate_script_that_cannot_be_read() -> None:
     assert problems(delegate.script(found, Settings())) == [
         "warning: /etc/delegates.rb cannot be read: Permission denied, so what it does is not known"
     ]
+
+
+def test_the_server_is_asked_where_it_listens(cantaloupe: str, tmp_path: Path) -> None:
+    """The first address that can be asked is, of several, too, and a Unix socket as well."""
+    address = cantaloupe.removeprefix("http://")
+    for bind in (address, f"fd://3, {address}", f"{address}, [::1]:9"):
+        (found,) = reach.itself(Settings(bind=bind))
+        assert found.text == f"{address} answers 200: status 200: is that the sidecar?"
+    (found,) = reach.itself(Settings(bind=f"unix:{tmp_path}/none"))
+    assert (found.state, found.text) == ("warning", f"nobody answers at unix:{tmp_path}/none")
+    (found,) = reach.itself(Settings(bind="fd://3"))
+    assert (found.state, found.text) == ("ok", "fd://3: not asked")
