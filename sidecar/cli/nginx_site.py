@@ -138,9 +138,10 @@ def _line(suffixes: Sequence[str]) -> str:
 
 
 def server_of(bind: str) -> str:
-    """Return how nginx names the address that the sidecar listens on. Raises StartError."""
-    found = _ANY_ADDRESS.fullmatch(bind)
-    return f"127.0.0.1:{found['port']}" if found else _plain("SIDECAR_BIND", bind)
+    """Return how nginx names the address that the sidecar listens on, the first of several. Raises StartError."""
+    address = bind.partition(",")[0].strip()
+    found = _ANY_ADDRESS.fullmatch(address)
+    return f"127.0.0.1:{found['port']}" if found else _plain("SIDECAR_BIND", address)
 
 
 def _authority(url: str) -> str:

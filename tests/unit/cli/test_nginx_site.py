@@ -134,3 +134,12 @@ def test_name_servers(tmp_path: Path) -> None:
         file.write_text(text)
         with pytest.raises(StartError):
             name_servers(file)
+
+
+@pytest.mark.parametrize("bind", ["0.0.0.0:9000,[::1]:9000", "127.0.0.1:9000, unix:/run/sidecar.sock"])
+def test_of_several_addresses_nginx_asks_the_first(bind: str) -> None:
+    """One is enough, and nginx would not read them as one."""
+    settings = Settings(bind=bind)
+    text = files(site_of(settings, []))["sidecar.conf"]
+    servers = re.findall(r"^ +server (.*);$", text.partition("sidecar_cantaloupe {")[0], re.MULTILINE)
+    assert servers == ["127.0.0.1:9000", "127.0.0.1:9000 max_fails=0"]
