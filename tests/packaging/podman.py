@@ -18,7 +18,6 @@ from tests.packaging.roots import Unreached
 NAME: Final = "iiif-sidecar"
 STORE: Final = roots.FOLDER / "podman"
 PROGRAMS: Final = ("podman", "runc")
-_CERTIFICATES: Final = "/etc/pip-certificates.pem"
 _BUILDING: Final = (
     # chroot needs no rights that a container lacks; docker's format has the health check, podman's own has not.
     *("--file", str(containerfile.FILE), "--isolation", "chroot", "--format", "docker", "--pull=never"),
@@ -79,8 +78,8 @@ def _index(folder: Path) -> Sequence[str]:
     lines = ["[global]"]
     options: list[str] = []
     if certificates := os.environ.get("PIP_CERT"):
-        lines.append(f"cert = {_CERTIFICATES}")
-        options += ["--volume", f"{certificates}:{_CERTIFICATES}:ro"]
+        lines.append(f"cert = {roots.CERTIFICATES}")
+        options += ["--volume", f"{certificates}:{roots.CERTIFICATES}:ro"]
     if index := os.environ.get("PIP_INDEX_URL"):
         lines.append(f"index-url = {index}")
     settings = folder / "pip.conf"

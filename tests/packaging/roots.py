@@ -15,7 +15,7 @@ from typing import Final
 
 ROOT: Final = Path(__file__).parents[2]
 FOLDER: Final = ROOT / ".run" / "fresh"
-_CERTIFICATES: Final = "/etc/pip-certificates.pem"
+CERTIFICATES: Final = "/etc/pip-certificates.pem"
 _PATH: Final = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
 _WRITABLE: Final = "mount --bind {0} {0} && mount -t proc proc {0}/proc"
 _READ_ONLY: Final = (
@@ -86,7 +86,7 @@ def copy(source: Path, name: str) -> Path:
         if Path(path).exists():
             shutil.copy(path, target / path[1:])
     if certificates := os.environ.get("PIP_CERT"):
-        shutil.copy(certificates, target / _CERTIFICATES[1:])
+        shutil.copy(certificates, target / CERTIFICATES[1:])
     return target
 
 
@@ -95,7 +95,7 @@ def environment(more: Mapping[str, str] | None = None) -> dict[str, str]:
     own = {"PATH": _PATH, "HOME": "/nonexistent", "DEBIAN_FRONTEND": "noninteractive", "LC_ALL": "C.UTF-8"}
     own |= {name: value for name, value in os.environ.items() if name in ("PIP_INDEX_URL", "PIP_DEFAULT_TIMEOUT")}
     if os.environ.get("PIP_CERT"):
-        own["PIP_CERT"] = _CERTIFICATES
+        own["PIP_CERT"] = CERTIFICATES
     return {**own, **(more or {})}
 
 
