@@ -57,7 +57,7 @@ _NOTHING: Final = frozenset({"", "nil", "{}"})
 _DEF: Final = re.compile(r"^[ \t]*(?:(?:private|public|protected)\s+)?def\s+(?:self\.)?([a-z_]\w*[?!=]?)(.*)$")
 _DEF_WITHIN: Final = re.compile(r"(?:^|[\s;(])def\s+(?:\w+\.)?([a-z_]\w*[?!=]?)")
 _PARAMETERS: Final = re.compile(r"^\s*(?:\([^()]*\)|\*?\w+(?:\s*=\s*\{\s*\})?(?=\s*;|\s*$))?")
-_COMMENT: Final = re.compile(r"(?:^|\s)#(?!\{).*$")
+_QUOTE_OR_COMMENT: Final = re.compile(r"[\"']|(?:^|\s)#(?!\{)")
 _DYNAMIC: Final = re.compile(
     r"\b(define_method|define_singleton_method|method_missing|alias_method|alias|undef_method|remove_method|class_eval|"
     r"module_eval|instance_eval|class_exec|module_exec|instance_exec|eval|prepend|include|extend|require_relative|load|"
@@ -135,13 +135,25 @@ def examine(path: Path | None, text: str) -> DelegateScript:
 def _code(text: str) -> Iterator[str]:
     """Yield the lines that are code, without comments at their ends."""
     block = False
-    for line in text.splitlines():
+    # Python ends lines at more characters than Ruby does: what follows them in a comment would count.
+    for line in text.replace("\r\n", "\n").split("\n"):
         if line == "__END__":
             return
         if line.startswith(("=begin", "=end")):
             block = line.startswith("=begin")
-        elif not block and (code := _COMMENT.sub("", line).rstrip()):
+        elif not block and (code := _uncommented(line).rstrip()):
             yield code
+
+
+def _uncommented(line: str) -> str:
+    """Return a line without the comment at its end; what may stand in a string is none."""
+    is_open = {"'": False, '"': False}
+    for found in _QUOTE_OR_COMMENT.finditer(line):
+        if found[0] in is_open:
+            is_open[found[0]] = not is_open[found[0]]
+        elif not any(is_open.values()):
+            return line[: found.start()]
+    return line
 
 
 def _doing(line: str, following: Sequence[str]) -> Iterator[str]:

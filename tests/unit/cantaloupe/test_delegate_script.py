@@ -77,6 +77,9 @@ def test_a_script_that_only_looks_up() -> None:
         *("memoize def authorize(options = {})\n  true\nend", "class X; def authorize(o = {}); false; end; end"),
         *("def helper; end; def authorize(o = {}); false; end", "def CustomDelegate.authorize(o)\n  true\nend"),
         "__END__x\ndef authorize(options = {})\n  false\nend",
+        # No comment, and no end of the line for Ruby.
+        "X = ' # '; def authorize(options = {}); false; end",
+        *(f"# a{end}__END__\ndef authorize(options = {{}})\n  false\nend" for end in "\r\f\x85\u2028"),
     ],
 )
 def test_what_is_no_plain_stub_counts(body: str) -> None:
@@ -90,6 +93,7 @@ def test_what_is_no_plain_stub_counts(body: str) -> None:
         *("def authorize(options = {})\n  true\nend", "def authorize\n\n  # all\n  return true\nend"),
         *("def authorize(_options = {}); true; end", "def authorize = true", "def authorize(*)\r\n  true\r\nend"),
         *("def redactions(options = {})\n  [ ]\nend", "def metadata(options = {})\n  nil\nend", "def source; end"),
+        "def authorize(options = {})\n  true # it's all right\nend",
         *("def helper\n  false\nend", "x = 'def authorize'", "# def authorize\n# false"),
     ],
 )
