@@ -127,7 +127,9 @@ def read(configuration: Path, properties: Properties) -> DelegateScript:
 def examine(path: Path | None, text: str) -> DelegateScript:
     """Return what the text of a script shows."""
     lines = [*_code(text)]
-    overridden = {name: None for number, line in enumerate(lines) for name in _doing(line, lines[number + 1 :])}
+    overridden = {
+        name: None for number, line in enumerate(lines) for name in _doing(line, lines[number + 1 : number + 3])
+    }
     words = (found[1] or "a parent class" for line in lines for found in _DYNAMIC.finditer(line))
     return DelegateScript(path, [*overridden], [*dict.fromkeys(words)])
 
