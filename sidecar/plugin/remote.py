@@ -3,7 +3,8 @@
 A source brings an `HttpOrigin` (how to ask for an object, and which responses mean that there is none) and settings
 made from `RemoteSettings`; `RemoteObjects` over a `RangedTransport` does the rest. A storage that does not speak HTTP
 brings a `Transport` of its own. `Places` say where an image is if its identifier alone does not, `BucketSource` is the
-whole source if objects lie in buckets, and `Tokens` keep what a cloud's accounts are known by. Import this module only
+whole source if objects lie in buckets, and `Tokens` keep what a cloud's accounts are known by. A `RetryPolicy` is for
+requests that none of these makes. Import this module only
 if a source is set up: urllib3 takes time and memory.
 """
 
@@ -12,11 +13,12 @@ from __future__ import annotations
 from sidecar.plugin.settings import RemoteSettings
 from sidecar.remote.buckets import BucketSource
 from sidecar.remote.http_client import Client, Response
-from sidecar.remote.http_ranges import HttpOrigin, RangedTransport
+from sidecar.remote.http_ranges import HttpOrigin, RangedTransport, refused
 from sidecar.remote.identifiers import is_plain
 from sidecar.remote.lookup import Place, Places, blob_at, places_of
 from sidecar.remote.objects import RemoteObjects
 from sidecar.remote.private_addresses import is_private, names_private
+from sidecar.remote.retry import RetryPolicy
 from sidecar.remote.tokens import Token, Tokens
 from sidecar.remote.transport import Opening, Transient, Transport, Version
 
@@ -31,6 +33,7 @@ __all__ = [
     "RemoteObjects",
     "RemoteSettings",
     "Response",
+    "RetryPolicy",
     "Token",
     "Tokens",
     "Transient",
@@ -41,4 +44,5 @@ __all__ = [
     "is_private",
     "names_private",
     "places_of",
+    "refused",
 ]

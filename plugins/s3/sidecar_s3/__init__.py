@@ -40,7 +40,7 @@ def _source(settings: S3Settings) -> Source:
     account = Account(settings)
     client = Client(settings)
     api = S3Api(client, ObjectUrls(settings, account.region), account.sign)
-    return BucketSource.over("s3", api, client, settings, Listing(api))
+    return BucketSource.over("s3", api, client, settings, Listing(api, settings))
 
 
 @hookimpl

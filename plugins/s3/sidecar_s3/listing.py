@@ -5,17 +5,20 @@ from __future__ import annotations
 import html
 import re
 from collections.abc import Iterator
+from functools import partial
 from http import HTTPStatus
 from typing import Final, NamedTuple
 from urllib.parse import unquote_plus
 
 from sidecar.plugin import SourceError
-from sidecar.plugin.remote import Transient, Version
+from sidecar.plugin.remote import RetryPolicy, Version, refused
 from sidecar_s3.api import S3Api
+from sidecar_s3.settings import S3Settings
 
 _PAGE_BYTES: Final = 16 * 2**20
 """A page has 1,000 keys of 1,024 bytes, three times as long when they are encoded, at most."""
-_ATTEMPTS: Final = 4
+_LAST: Final = "</ListBucketResult>"
+"""How each page ends."""
 # Keys come URL-encoded, and nothing else holds markup: no XML parser has to be trusted with what a service sends.
 _ENTRY: Final = re.compile(r"<Contents>(.*?)</Contents>", re.DOTALL)
 _TOKEN: Final = re.compile(r"<NextContinuationToken>([^<]+)</NextContinuationToken>")
@@ -32,14 +35,18 @@ class Listed(NamedTuple):
 class Listing:
     """Lists buckets. Called in greenlets."""
 
-    def __init__(self, api: S3Api) -> None:
+    def __init__(self, api: S3Api, settings: S3Settings) -> None:
         self._api = api
+        self._retry = RetryPolicy("s3-listing", concurrency=1, timeout=settings.timeout, attempts=settings.attempts)
 
     def below(self, bucket: str, prefix: str) -> Iterator[Listed]:
-        """Yield the objects whose keys begin with a prefix; one page is held at a time. Raises SourceError."""
+        """Yield the objects whose keys begin with a prefix; one page is held at a time.
+
+        Raises SourceError, SourceTimeout.
+        """
         token = ""
         while True:
-            page = self._page(bucket, prefix, token)
+            page = self._retry.run(partial(self._page, bucket, prefix, token))
             for found in _ENTRY.finditer(page):
                 fields = dict(_FIELD.findall(found[1]))
                 if {"Key", "ETag", "Size"} <= fields.keys() and fields["Size"].isascii() and fields["Size"].isdigit():
@@ -53,19 +60,14 @@ class Listing:
                 raise SourceError(f"s3: the listing of the bucket {bucket!r} runs in a circle")
 
     def _page(self, bucket: str, prefix: str, token: str) -> str:
+        """Ask for a page once. Raises Transient, SourceError."""
         query = {"encoding-type": "url", "list-type": "2", "prefix": prefix}
         if token:
             query["continuation-token"] = token
-        for left in reversed(range(_ATTEMPTS)):
-            try:
-                with self._api.list(bucket, query) as response:
-                    data = response.read(_PAGE_BYTES)
-            except Transient as failure:
-                if not left:
-                    raise failure.error from failure
-                continue
-            if response.status == HTTPStatus.OK:
-                return data.decode("utf-8", "replace")
-            if response.status < HTTPStatus.INTERNAL_SERVER_ERROR or not left:
-                break
-        raise SourceError(f"s3: status {response.status}: the bucket {bucket!r} cannot be listed")
+        with self._api.list(bucket, query) as response:
+            page = response.read(_PAGE_BYTES).decode("utf-8", "replace")
+        if response.status == HTTPStatus.OK and page.rstrip().endswith(_LAST):
+            return page
+        if response.status == HTTPStatus.OK:
+            raise SourceError(f"s3: the listing of the bucket {bucket!r} is none, or is cut short")
+        raise refused(f"s3: the bucket {bucket!r} cannot be listed", response)

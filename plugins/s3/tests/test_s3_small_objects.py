@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterator
+from dataclasses import replace
 
 import pytest
 import sidecar_s3
 from sidecar_s3.settings import S3Settings
 from sidecar_s3.small_objects import Refused, SmallObjects
 
-from sidecar.plugin import Closing, Config, SourceError, VisitsImages
+from sidecar.plugin import Closing, Config, SourceError, SourceTimeout, VisitsImages
 from sidecar.testing.object_store import ObjectStore, Reply, Request, honest
 
 _SECRETS = {"AKIDEXAMPLE": "wJalrXUtnFEMI/K7MDENG+bPxRfiCYEXAMPLEKEY"}
@@ -102,8 +103,36 @@ def test_a_listing_that_fails(s3: ObjectStore) -> None:
     assert len([*(source.below("s3://images/") or ())]) == len(NAMES)
     for status in (403, 500):
         s3.mischief = lambda _, __, status=status: Reply(status)  # type: ignore[misc]
-        with pytest.raises(SourceError, match=f"{status}.*'images' cannot be listed"):
+        with pytest.raises(SourceError, match=f"'images' cannot be listed: status {status}"):
             [*(source.below("s3://images/") or ())]
     s3.mischief = honest
+    assert isinstance(source, Closing)
+    source.close()
+
+
+def test_a_listing_has_the_attempts_and_the_time_of_a_fetch(s3: ObjectStore) -> None:
+    """A service that fails is asked as often as is set, and one that is silent is not waited for any longer."""
+    hasty = settings(s3).model_copy(update={"timeout": 0.2, "attempts": 1})
+    (source,) = sidecar_s3.register_sources(Config.of(hasty))
+    assert isinstance(source, VisitsImages)
+    s3.mischief = lambda _, __: Reply(503)
+    with pytest.raises(SourceError):
+        [*(source.below("s3://images/") or ())]
+    assert len(s3.requests) == 1
+    s3.mischief = lambda _, reply: replace(reply, stall=1)
+    with pytest.raises(SourceTimeout):
+        [*(source.below("s3://images/") or ())]
+    assert isinstance(source, Closing)
+    source.close()
+
+
+@pytest.mark.parametrize("body", [b"<html>sign in</html>", b"<ListBucketResult><Contents>"])
+def test_what_is_no_listing(s3: ObjectStore, body: bytes) -> None:
+    """Neither a page of something else nor the beginning of a listing is taken for an empty bucket."""
+    (source,) = sidecar_s3.register_sources(Config.of(settings(s3)))
+    assert isinstance(source, VisitsImages)
+    s3.mischief = lambda _, __: Reply(200, {}, body)
+    with pytest.raises(SourceError, match="is none, or is cut short"):
+        [*(source.below("s3://images/") or ())]
     assert isinstance(source, Closing)
     source.close()

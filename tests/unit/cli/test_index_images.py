@@ -138,7 +138,7 @@ def test_a_place_that_cannot_be_listed(far: ObjectStore) -> None:
     far.mischief = lambda request, reply: Reply(403) if "list-type" in request.target else reply
     found = run("s3://images/")
     assert found.exit_code == 1
-    assert "stopped: s3: status 403: the bucket 'images' cannot be listed" in " ".join(found.stdout.split())
+    assert "stopped: s3: the bucket 'images' cannot be listed: status 403" in " ".join(found.stdout.split())
 
 
 def test_an_interrupted_run(far: ObjectStore) -> None:

@@ -25,7 +25,8 @@ EXPORTED: Final = {
     color: "shared_profile to_srgb",
     remote: (
         "BucketSource Client HttpOrigin Opening Place Places RangedTransport RemoteObjects RemoteSettings Response "
-        "Token Tokens Transient Transport Version blob_at is_plain is_private names_private places_of"
+        "RetryPolicy Token Tokens Transient Transport Version blob_at is_plain is_private names_private places_of "
+        "refused"
     ),
 }
 """Removing or renaming one of these breaks plugins: it takes another API_VERSION and a line in the changelog."""
