@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from typing import ClassVar, Final, Self, cast
+from urllib.parse import urlsplit
 
-from pydantic import model_validator
+from pydantic import field_validator, model_validator
 
 from sidecar.plugin.lookup import LookupSettings
 
@@ -48,6 +49,13 @@ class BucketSettings(LookupSettings):
     def fits(cls, key: str) -> bool:
         """Report whether the storage can hold an object of this name at all."""
         return 0 < len(key.encode()) <= _LONGEST_KEY
+
+    @field_validator("endpoint", check_fields=False)  # of subclasses, each with a pattern of its own
+    @classmethod
+    def _has_a_port_that_can_be(cls, endpoint: str) -> str:
+        if urlsplit(endpoint).port == 0:  # reading it raises ValueError for all others that cannot be
+            raise ValueError(f"{endpoint!r}: there is no port 0")
+        return endpoint
 
     @model_validator(mode="after")
     def _leads_to_buckets(self) -> Self:

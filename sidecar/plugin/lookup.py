@@ -94,6 +94,8 @@ def _check_host(template: str) -> None:
         raise ValueError(f"{template!r} must begin as http://host/ or https://host/, without parts of the identifier")
     if "@" in parts.netloc:
         raise ValueError("a URL here must not hold a user")
+    if parts.port == 0:  # reading it raises ValueError for all others that cannot be
+        raise ValueError(f"{template!r}: there is no port 0")
     whole = literal(template)
     if "#" in whole or "\\" in whole or not whole.isprintable() or " " in whole:
         raise ValueError(f"{template!r} must be an encoded URL without a fragment")

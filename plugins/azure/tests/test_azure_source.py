@@ -272,6 +272,7 @@ def test_files_of_an_identity(azure: BlobStore, monkeypatch: pytest.MonkeyPatch)
         {"container": "ab"},
         {"endpoint": "azurite:10000"},
         {"endpoint": "http://user@host"},
+        {"endpoint": "http://host:99999"},
         {"account_key": "no base64"},
         {"account_key": KEY, "sas": "sig=x"},
         {"account_key": "", "sas": "sig=x", "anonymous": True},

@@ -63,6 +63,8 @@ class HttpSettings(LookupSettings):
         parts = urlsplit(prefix)
         if parts.scheme not in ("http", "https") or not parts.hostname or not parts.path.startswith("/"):
             raise ValueError("must be http://host/… or https://host/…, with at least a slash behind the host")
+        if parts.port == 0:  # reading it raises ValueError for all others that cannot be
+            raise ValueError("there is no port 0")
         if "@" in parts.netloc:
             raise ValueError("must not hold a user: set SIDECAR_HTTP_USERNAME and SIDECAR_HTTP_SECRET")
         if "#" in prefix or "\\" in prefix or not prefix.isprintable() or " " in prefix:

@@ -119,6 +119,7 @@ def test_identifiers_that_nobody_is_asked_for(server: ObjectStore, identifier: s
             "http://host/\n",
             "http://host\\@other/",
             "//host/",
+            "http://host:99999/",
         ),
     ],
 )

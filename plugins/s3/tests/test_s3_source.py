@@ -244,6 +244,7 @@ def test_buckets_with_dots() -> None:
         {"endpoint": "minio:9000"},
         {"endpoint": "http://user@host"},
         {"endpoint": "http://host/path"},
+        {"endpoint": "http://host:99999"},
         {"bucket": "a/b"},
         {"bucket": "../x"},
         {"region": "eu west\r\n"},
