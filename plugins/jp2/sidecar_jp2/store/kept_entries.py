@@ -152,7 +152,11 @@ class KeptEntries:
         try:
             while self._waiting and self.shared:
                 key, snapshot = self._waiting.popitem(last=False)
-                done &= self._to_afar(self.shared, key, *snapshot())
+                try:
+                    done &= self._to_afar(self.shared, key, *snapshot())
+                except gevent.GreenletExit:  # of `flush`, which goes on with it
+                    self._waiting.setdefault(key, snapshot)
+                    raise
         finally:
             self._writer = None
         return done

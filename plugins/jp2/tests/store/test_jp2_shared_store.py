@@ -8,7 +8,7 @@ from functools import partial
 import gevent
 import numpy as np
 import pytest
-from sidecar_jp2.store import shared_store
+from sidecar_jp2.store import kept_entries, shared_store
 from sidecar_jp2.store.back_end import ReadOnly, StoreError
 from sidecar_jp2.store.breaker import FIRST_PAUSE, LONGEST_PAUSE, Breaker
 from sidecar_jp2.store.kept_entries import KeptEntries, key_of
@@ -140,6 +140,19 @@ def test_an_entry_of_any_size() -> None:
     noise = {**EMPTY, "head": np.random.default_rng(0).integers(0, 256, MOST_BYTES, np.uint8)}
     assert kept.save_now("other", lambda: (noise, Extent(1, complete=True)), far=True)
     assert key_of("other") not in shelf.held
+
+
+def test_what_is_being_written_when_a_worker_ends(monkeypatch: pytest.MonkeyPatch) -> None:
+    """It is written again: the write that is under way is given up."""
+    monkeypatch.setattr(kept_entries, "DELAY_SECONDS", 0)
+    shelf = Shelf(silence=60)
+    kept = KeptEntries(run_inline, Packing(), shared=SharedStore(shelf))
+    kept.save("etag", partial(_known, 1), far=True)
+    while not shelf.calls:
+        gevent.sleep(0)
+    shelf.silence = 0
+    assert kept.flush()
+    assert [*shelf.held] == [key_of("etag")]
 
 
 def test_when_a_worker_ends() -> None:
