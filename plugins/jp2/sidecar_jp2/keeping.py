@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from contextlib import contextmanager
 from functools import lru_cache
-from typing import Any, cast
+from typing import TYPE_CHECKING, Any, cast
 
 from sidecar.plugin import Config, Folder, Native, StartError
 from sidecar_jp2.index.kept_images import KeptImages
@@ -15,7 +16,8 @@ from sidecar_jp2.store.packing import Packing
 from sidecar_jp2.store.shared_store import READ_SECONDS, SharedStore
 from sidecar_jp2.store.sqlite_store import SqliteStore
 
-_MISSING = "SIDECAR_JP2_INDEX_URL: {} needs `pip install iiif-sidecar-jp2[{}]`: {}"
+if TYPE_CHECKING:
+    from sidecar_s3.settings import S3Settings
 
 
 def kept_images(config: Config, native: Native) -> KeptImages | None:
@@ -31,18 +33,21 @@ def kept_images(config: Config, native: Native) -> KeptImages | None:
 
 
 def kept_folders(config: Config) -> Iterator[Folder]:
-    """Yield the folder of indexes, and what credentials for S3 are read from, as far as they are set."""
+    """Yield the folder of indexes, and what credentials for S3 are read from, as far as they are set.
+
+    Raises StartError if a library is missing.
+    """
     settings = config.section(Jp2Settings)
     if settings.index_folder:
         yield Folder(path=settings.index_folder, writable=True)
     if settings.index_url.startswith("s3:"):
-        from sidecar_s3 import credential_folders  # noqa: PLC0415  # as below
-
+        with _extra("s3"):
+            from sidecar_s3 import credential_folders  # noqa: PLC0415  # as below
         yield from credential_folders()
 
 
 @lru_cache(maxsize=1)
-def _made(settings: Jp2Settings, account: Any, native: Native) -> KeptImages:
+def _made(settings: Jp2Settings, account: S3Settings | None, native: Native) -> KeptImages:
     url = settings.index_url
     disk = SqliteStore(settings.index_folder, settings.index_disk_bytes) if settings.index_folder else None
     shared = SharedStore(_back_end(url, account)) if url else None
@@ -52,21 +57,26 @@ def _made(settings: Jp2Settings, account: Any, native: Native) -> KeptImages:
 # Each of these takes time to import, and one at most is needed.
 
 
-def _account(config: Config) -> Any:
-    try:
+def _account(config: Config) -> S3Settings:
+    with _extra("s3"):
         from sidecar_s3.settings import S3Settings  # noqa: PLC0415
-    except ImportError as error:
-        raise StartError(_MISSING.format("s3://", "s3", error)) from error
     return config.section(S3Settings)
 
 
-def _back_end(url: str, account: Any) -> BackEnd:
+def _back_end(url: str, account: S3Settings | None) -> BackEnd:
     if account is not None:
         from sidecar_jp2.store.s3_store import S3Store  # noqa: PLC0415
 
         return S3Store(account, url, READ_SECONDS)
-    try:
+    with _extra("redis"):
         from sidecar_jp2.store.redis_store import RedisStore  # noqa: PLC0415
-    except ImportError as error:
-        raise StartError(_MISSING.format("redis://", "redis", error)) from error
     return RedisStore(url, READ_SECONDS)
+
+
+@contextmanager
+def _extra(name: str) -> Iterator[None]:
+    """Import what comes with an extra of the plugin. Raises StartError if it is not installed."""
+    try:
+        yield
+    except ImportError as error:
+        raise StartError(f"SIDECAR_JP2_INDEX_URL needs `pip install iiif-sidecar-jp2[{name}]`: {error}") from error

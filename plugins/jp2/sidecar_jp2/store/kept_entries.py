@@ -9,7 +9,7 @@ import logging
 from collections import OrderedDict
 from collections.abc import Callable, Sequence
 from hashlib import blake2b
-from typing import Any, Final, TypeAlias
+from typing import Final, TypeAlias
 
 import gevent
 from cachetools import LRUCache
@@ -171,7 +171,7 @@ class KeptEntries:
         there = extent_of(shared.get(key, HEAD_BYTES) or b"")
         if there and there.covers(extent) and key not in self._refused:
             return True
-        data: Any = self._native(self._packing.pack, key, arrays, extent)
+        data = self._native(self._packing.pack, key, arrays, extent)
         if len(data) > MOST_BYTES:
             return True
         self._refused.pop(key, None)
