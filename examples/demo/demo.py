@@ -141,7 +141,7 @@ def lay_out(folder: Path, port: int, bind: str, environment: Mapping[str, str]) 
         # Without a Cantaloupe the sidecar must not promise in info.json what only a Cantaloupe can do.
         passing = site / "sidecar-pass.conf"
         text = passing.read_text(encoding="utf-8")
-        passing.write_text(text.replace("X-Sidecar-Handover nginx;", 'X-Sidecar-Handover "";'), encoding="utf-8")
+        passing.write_text(text.replace("X-Sidecar-Handover nginx;", "X-Sidecar-Handover none;"), encoding="utf-8")
     values = {
         # Workers of an nginx started by root would else become a user who may not read the checkout.
         "user": "user root;" if os.geteuid() == 0 else "",

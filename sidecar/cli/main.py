@@ -94,16 +94,18 @@ def show_config(config: TomlFile = None, cantaloupe_config: CantaloupeFile = Non
 def show_nginx(
     config: TomlFile = None,
     cantaloupe_config: CantaloupeFile = None,
+    *,
     into: Annotated[Path | None, typer.Option(metavar="FOLDER", help="Write the files there.")] = None,
     trust: Annotated[
         list[str] | None, typer.Option(metavar="ADDRESSES", help="A balancer to believe, as 10.0.0.0/8; repeatable.")
     ] = None,
-    tiff: Annotated[bool, typer.Option("--tiff", help="Send TIFFs to the sidecar, too.")] = False,  # noqa: FBT002
-    every: Annotated[bool, typer.Option("--every", help="Send identifiers to it whatever their suffix.")] = False,  # noqa: FBT002
+    tiff: Annotated[bool, typer.Option("--tiff", help="Send TIFFs to the sidecar, too.")] = False,
+    every: Annotated[bool, typer.Option("--every", help="Send identifiers to it whatever their suffix.")] = False,
     host: Annotated[
         list[str] | None, typer.Option(metavar="NAME", help="A host with a sidecar of these settings; repeatable.")
     ] = None,
     service: Annotated[str, typer.Option(metavar="NAME", help="A name whose SRV records list the hosts.")] = "",
+    alone: Annotated[bool, typer.Option("--alone", help="There is no Cantaloupe behind.")] = False,
 ) -> None:
     """Print nginx's files for what is loaded and set, or write them."""
     found = set_up(config, cantaloupe_config)
@@ -111,7 +113,7 @@ def show_nginx(
     registry.close()
     settings = core(found.config)
     site = nginx_site.site_of(settings, registry.decoders, trust or (), tiff=tiff)
-    site = replace(site, fleet=fleet_of(settings, host or (), service))
+    site = replace(site, fleet=fleet_of(settings, host or (), service), alone=alone)
     shipped_files.show(nginx_site.files(replace(site, suffixes=()) if every else site), into)
 
 

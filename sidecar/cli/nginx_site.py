@@ -32,6 +32,7 @@ PLACES: Final[Mapping[str, re.Pattern[str]]] = {
     "tries": re.compile(r"(\n    proxy_next_upstream_tries )1(?=;)"),
     "cantaloupe": re.compile(r"(\nupstream sidecar_cantaloupe \{\n(?:.*\n)*?    server )[^;]+"),
     "handover": re.compile(r"(\n    )proxy_pass http://sidecar_cantaloupe[^;]*"),
+    "front": re.compile(r"(\nproxy_set_header X-Sidecar-Handover )nginx(?=;)"),
     "prefix": re.compile(r'(\$sidecar_prefix \{\n    default )"[^"]*"'),
     "location": re.compile(r"(\nlocation \^~ )\S+"),
     "suffixes": re.compile(r"(\$sidecar_takes \{\n    default 0;\n)(?:    .*\n)+"),
@@ -62,6 +63,8 @@ class NginxSite:
     """Where single workers listen, see sidecar.server.slots; none: all workers are asked for all images."""
     fleet: Fleet | None = None
     """Sidecars on other hosts, in place of `bind` and `slots`."""
+    alone: bool = False
+    """Whether there is no Cantaloupe to which nginx could send what is handed over."""
 
 
 def site_of(
@@ -110,6 +113,7 @@ def _parts(site: NginxSite) -> Mapping[str, str]:
         **(_on_hosts(site.fleet) if site.fleet else _on_this_host(site)),
         "cantaloupe": _authority(site.cantaloupe),
         "handover": _handover(site.cantaloupe),
+        "front": "none" if site.alone else "nginx",
         "prefix": f'"{site.prefix}"',
         "location": f"{site.prefix}/iiif/",
         "suffixes": "".join(f"    {_line(group)}\n" for group in site.suffixes or [()]),

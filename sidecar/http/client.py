@@ -18,6 +18,8 @@ from sidecar.render.client import Client
 _ASCII: Final = bytes(range(0x80))
 BEHIND: Final = "X-Sidecar-Handover"
 """The request header by which the nginx site says that it stands in front."""
+FRONTS: Final = ("nginx", "none")
+"""Its values: nginx sends on to a Cantaloupe what is handed over; there is none."""
 
 
 def client_of(req: falcon.Request) -> Client:
@@ -26,8 +28,8 @@ def client_of(req: falcon.Request) -> Client:
 
 
 def behind_nginx(req: falcon.Request) -> bool:
-    """Report whether the nginx site stands in front, and so a Cantaloupe behind (see `sidecar.http.trust`)."""
-    return bool(req.get_header(BEHIND) == "nginx")
+    """Report whether the nginx site stands in front, with a Cantaloupe behind (see `sidecar.http.trust`)."""
+    return bool(req.get_header(BEHIND) == FRONTS[0])
 
 
 def raw_target(req: falcon.Request) -> str:
@@ -56,5 +58,5 @@ def check_connected(req: falcon.Request) -> None:
 def client_address(environ: Mapping[str, Any]) -> str:
     """Return the address of the client: behind the nginx site the last of X-Forwarded-For, which nginx adds."""
     forwarded = str(environ.get("HTTP_X_FORWARDED_FOR", "")).rpartition(",")[2].strip()
-    behind = environ.get(f"HTTP_{BEHIND.upper().replace('-', '_')}") == "nginx"
+    behind = environ.get(f"HTTP_{BEHIND.upper().replace('-', '_')}") in FRONTS
     return forwarded if behind and forwarded else str(environ.get("REMOTE_ADDR", "127.0.0.1"))

@@ -8,7 +8,7 @@ from typing import Any, Final
 
 from sidecar.config import Settings
 from sidecar.errors import ClientTooSlow
-from sidecar.http.client import BEHIND
+from sidecar.http.client import BEHIND, FRONTS
 from sidecar.http.middleware import ClosingIterator, StartResponse, Wsgi
 from sidecar.limits import deadline
 from sidecar.limits.deadline import Deadline
@@ -59,7 +59,7 @@ class Timed:
         except BaseException:
             time_left.close()
             raise
-        buffered = environ.get(_BEHIND) == "nginx"
+        buffered = environ.get(_BEHIND) in FRONTS
         speed = LeastSpeed(times.speed, times.window, lambda: buffered and not self._others_wait())
         return _Taken(chunks, time_left.close, speed, event_of(environ))
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 from pathlib import Path
 from typing import Final
@@ -46,6 +47,13 @@ def test_everything_is_switched_back(actor: Peer, cantaloupe: Peer, tmp_path: Pa
     assert actor.requests == []
 
 
+def alone(stack: Stack, folder: Path) -> Nginx:
+    """The site of the guide, in front of a sidecar."""
+    nobody = 9
+    edits = {("sidecar-pass.conf", "X-Sidecar-Handover nginx"): "X-Sidecar-Handover none"}
+    return Nginx(folder, stack.sidecar.port, nobody, edits, handover=lines("alone.md"))
+
+
 @pytest.mark.parametrize(
     "path, status",
     [
@@ -60,8 +68,17 @@ def test_everything_is_switched_back(actor: Peer, cantaloupe: Peer, tmp_path: Pa
 def test_alone(stack: Stack, folder: Path, tmp_path: Path, path: str, status: int) -> None:
     """Without a Cantaloupe, refusals are the sidecar's own, with the statuses of the guide, behind nginx too."""
     (folder / "photo.jpg").touch()
-    nobody = 9
-    with Nginx(tmp_path, stack.sidecar.port, nobody, handover=lines("alone.md")) as nginx:
+    with alone(stack, tmp_path) as nginx:
         assert ask(nginx.port, f"/iiif/3/{path}").status == status
         # Nobody but nginx asks for a handover.
         assert ask(nginx.port, f"/iiif/3/{path}", headers={"X-Sidecar-Handover": "nginx"}).status == status
+
+
+def test_alone_nothing_is_promised(stack: Stack, tmp_path: Path) -> None:
+    """Without a Cantaloupe info.json names what the sidecar makes."""
+    path = "/iiif/3/tiny_60x40.jp2/info.json"
+    with alone(stack, tmp_path) as nginx:
+        offered = json.loads(ask(nginx.port, path).body)
+    assert not {"tif", "gif"} & {*offered["extraFormats"]}
+    assert "rotationArbitrary" not in offered["extraFeatures"]
+    assert {"tif", "gif"} <= {*json.loads(ask(stack.port, path).body)["extraFormats"]}

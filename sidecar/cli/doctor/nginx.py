@@ -14,6 +14,7 @@ from typing import Any, Final, Self
 from sidecar.cli import nginx_site
 from sidecar.cli.doctor.finding import Finding
 from sidecar.config import Settings
+from sidecar.http.client import FRONTS
 from sidecar.plugin import Decoder
 from sidecar.server.slots import addresses
 
@@ -183,7 +184,7 @@ def _server(server: Directive, settings: Settings) -> Iterator[Finding]:
 def _ours(who: str, location: Directive, server: Directive, settings: Settings) -> Iterator[Finding]:
     """Examine the location that asks the sidecar."""
     headers = _headers(location, server)
-    if headers.get(_HANDOVER.lower()) != "nginx":
+    if headers.get(_HANDOVER.lower()) not in FRONTS:
         text = f"{who}: {location.place} does not set {_HANDOVER}, so the sidecar answers what it should hand over"
         yield Finding("nginx", "problem", text, "let `sidecar nginx` write sidecar-locations.conf anew")
     if not any("421" in each.arguments and each.arguments[-1] == _NAMED for each in location.all("error_page")):

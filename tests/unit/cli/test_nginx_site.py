@@ -143,3 +143,11 @@ def test_of_several_addresses_nginx_asks_the_first(bind: str) -> None:
     text = files(site_of(settings, []))["sidecar.conf"]
     servers = re.findall(r"^ +server (.*);$", text.partition("sidecar_cantaloupe {")[0], re.MULTILINE)
     assert servers == ["127.0.0.1:9000", "127.0.0.1:9000 max_fails=0"]
+
+
+def test_without_a_cantaloupe_none_is_promised() -> None:
+    """Nothing but the header differs, by which the sidecar knows what stands behind."""
+    shipped, alone = (files(NginxSite((), alone=each)) for each in (False, True))
+    differ = {name for name in shipped if shipped[name] != alone[name]}
+    assert differ == {"sidecar-pass.conf"}
+    assert "\nproxy_set_header X-Sidecar-Handover none;\n" in alone["sidecar-pass.conf"]

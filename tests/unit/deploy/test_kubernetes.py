@@ -151,6 +151,9 @@ def test_sidecars_and_site_agree() -> None:
     documents = yaml.safe_load_all(rendered("everything"))
     (headless,) = (each for each in documents if each["kind"] == "Service" and each["spec"].get("clusterIP") == "None")
     assert {each["name"]: each["port"] for each in headless["spec"]["ports"]} == ports
+    assert "--alone" not in site["args"]
+    (alone,) = made("as shipped", "Deployment")["spec"]["template"]["spec"]["initContainers"]
+    assert "--alone" in alone["args"]
     assert f"--service={headless['metadata']['name']}.images.svc.cluster.local" in site["args"]
 
 

@@ -136,6 +136,7 @@ def test_responses_that_broke_off() -> None:
             },
             "192.0.2.9",
         ),
+        ({"HTTP_X_FORWARDED_FOR": "192.0.2.9", "HTTP_X_SIDECAR_HANDOVER": "none"}, "192.0.2.9"),
         ({}, "127.0.0.1"),
     ],
 )
