@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import os
-import sys
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 from typing import Final
+
+from gevent.socket import wait_read
 
 from sidecar.cli.setting_up import Loaded
 from sidecar.plugin import Blob, Decoder, VisitsImages
@@ -16,6 +17,9 @@ from sidecar.render.one_file import FileBlob
 
 STDIN: Final = "-"
 """Stands for identifiers, one a line, on the standard input."""
+DESCRIPTOR: Final = 0
+"""The standard input, from which greenlets read; that of `sys.stdin` would stop all of them."""
+_PIECE: Final = 1 << 16
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,13 +49,13 @@ def files_below(folder: Path, suffixes: frozenset[str]) -> Iterator[Path]:
 def named(tools: Loaded, places: Sequence[str], suffixes: frozenset[str]) -> Iterator[Named]:
     """Yield the images of places: `s3://bucket/prefix`, folders, files, `-` for the standard input, or identifiers.
 
-    They are found one after the other, so that there may be any number. Raises StartError if no source has a place;
-    SourceError if one cannot be listed.
+    They are found one after the other, so that there may be any number. A place that no source lists, and that is no
+    path, is an identifier. Raises SourceError if one cannot be listed.
     """
     for place in places:
         path = Path(place)
         if place == STDIN:
-            lines = filter(None, (line.strip() for line in sys.stdin))
+            lines = filter(None, (line.strip() for line in _lines(DESCRIPTOR)))
             yield from (Named(line, partial(tools.service.blob, line)) for line in lines)
         elif "://" in place and (blobs := _below(tools, place)) is not None:
             yield from (Named(blob.name, partial(_itself, blob)) for blob in blobs if _has_suffix(blob.name, suffixes))
@@ -61,6 +65,19 @@ def named(tools: Loaded, places: Sequence[str], suffixes: frozenset[str]) -> Ite
             yield Named(place, partial(FileBlob.at, path))
         else:
             yield Named(place, partial(tools.service.blob, place))
+
+
+def _lines(descriptor: int) -> Iterator[str]:
+    """Yield lines as they come; other greenlets run until then. What is not UTF-8 is replaced, and leads nowhere."""
+    rest = b""
+    while True:
+        wait_read(descriptor)
+        piece = os.read(descriptor, _PIECE)
+        *lines, rest = (rest + piece).split(b"\n")
+        yield from (line.decode("utf-8", "replace") for line in lines)
+        if not piece:
+            yield rest.decode("utf-8", "replace")
+            return
 
 
 def _below(tools: Loaded, place: str) -> Iterator[Blob] | None:

@@ -40,6 +40,6 @@ def _checked(name: str, place: object) -> tuple[str, ...] | None:
     if place is None:
         return None
     texts = (place,) if isinstance(place, str) else place
-    if not isinstance(texts, tuple) or not texts or not all(isinstance(text, str) and text for text in texts):
-        raise SourceError(f"the lookup {name!r} returned neither a text, nor a tuple of texts, nor None")
+    if not isinstance(texts, tuple) or len(texts) not in (1, 2) or not all(isinstance(x, str) and x for x in texts):
+        raise SourceError(f"the lookup {name!r} returned neither a text, nor a tuple of one or two, nor None")
     return texts

@@ -8,8 +8,9 @@ import shutil
 import signal
 import subprocess
 import sys
+import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from io import StringIO
 from pathlib import Path
 from typing import Any
@@ -17,6 +18,7 @@ from typing import Any
 import pytest
 from typer.testing import CliRunner, Result
 
+from sidecar.cli import named_images
 from sidecar.cli.main import make_cli
 from sidecar.cli.progress import Progress
 from sidecar.registry import Plugins
@@ -41,12 +43,26 @@ def folder(monkeypatch: pytest.MonkeyPatch, images: Path, tmp_path: Path) -> Pat
     return root
 
 
-def run(*arguments: str, typed: str = "") -> Result:
-    """Run the command in this process, its output in a pipe."""
-    return CliRunner().invoke(make_cli(Plugins()), ["index", *arguments], input=typed)
+def run(*arguments: str, typed: Iterable[bytes] = ()) -> Result:
+    """Run the command in this process, its input and its output in pipes."""
+    reading, writing = os.pipe()
+    typing = threading.Thread(target=_type, args=(writing, typed))
+    typing.start()
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(named_images, "DESCRIPTOR", reading)
+        result = CliRunner().invoke(make_cli(Plugins()), ["index", *arguments])
+    typing.join()
+    os.close(reading)
+    return result
 
 
-def run_json(*arguments: str, typed: str = "") -> Any:
+def _type(descriptor: int, pieces: Iterable[bytes]) -> None:
+    for piece in pieces:
+        os.write(descriptor, piece)
+    os.close(descriptor)
+
+
+def run_json(*arguments: str, typed: Iterable[bytes] = ()) -> Any:
     """Return the JSON that the command prints."""
     return json.loads(run(*arguments, "--json", typed=typed).stdout)
 
@@ -88,10 +104,27 @@ def test_a_bucket_is_indexed_once(far: ObjectStore) -> None:
 
 def test_identifiers_on_the_standard_input(far: ObjectStore) -> None:
     """Identifiers are indexed, whatever source has them, and blank lines are none."""
-    found = run_json("-", typed="\ntiled_512.jp2\n  icc.jp2\n\nnobody.jp2\n")
-    assert (found["indexed"], found["failed"]) == (2, 1)
-    assert found["failures"][0].startswith("nobody.jp2: not-found")
+    found = run_json("-", typed=[b"\ntiled_512.jp2\n  ic", b"c.jp2\n\n\xff.jp2\nnobody.jp2"])
+    assert (found["indexed"], found["failed"]) == (2, 2)
+    assert [each.partition(":")[2][:10] for each in found["failures"]] == [" not-found"] * 2
     assert len(far.objects) > len(NAMES)
+
+
+def test_identifiers_that_come_slowly(far: ObjectStore) -> None:
+    """While the next one is waited for, the images before it are indexed."""
+    kept = 0
+
+    def typed() -> Iterator[bytes]:
+        nonlocal kept
+        yield b"icc.jp2\n"
+        until = time.monotonic() + 30
+        while not kept and time.monotonic() < until:
+            time.sleep(0.02)
+            kept = _kept(far)
+        yield b"tiny_60x40.jp2\n"
+
+    assert run("-", typed=typed()).stdout == "2 indexed\n"
+    assert kept == 1
 
 
 def test_files_that_fail(folder: Path) -> None:

@@ -260,7 +260,7 @@ def test_a_function_of_the_operators(install: Callable[[object], LookupSettings]
     assert [places.find(identifier) for identifier in "abc"] == [("https://h/a",), ("bucket", "key"), None]
 
 
-@pytest.mark.parametrize("place", [5, "", (), ("a", 5), b"bytes", ["a"]])
+@pytest.mark.parametrize("place", [5, "", (), ("a", 5), ("a", "b", "c"), b"bytes", ["a"]])
 def test_a_function_that_returns_something_else(install: Callable[[object], LookupSettings], place: object) -> None:
     """That is an error of the source."""
     settings = install(lambda _identifier: place)
