@@ -73,6 +73,11 @@ def size(count: float) -> str:
     return f"{count:.0f} bytes"
 
 
+def printable(text: str) -> str:
+    """Return one line without what controls a terminal: names of images may be those that somebody else chose."""
+    return "".join(each if each.isprintable() else "\N{REPLACEMENT CHARACTER}" for each in text)
+
+
 def _row(cells: Sequence[str], widths: Sequence[int]) -> str:
     shown = (cell if len(cell) <= width else f"…{cell[1 - width :]}" for cell, width in zip(cells, widths, strict=True))
     return "  ".join(

@@ -14,7 +14,7 @@ import gevent
 import typer
 from gevent.pool import Pool
 
-from sidecar.cli.console import print_json, say
+from sidecar.cli.console import print_json, printable, say
 from sidecar.cli.named_images import STDIN, Named, named, suffixes_of
 from sidecar.cli.progress import Progress
 from sidecar.cli.setting_up import Loaded, loaded
@@ -143,12 +143,12 @@ class Run:
             return
         except SidecarError as error:
             outcome = "failed"
-            line = f"{each.name}: {error.reason}: {redacted(str(error))}"
+            line = printable(f"{each.name}: {error.reason}: {redacted(str(error))}")
             self._progress.say(line)
             summary.failures += [line] if len(summary.failures) < _LISTED else []
         setattr(summary, outcome, getattr(summary, outcome) + 1)
         done = summary.indexed + summary.known + summary.skipped + summary.failed
-        self._progress.at(done, f"{summary.known:,} known, {summary.failed:,} failed  {each.name}")
+        self._progress.at(done, f"{summary.known:,} known, {summary.failed:,} failed  {printable(each.name)}")
 
     def _indexed(self, blob: Blob) -> Outcome:
         """Index an image by the first decoder that opens it. Raises what opening raises, _StoreLost."""

@@ -136,6 +136,15 @@ def test_files_that_fail(folder: Path) -> None:
     assert found.stdout == "4 indexed, 1 failed\n"
 
 
+def test_names_that_control_a_terminal(folder: Path) -> None:
+    """Neither colours nor line ends of a name are printed, and a name that is not UTF-8 does not end the run."""
+    Path(os.fsdecode(os.fsencode(folder) + b"/\x1b[31m\n\xff.jp2")).write_bytes(b"broken")
+    found = run(str(folder), "--json")
+    assert "�[31m��.jp2: unsupported" in found.stderr
+    assert "�[31m��.jp2: unsupported" in json.loads(found.stdout)["failures"][0]
+    assert found.exit_code == 3
+
+
 def test_nothing_to_do(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """A folder without images, and settings that keep nothing, are reported."""
     (tmp_path / "empty").mkdir()
