@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
+from stat import S_ISDIR
 from typing import Final
 
 from gevent.socket import wait_read
@@ -54,17 +55,26 @@ def named(tools: Loaded, places: Sequence[str], suffixes: frozenset[str]) -> Ite
     """
     for place in places:
         path = Path(place)
+        mode = _mode(path)
         if place == STDIN:
             lines = filter(None, (line.strip() for line in _lines(DESCRIPTOR)))
             yield from (Named(line, partial(tools.service.blob, line)) for line in lines)
         elif "://" in place and (blobs := _below(tools, place)) is not None:
             yield from (Named(blob.name, partial(_itself, blob)) for blob in blobs if _has_suffix(blob.name, suffixes))
-        elif path.is_dir():
+        elif S_ISDIR(mode):
             yield from (Named(str(file), partial(FileBlob.at, file)) for file in files_below(path, suffixes))
-        elif path.exists():
+        elif mode:
             yield Named(place, partial(FileBlob.at, path))
         else:
             yield Named(place, partial(tools.service.blob, place))
+
+
+def _mode(path: Path) -> int:
+    """Return the mode of a file or folder; 0 if there is none, or can be none of this name."""
+    try:
+        return path.stat().st_mode
+    except (OSError, ValueError):
+        return 0
 
 
 def _lines(descriptor: int) -> Iterator[str]:

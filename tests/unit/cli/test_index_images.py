@@ -136,6 +136,13 @@ def test_files_that_fail(folder: Path) -> None:
     assert found.stdout == "4 indexed, 1 failed\n"
 
 
+def test_an_identifier_that_cannot_be_a_path(folder: Path) -> None:
+    """It is an identifier all the same, however long it is."""
+    found = run("x" * 300, str(folder / "tiled_512.jp2"))
+    assert found.stdout == "1 indexed, 1 failed\n"
+    assert "x: not-found" in found.stderr
+
+
 def test_names_that_control_a_terminal(folder: Path) -> None:
     """Neither colours nor line ends of a name are printed, and a name that is not UTF-8 does not end the run."""
     Path(os.fsdecode(os.fsencode(folder) + b"/\x1b[31m\n\xff.jp2")).write_bytes(b"broken")
