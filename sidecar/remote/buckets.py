@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterator
 from typing import Final, Protocol, Self
 
@@ -12,13 +11,12 @@ from sidecar.plugin.source import Blob
 from sidecar.remote.http_client import Client
 from sidecar.remote.http_ranges import HttpOrigin, RangedTransport
 from sidecar.remote.identifiers import is_plain
-from sidecar.remote.lookup import Place, Places, blob_at, places_of
+from sidecar.remote.lookup import URL, Place, Places, blob_at, places_of
 from sidecar.remote.objects import RemoteObjects
 from sidecar.remote.transport import Version
 
 _LONGEST: Final = 4096
 """Bytes of an identifier, which may be longer than a key by the name of a bucket."""
-_URL: Final = re.compile("[A-Za-z][A-Za-z0-9+.-]*://")
 _PROBE: Final = "sidecar-ready"
 
 
@@ -115,7 +113,7 @@ class BucketSource:
         own, scheme = self._settings.own_bucket, self._settings.scheme
         named = place[0].startswith(scheme)
         bucket, key = place if len(place) > 1 else self._named(place[0]) if named else (own, place[0])
-        if len(place) == 1 and not named and _URL.match(place[0]):
+        if len(place) == 1 and not named and URL.match(place[0]):
             raise SourceError(f"{self.name}: looked up a URL that does not begin with {scheme}")
         if bucket not in self._settings.known_buckets:
             raise SourceError(f"{self.name}: looked up an object in {bucket!r}, which no setting names")

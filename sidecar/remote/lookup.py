@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
@@ -39,6 +40,8 @@ _ENTRY: Final = 500
 """Bytes of an entry beside its texts, and of each of their characters at most four."""
 _LONGEST: Final = 4096
 """Bytes of a place."""
+URL: Final = re.compile("[A-Za-z][A-Za-z0-9+.-]*://")
+"""How a place begins that names its host or its bucket."""
 
 
 class Places(Protocol):
@@ -75,12 +78,16 @@ class RuledPlaces:
     kept_bytes: int = 0
 
     def find(self, identifier: str) -> Place | None:
-        """Return the place that the first matching rule makes, unless parts make `.` or `..` between slashes."""
+        """Return the place that the first matching rule makes.
+
+        None if parts make `.` or `..` between slashes, or a key to the URL of another bucket.
+        """
         for rule in self.rules:
             parts = rule.match(identifier)
             if parts is not None:
-                plain = is_plain(fill(rule.template, parts, _as_it_is), _LONGEST)
-                return (fill(rule.template, parts, self.encode),) if plain else None
+                place = fill(rule.template, parts, _as_it_is)
+                safe = is_plain(place, _LONGEST) and bool(URL.match(place)) == bool(URL.match(rule.template))
+                return (fill(rule.template, parts, self.encode),) if safe else None
         return None
 
     def renew(self, identifier: str) -> Place | None:

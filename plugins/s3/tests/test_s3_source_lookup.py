@@ -61,6 +61,15 @@ def test_rules_name_buckets(s3: ObjectStore) -> None:
     assert source.find("x") is None
 
 
+def test_a_rule_for_keys_leaves_its_bucket_to_nobody(s3: ObjectStore) -> None:
+    """An identifier cannot name another of the buckets that are set in the place of a key."""
+    source = source_of(s3, lookup="t:{name*} -> s3://masters/thumbs/{name}, i:{key*} -> {key}")
+    assert content(source, "i:page.jp2") == b"page"
+    assert source.find("i:s3://masters/page.jp2") is None
+    assert source.find("i:s3:/masters/page.jp2") is None  # a key of the bucket that is set, and not there
+    assert {each.key.partition("/")[0] for each in s3.requests} == {"images"}
+
+
 @pytest.mark.parametrize(
     "answer, fields, expected",
     [
