@@ -6,7 +6,7 @@ import json
 from collections.abc import Mapping
 from http import HTTPStatus
 from typing import Final
-from urllib.parse import quote, urljoin
+from urllib.parse import quote, unquote, urljoin
 
 from sidecar.errors import SourceError
 from sidecar.plugin.location_rules import fill
@@ -36,6 +36,7 @@ class LookupService:
         self._fields = settings.lookup_fields
         self._fields_variable = settings.variable("lookup_fields")
         self._headers = _headers(settings)
+        self._place_is_url = settings.place_is_url
 
     def ask(self, identifier: str) -> tuple[str, ...] | None:
         """Return the place of an image; None if the service says that there is none. One attempt.
@@ -56,13 +57,15 @@ class LookupService:
             raise refused(self._name, response)
 
     def _redirected(self, url: str, response: Response) -> tuple[str]:
+        """Return where a redirect leads. Location is a URI (RFC 9110 §10.2.2): keys of objects are encoded in it."""
         location = response.headers.get("Location", "")
         if not location:
             raise SourceError(f"{self._name}: a redirect without Location")
         try:
-            return (urljoin(url, location),)
+            place = urljoin(url, location)
         except ValueError as error:
             raise SourceError(f"{self._name}: a redirect to something that is no URL: {error}") from error
+        return (place if self._place_is_url else unquote(place),)
 
     def _named(self, body: bytes) -> tuple[str, ...] | None:
         """Return the members of the answer that hold the place; None if the first one is null."""

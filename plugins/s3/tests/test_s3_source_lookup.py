@@ -92,6 +92,17 @@ def test_a_redirect_to_a_key(s3: ObjectStore, service: ObjectStore) -> None:
     assert content(source_of(s3, lookup_url=f"{service.url}/{{identifier}}"), "x") == b"master"
 
 
+def test_a_redirect_to_a_key_that_is_encoded(s3: ObjectStore, service: ObjectStore) -> None:
+    """A Location is a URI (RFC 9110 §10.2.2), in which frameworks encode what a key may hold; dots do not climb."""
+    s3.put("masters/a b/ä%.jp2", b"spaced")
+    source = source_of(s3, lookup_url=f"{service.url}/{{identifier}}")
+    service.mischief = lambda _request, _reply: Reply(302, {"Location": "s3://masters/a%20b/%C3%A4%25.jp2"})
+    assert content(source, "x") == b"spaced"
+    service.mischief = lambda _request, _reply: Reply(302, {"Location": "s3://masters/a/%2E%2E/private/page.jp2"})
+    with pytest.raises(SourceError, match="no plain text"):
+        source.find("y")
+
+
 @pytest.mark.parametrize("place", ["s3://private/page.jp2", "https://elsewhere/page.jp2", "s3:///page.jp2"])
 def test_where_a_lookup_cannot_lead(s3: ObjectStore, service: ObjectStore, place: str) -> None:
     """Only buckets that settings name are asked."""
