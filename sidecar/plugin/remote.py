@@ -13,7 +13,7 @@ from __future__ import annotations
 from sidecar.plugin.settings import RemoteSettings
 from sidecar.remote.buckets import BucketSource
 from sidecar.remote.http_client import Client, Response
-from sidecar.remote.http_ranges import HttpOrigin, RangedTransport, refused
+from sidecar.remote.http_ranges import REDIRECTS, HttpOrigin, RangedTransport, refused
 from sidecar.remote.identifiers import is_plain
 from sidecar.remote.lookup import Place, Places, blob_at, places_of
 from sidecar.remote.objects import RemoteObjects
@@ -23,6 +23,7 @@ from sidecar.remote.tokens import Token, Tokens
 from sidecar.remote.transport import Opening, Transient, Transport, Version
 
 __all__ = [
+    "REDIRECTS",
     "BucketSource",
     "Client",
     "HttpOrigin",

@@ -28,8 +28,14 @@ _TEMPORARY: Final[Mapping[int, type[SourceError]]] = {
     HTTPStatus.GATEWAY_TIMEOUT: SourceTimeout,
 }
 """Statuses after which another attempt may succeed."""
-
-
+REDIRECTS: Final = (
+    HTTPStatus.MOVED_PERMANENTLY,
+    HTTPStatus.FOUND,
+    HTTPStatus.SEE_OTHER,
+    HTTPStatus.TEMPORARY_REDIRECT,
+    HTTPStatus.PERMANENT_REDIRECT,
+)
+"""Statuses with a Location that leads to the same content (RFC 9110 §15.4)."""
 _CONTENT: Final = (HTTPStatus.OK, HTTPStatus.PARTIAL_CONTENT)
 _GONE: Final = (
     HTTPStatus.NOT_FOUND,

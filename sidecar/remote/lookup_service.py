@@ -12,17 +12,10 @@ from sidecar.errors import SourceError
 from sidecar.plugin.location_rules import fill
 from sidecar.plugin.lookup import LookupSettings
 from sidecar.remote.http_client import Client, Response
-from sidecar.remote.http_ranges import refused
+from sidecar.remote.http_ranges import REDIRECTS, refused
 
 _MOST: Final = 64 * 1024
 """Bytes of an answer."""
-_REDIRECTS: Final = (
-    HTTPStatus.MOVED_PERMANENTLY,
-    HTTPStatus.FOUND,
-    HTTPStatus.SEE_OTHER,
-    HTTPStatus.TEMPORARY_REDIRECT,
-    HTTPStatus.PERMANENT_REDIRECT,
-)
 _ABSENT: Final = (HTTPStatus.NOT_FOUND, HTTPStatus.GONE)
 
 
@@ -48,11 +41,11 @@ class LookupService:
             body = response.read(_MOST + 1)
             if response.status in _ABSENT:
                 return None
-            if response.status in _REDIRECTS and not self._fields:
+            if response.status in REDIRECTS and not self._fields:
                 return self._redirected(url, response)
             if response.status == HTTPStatus.OK and self._fields:
                 return self._named(body)
-            if response.status == HTTPStatus.OK or response.status in _REDIRECTS:
+            if response.status == HTTPStatus.OK or response.status in REDIRECTS:
                 raise SourceError(f"{self._name}: {self._unexpected(response.status)}")
             raise refused(self._name, response)
 

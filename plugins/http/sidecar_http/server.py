@@ -10,19 +10,12 @@ from typing import Final
 from urllib.parse import quote
 
 from sidecar.plugin import SourceError
-from sidecar.plugin.remote import Client, Response
+from sidecar.plugin.remote import REDIRECTS, Client, Response
 from sidecar_http.allowed_hosts import AllowedHosts
 from sidecar_http.settings import HttpSettings
 
 _HOPS: Final = 3
 _SHORT: Final = 8 * 1024
-_REDIRECTS: Final = (
-    HTTPStatus.MOVED_PERMANENTLY,
-    HTTPStatus.FOUND,
-    HTTPStatus.SEE_OTHER,
-    HTTPStatus.TEMPORARY_REDIRECT,
-    HTTPStatus.PERMANENT_REDIRECT,
-)
 
 
 class Server:
@@ -47,7 +40,7 @@ class Server:
         for _ in range(_HOPS + 1):
             own = self._credentials if self._hosts.is_own(url) else {}
             with self._client.get(url, {**headers, **own}) as response:
-                if response.status not in _REDIRECTS:
+                if response.status not in REDIRECTS:
                     yield response
                     return
                 response.read(_SHORT)  # a body that is read whole leaves a connection that can be used again

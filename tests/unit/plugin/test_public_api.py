@@ -26,7 +26,7 @@ EXPORTED: Final = {
     remote: (
         "BucketSource Client HttpOrigin Opening Place Places RangedTransport RemoteObjects RemoteSettings Response "
         "RetryPolicy Token Tokens Transient Transport Version blob_at is_plain is_private names_private places_of "
-        "refused"
+        "refused REDIRECTS"
     ),
 }
 """Removing or renaming one of these breaks plugins: it takes another API_VERSION and a line in the changelog."""
