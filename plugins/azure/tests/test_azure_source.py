@@ -31,6 +31,7 @@ from sidecar.plugin import (
 )
 from sidecar.testing.blob_store import BlobStore
 from sidecar.testing.contracts.source import SourceContract, Store
+from sidecar.testing.contracts.source_case import content_at
 from sidecar.testing.object_store import ObjectStore, Reply, Request
 
 KEY = b64encode(b"a key of the account").decode()
@@ -65,13 +66,6 @@ def source_of(given: AzureSettings) -> Source:
     return source
 
 
-def content(source: Source, identifier: str) -> bytes:
-    """All bytes of what an identifier leads to."""
-    blob = source.find(identifier)
-    assert blob is not None
-    return bytes(blob.read([ByteRange(0, blob.size)])[0])
-
-
 class TestAzure(SourceContract):
     """The contract of all sources."""
 
@@ -92,7 +86,7 @@ class TestAzure(SourceContract):
 def test_other_containers_only_if_allowed(azure: BlobStore) -> None:
     """An identifier names a container of the list, and no other."""
     source = source_of(settings(azure, containers="shared", path_prefix="none/"))
-    assert content(source, "azure://shared/page.jp2") == b"shared"
+    assert content_at(source, "azure://shared/page.jp2") == b"shared"
     for identifier in ("azure://private/page.jp2", "azure://images/page.jp2", "azure://shared", "azure:///page.jp2"):
         assert source.find(identifier) is None
     assert {request.key.split("/")[1] for request in azure.requests} <= {"shared", "images"}
@@ -104,7 +98,7 @@ def test_a_lookup(azure: BlobStore, answer: str, expected: bytes) -> None:
     with ObjectStore() as service:
         service.mischief = lambda _request, _reply: Reply(200, body=f'{{"blob": "{answer}"}}'.encode())
         looked_up = {"lookup_url": f"{service.url}/{{identifier}}", "lookup_fields": "blob", "containers": "shared"}
-        assert content(source_of(settings(azure, **looked_up)), "0b1d") == expected
+        assert content_at(source_of(settings(azure, **looked_up)), "0b1d") == expected
 
 
 def test_where_a_lookup_cannot_lead(azure: BlobStore) -> None:
@@ -169,7 +163,7 @@ def test_a_busy_service(azure: BlobStore) -> None:
     """503 ServerBusy is tried again, signed anew."""
     replies = [Reply(503, body=b"<Error><Code>ServerBusy</Code></Error>")]
     azure.mischief = lambda _request, reply: replies.pop() if replies else reply
-    assert content(source_of(settings(azure)), "page.jp2") == b"page"
+    assert content_at(source_of(settings(azure)), "page.jp2") == b"page"
 
 
 def test_whether_it_can_be_read(azure: BlobStore) -> None:
@@ -189,7 +183,7 @@ def test_a_shared_access_signature() -> None:
     """It is the query of each URL, and in no error."""
     sas = "sv=2021-12-02&sr=c&sp=r&sig=c2VjcmV0%3D"
     with BlobStore(OBJECTS, sas=sas) as azure:
-        assert content(source_of(settings(azure, sas=f"?{sas}")), "page.jp2") == b"page"
+        assert content_at(source_of(settings(azure, sas=f"?{sas}")), "page.jp2") == b"page"
         assert azure.requests[-1].target.endswith(f"?{sas}")
         given = settings(azure, sas="sv=1&sig=b3RoZXI", attempts=1)
         with pytest.raises(SourceError, match="403") as caught:
@@ -202,7 +196,7 @@ def test_a_shared_access_signature() -> None:
 def test_anonymous() -> None:
     """A public container is asked without credentials."""
     with BlobStore(OBJECTS) as azure:
-        assert content(source_of(settings(azure, anonymous=True)), "page.jp2") == b"page"
+        assert content_at(source_of(settings(azure, anonymous=True)), "page.jp2") == b"page"
         assert "authorization" not in azure.requests[-1].headers
 
 
@@ -227,7 +221,7 @@ def test_the_identity_of_the_machine(machine: ObjectStore) -> None:
     """Without a key, the machine's identity is asked for one token for storage, which all requests carry."""
     with BlobStore(OBJECTS, tokens=("token-1",)) as azure:
         source = source_of(settings(azure, account_key=""))
-        assert [content(source, "page.jp2") for _ in range(3)] == [b"page"] * 3
+        assert [content_at(source, "page.jp2") for _ in range(3)] == [b"page"] * 3
     assert len(machine.requests) == 1
     assert "resource=https://storage.azure.com" in unquote(machine.requests[0].target)
 
@@ -296,7 +290,7 @@ def test_names_that_cannot_be(azure: BlobStore) -> None:
     assert source.find("x" * 1025) is None
     assert azure.requests == []
     azure.put(f"images/{'ü' * 1024}", b"long")
-    assert content(source, "ü" * 1024) == b"long"
+    assert content_at(source, "ü" * 1024) == b"long"
 
 
 def test_nothing_set() -> None:

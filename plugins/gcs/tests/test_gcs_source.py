@@ -34,6 +34,7 @@ from sidecar.plugin import (
 )
 from sidecar.plugin.remote import Client
 from sidecar.testing.contracts.source import SourceContract, Store
+from sidecar.testing.contracts.source_case import content_at
 from sidecar.testing.object_store import ObjectStore, Reply, Request
 
 OBJECTS = {"images/page.jp2": b"page", "private/page.jp2": b"private", "shared/page.jp2": b"shared"}
@@ -75,13 +76,6 @@ def source_of(given: GcsSettings) -> Source:
     return source
 
 
-def content(source: Source, identifier: str) -> bytes:
-    """All bytes of what an identifier leads to."""
-    blob = source.find(identifier)
-    assert blob is not None
-    return bytes(blob.read([ByteRange(0, blob.size)])[0])
-
-
 class TestGcs(SourceContract):
     """The contract of all sources."""
 
@@ -102,11 +96,11 @@ class TestGcs(SourceContract):
 def test_other_buckets_only_if_allowed(gcs: ObjectStore) -> None:
     """An identifier, or a rule, names a bucket of the list, and no other."""
     source = source_of(settings(gcs, buckets="shared", path_prefix="none/"))
-    assert content(source, "gs://shared/page.jp2") == b"shared"
+    assert content_at(source, "gs://shared/page.jp2") == b"shared"
     for identifier in ("gs://private/page.jp2", "gs://images/page.jp2", "gs://shared", "gs:///page.jp2"):
         assert source.find(identifier) is None
     ruled = source_of(settings(gcs, buckets="shared", lookup="s:{name} -> gs://shared/{name}, {name} -> {name}"))
-    assert [content(ruled, name) for name in ("s:page.jp2", "page.jp2")] == [b"shared", b"page"]
+    assert [content_at(ruled, name) for name in ("s:page.jp2", "page.jp2")] == [b"shared", b"page"]
     assert {request.key.partition("/")[0] for request in gcs.requests} <= {"shared", "images"}
 
 
@@ -207,7 +201,7 @@ def test_a_service_account(gcs: ObjectStore, google: ObjectStore) -> None:
     """Its key signs for one token for reading, which all requests carry."""
     gcs.mischief = guarded
     source = source_of(settings(gcs, anonymous=False))
-    assert [content(source, "page.jp2") for _ in range(3)] == [b"page"] * 3
+    assert [content_at(source, "page.jp2") for _ in range(3)] == [b"page"] * 3
     (asked,) = google.requests
     (assertion,) = parse_qs(asked.body.decode())["assertion"]
     claims = json.loads(urlsafe_b64decode(assertion.split(".")[1] + "=="))
@@ -232,7 +226,7 @@ def test_a_federated_identity(
     gcs.mischief = guarded
     given = settings(gcs, anonymous=False)
     assert {file.parent, token.parent} <= {folder.path for folder in sidecar_gcs.register_folders(Config.of(given))}
-    assert content(source_of(given), "page.jp2") == b"page"
+    assert content_at(source_of(given), "page.jp2") == b"page"
     assert gcs.requests[-1].headers["x-goog-user-project"] == "payer"
     assert b"subject_token=subject" in google.requests[0].body
 

@@ -11,8 +11,9 @@ import sidecar_http
 from pydantic import ValidationError
 from sidecar_http.settings import HttpSettings
 
-from sidecar.plugin import ByteRange, Config, KeepsBytes, Source, SourceError, SupportsCheck
+from sidecar.plugin import Config, KeepsBytes, Source, SourceError, SupportsCheck
 from sidecar.testing.contracts.source import SourceContract, Store
+from sidecar.testing.contracts.source_case import content_at
 from sidecar.testing.object_store import ObjectStore, Reply, Request
 
 
@@ -35,12 +36,6 @@ def source_of(**more: object) -> Source:
     given = HttpSettings.model_validate({"attempts": 1, "freshness": 0, "lookup_freshness": 0, **more})
     (source,) = sidecar_http.register_sources(Config.of(given))
     return source
-
-
-def content(source: Source, identifier: str) -> bytes | None:
-    """All bytes of what an identifier leads to."""
-    blob = source.find(identifier)
-    return None if blob is None else bytes(blob.read([ByteRange(0, blob.size)])[0])
 
 
 def lead(service: ObjectStore, url: str) -> dict[str, str]:
@@ -81,7 +76,7 @@ class TestService(SourceContract):
 def test_whole_urls_as_identifiers(server: ObjectStore) -> None:
     """As Islandora writes them: a rule names the one server that they may lead to."""
     source = source_of(lookup=f"{server.url}/{{path*}} -> {server.url}/{{path}}")
-    assert content(source, f"{server.url}/images/page.jp2") == b"page"
+    assert content_at(source, f"{server.url}/images/page.jp2") == b"page"
     asked = len(server.requests)
     for elsewhere in ("http://127.0.0.1:1/images/page.jp2", f"{server.url}@evil/x.jp2", "file:///etc/passwd"):
         assert source.find(elsewhere) is None
@@ -95,7 +90,7 @@ def test_a_member_of_json(server: ObjectStore, service: ObjectStore) -> None:
     source = source_of(
         lookup_url=f"{service.url}/{{identifier}}", lookup_fields="file.url", hosts=server.url[7:], allow_private=True
     )
-    assert content(source, "0b1d") == b"page"
+    assert content_at(source, "0b1d") == b"page"
     blob = source.find("0b1d")
     assert blob is not None
     assert blob.name == "page.jp2"
@@ -127,10 +122,10 @@ def test_private_addresses(server: ObjectStore, service: ObjectStore) -> None:
 def test_credentials_stay_with_those_they_are_for(server: ObjectStore, service: ObjectStore) -> None:
     """Those for files go to hosts of rules and never to one that a service has named; the service's own stay there."""
     user = {"username": "user", "secret": "word"}
-    content(source_of(lookup=f"{{x*}} -> {server.url}/images/{{x}}", **user), "page.jp2")
+    content_at(source_of(lookup=f"{{x*}} -> {server.url}/images/{{x}}", **user), "page.jp2")
     assert "authorization" in server.requests[-1].headers
     named = {**lead(service, f"{server.url}/images/page.jp2"), "hosts": server.url[7:], "allow_private": True}
-    assert content(source_of(**named, **user, lookup_authorization="Bearer t"), "x") == b"page"
+    assert content_at(source_of(**named, **user, lookup_authorization="Bearer t"), "x") == b"page"
     assert "authorization" not in server.requests[-1].headers
     assert service.requests[-1].headers["authorization"] == "Bearer t"
 

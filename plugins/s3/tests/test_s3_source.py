@@ -16,8 +16,9 @@ from sidecar_s3.api import ObjectUrls
 from sidecar_s3.settings import S3Settings
 
 from sidecar.cantaloupe import takeover
-from sidecar.plugin import ByteRange, Closing, Config, KeepsBytes, Source, SourceError, StartError, SupportsCheck
+from sidecar.plugin import Closing, Config, KeepsBytes, Source, SourceError, StartError, SupportsCheck
 from sidecar.testing.contracts.source import SourceContract, Store
+from sidecar.testing.contracts.source_case import content_at
 from sidecar.testing.object_store import ObjectStore, Reply
 
 _SECRETS = {"AKIDEXAMPLE": "wJalrXUtnFEMI/K7MDENG+bPxRfiCYEXAMPLEKEY"}
@@ -55,13 +56,6 @@ def source_of(given: S3Settings) -> Source:
     return source
 
 
-def content(source: Source, identifier: str) -> bytes:
-    """All bytes of what an identifier leads to."""
-    blob = source.find(identifier)
-    assert blob is not None
-    return bytes(blob.read([ByteRange(0, blob.size)])[0])
-
-
 class TestS3(SourceContract):
     """The contract of all sources."""
 
@@ -83,7 +77,7 @@ def test_prefix_and_suffix(s3: ObjectStore) -> None:
     """They complete the key, as Cantaloupe's BasicLookupStrategy does, and the suffix names the decoder."""
     s3.put("images/scans/1.jp2", b"one")
     source = source_of(settings(s3, path_prefix="scans/", path_suffix=".jp2"))
-    assert content(source, "1") == b"one"
+    assert content_at(source, "1") == b"one"
     blob = source.find("1")
     assert blob is not None
     assert blob.name == "scans/1.jp2"
@@ -100,7 +94,7 @@ def test_kept_blocks_are_counted(s3: ObjectStore) -> None:
 def test_other_buckets_only_if_allowed(s3: ObjectStore) -> None:
     """An identifier names a bucket of the list, and no other; prefix and suffix are not for those."""
     source = source_of(settings(s3, buckets=("shared",), path_prefix="none/"))
-    assert content(source, "s3://shared/page.jp2") == b"shared"
+    assert content_at(source, "s3://shared/page.jp2") == b"shared"
     for identifier in (
         "s3://private/page.jp2",
         "s3://images/page.jp2",
@@ -115,7 +109,7 @@ def test_other_buckets_only_if_allowed(s3: ObjectStore) -> None:
 def test_only_listed_buckets(s3: ObjectStore) -> None:
     """Without a bucket of its own, plain identifiers lead nowhere, and nobody is asked."""
     source = source_of(settings(s3, bucket="", buckets=("shared",)))
-    assert content(source, "s3://shared/page.jp2") == b"shared"
+    assert content_at(source, "s3://shared/page.jp2") == b"shared"
     asked = len(s3.requests)
     assert source.find("page.jp2") is None
     assert len(s3.requests) == asked
@@ -178,7 +172,7 @@ def test_credentials_from_the_chain(s3: ObjectStore, monkeypatch: pytest.MonkeyP
     monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", secret_key)
     monkeypatch.setenv("AWS_SESSION_TOKEN", "token")
     monkeypatch.setenv("AWS_DEFAULT_REGION", "eu-central-1")
-    assert content(source_of(settings(s3, access_key_id="")), "page.jp2") == b"page"
+    assert content_at(source_of(settings(s3, access_key_id="")), "page.jp2") == b"page"
     headers = s3.requests[-1].headers
     assert "/eu-central-1/s3/" in headers["authorization"]
     assert headers["x-amz-security-token"] == "token"
@@ -193,7 +187,7 @@ def test_credentials_from_a_profile(s3: ObjectStore, monkeypatch: pytest.MonkeyP
             f"aws_secret_access_key = {secret_key}\n"
         )
     monkeypatch.setenv("AWS_PROFILE", "scans")
-    assert content(source_of(settings(s3, access_key_id="")), "page.jp2") == b"page"
+    assert content_at(source_of(settings(s3, access_key_id="")), "page.jp2") == b"page"
     assert "/sa-east-1/s3/" in s3.requests[-1].headers["authorization"]
 
 
@@ -213,7 +207,7 @@ def test_an_unknown_profile(s3: ObjectStore, monkeypatch: pytest.MonkeyPatch) ->
 def test_anonymous() -> None:
     """A public bucket is asked without a signature, and without looking for credentials."""
     with ObjectStore({"images/page.jp2": b"page"}) as s3:
-        assert content(source_of(settings(s3, access_key_id="", anonymous=True)), "page.jp2") == b"page"
+        assert content_at(source_of(settings(s3, access_key_id="", anonymous=True)), "page.jp2") == b"page"
         assert "authorization" not in s3.requests[-1].headers
 
 

@@ -9,8 +9,9 @@ import sidecar_s3
 from pydantic import ValidationError
 from sidecar_s3.settings import S3Settings
 
-from sidecar.plugin import ByteRange, Closing, Config, Source, SourceError, SupportsCheck
+from sidecar.plugin import Closing, Config, Source, SourceError, SupportsCheck
 from sidecar.testing.contracts.source import SourceContract, Store
+from sidecar.testing.contracts.source_case import content_at
 from sidecar.testing.object_store import ObjectStore, Reply
 
 
@@ -37,12 +38,6 @@ def source_of(s3: ObjectStore, **more: object) -> Source:
     return source
 
 
-def content(source: Source, identifier: str) -> bytes | None:
-    """All bytes of what an identifier leads to."""
-    blob = source.find(identifier)
-    return None if blob is None else bytes(blob.read([ByteRange(0, blob.size)])[0])
-
-
 class TestRules(SourceContract):
     """The contract of all sources, with rules."""
 
@@ -57,14 +52,18 @@ class TestRules(SourceContract):
 def test_rules_name_buckets(s3: ObjectStore) -> None:
     """`s3://bucket/key`, or a key of the bucket that is set."""
     source = source_of(s3, lookup="m:{key} -> s3://masters/{key}, i:{key} -> {key}, {a:2}{b} -> s3://images/{a}{b}")
-    assert [content(source, name) for name in ("m:page.jp2", "i:page.jp2", "page.jp2")] == [b"master", b"page", b"page"]
+    assert [content_at(source, name) for name in ("m:page.jp2", "i:page.jp2", "page.jp2")] == [
+        b"master",
+        b"page",
+        b"page",
+    ]
     assert source.find("x") is None
 
 
 def test_a_rule_for_keys_leaves_its_bucket_to_nobody(s3: ObjectStore) -> None:
     """An identifier cannot name another of the buckets that are set in the place of a key."""
     source = source_of(s3, lookup="t:{name*} -> s3://masters/thumbs/{name}, i:{key*} -> {key}")
-    assert content(source, "i:page.jp2") == b"page"
+    assert content_at(source, "i:page.jp2") == b"page"
     assert source.find("i:s3://masters/page.jp2") is None
     assert source.find("i:s3:/masters/page.jp2") is None  # a key of the bucket that is set, and not there
     assert {each.key.partition("/")[0] for each in s3.requests} == {"images"}
@@ -83,13 +82,13 @@ def test_a_service(s3: ObjectStore, service: ObjectStore, answer: str, fields: s
     """It names bucket and key, or one URI, or a key."""
     service.mischief = lambda _request, _reply: Reply(200, body=answer.encode())
     source = source_of(s3, lookup_url=f"{service.url}/{{identifier}}.json", lookup_fields=fields)
-    assert content(source, "0b1d") == expected
+    assert content_at(source, "0b1d") == expected
 
 
 def test_a_redirect_to_a_key(s3: ObjectStore, service: ObjectStore) -> None:
     """A Location of the form `s3://bucket/key` is one too."""
     service.mischief = lambda _request, _reply: Reply(302, {"Location": "s3://masters/page.jp2"})
-    assert content(source_of(s3, lookup_url=f"{service.url}/{{identifier}}"), "x") == b"master"
+    assert content_at(source_of(s3, lookup_url=f"{service.url}/{{identifier}}"), "x") == b"master"
 
 
 def test_a_redirect_to_a_key_that_is_encoded(s3: ObjectStore, service: ObjectStore) -> None:
@@ -97,7 +96,7 @@ def test_a_redirect_to_a_key_that_is_encoded(s3: ObjectStore, service: ObjectSto
     s3.put("masters/a b/ä%.jp2", b"spaced")
     source = source_of(s3, lookup_url=f"{service.url}/{{identifier}}")
     service.mischief = lambda _request, _reply: Reply(302, {"Location": "s3://masters/a%20b/%C3%A4%25.jp2"})
-    assert content(source, "x") == b"spaced"
+    assert content_at(source, "x") == b"spaced"
     service.mischief = lambda _request, _reply: Reply(302, {"Location": "s3://masters/a/%2E%2E/private/page.jp2"})
     with pytest.raises(SourceError, match="no plain text"):
         source.find("y")

@@ -61,3 +61,9 @@ def content_of(blob: Blob) -> bytes:
     """Return all bytes of a blob."""
     (content,) = blob.read([ByteRange(0, blob.size)])
     return bytes(content)
+
+
+def content_at(source: Source, identifier: str) -> bytes | None:
+    """Return all bytes that an identifier leads to; None if it leads nowhere."""
+    blob = source.find(identifier)
+    return None if blob is None else content_of(blob)
