@@ -77,6 +77,15 @@ class LookupSettings(RemoteSettings):
                 raise ValueError("must hold {identifier}, and no other part")
         return url
 
+    @field_validator("lookup_authorization")
+    @classmethod
+    def _is_header(cls, secret: SecretStr) -> SecretStr:
+        """Refuse what no header can hold, as a file's last line end: the client's error would show the secret."""
+        value = secret.get_secret_value()
+        if not (value.isascii() and value.isprintable()):
+            raise ValueError("is not the value of a header: it has line ends, or characters that are not ASCII")
+        return secret
+
     @model_validator(mode="after")
     def _is_one_lookup(self) -> Self:
         given = [name for name in ("lookup", "lookup_url", "lookup_function") if getattr(self, name)]

@@ -294,6 +294,8 @@ def test_a_function_that_is_not_there(install: Callable[[object], LookupSettings
         {"lookup_url": "https://host:99999/{identifier}"},
         {"lookup": "{a} -> https://host:0/{a}"},
         {"lookup_fields": "url"},
+        {"lookup_authorization": "Bearer secret\n"},
+        {"lookup_authorization": "Bearer sécret"},
         {"lookup_url": "https://host/{identifier}", "lookup_function": "own"},
     ],
 )
