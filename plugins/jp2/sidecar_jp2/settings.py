@@ -49,4 +49,8 @@ class Jp2Settings(Section):
         parts = urlsplit(value)
         if value and not (parts.netloc and parts.scheme in ("redis", "rediss", "s3")):
             raise ValueError("it should begin with redis://, rediss:// or s3://, and a host or a bucket")
+        try:
+            parts.port  # noqa: B018  # raises
+        except ValueError:  # its text would show a part of the password
+            raise ValueError("it has no port that can be: in a password, write / as %2F, ? as %3F, # as %23") from None
         return value

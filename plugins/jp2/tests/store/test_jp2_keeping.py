@@ -1,4 +1,4 @@
-"""What `SIDECAR_JP2_INDEX_URL` needs beside the plugin."""
+"""What `SIDECAR_JP2_INDEX_URL` needs beside the plugin, and how it may be written."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ from contextlib import nullcontext
 
 import pytest
 import sidecar_jp2
+from pydantic import ValidationError
 from sidecar_jp2.keeping import kept_images
 from sidecar_jp2.settings import Jp2Settings
 
@@ -24,3 +25,15 @@ def test_a_library_that_is_missing(monkeypatch: pytest.MonkeyPatch, url: str, ex
         kept_images(config, run_inline)
     with pytest.raises(StartError) if extra == "s3" else nullcontext():
         assert not [*sidecar_jp2.register_folders(config)]
+
+
+@pytest.mark.parametrize(
+    "url", ["redis://user:pass/word@host/0", "redis://user:pass#word@host/0", "redis://host:99999/0"]
+)
+def test_a_password_that_is_not_encoded(url: str) -> None:
+    """It is found at start, and no part of it is in the reason."""
+    with pytest.raises(ValidationError) as raised:
+        Jp2Settings.model_validate({"index_url": url})
+    (problem,) = raised.value.errors()
+    assert "%2F" in problem["msg"]
+    assert "'pass" not in problem["msg"]
