@@ -9,6 +9,7 @@ from __future__ import annotations
 import os
 import socket
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from functools import partial
 from time import monotonic, thread_time
 from typing import Any, Final, Protocol
@@ -54,6 +55,16 @@ class Door(StreamServer):
             self.start_accepting()
         else:
             self.stop_accepting()
+
+    def close(self) -> None:
+        """Close the socket, after taking the connections that wait there.
+
+        The kernel would reset them, and nginx would not ask again, since their requests might have been read.
+        """
+        with suppress(OSError):
+            while not (self.closed or self.full()) and (waiting := self.do_read()):
+                self.do_handle(*waiting)
+        super().close()
 
 
 class BusyTime:

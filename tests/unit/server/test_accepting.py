@@ -109,6 +109,17 @@ def test_a_worker_that_ends_helps_everywhere(door: Door) -> None:
     assert door.accepting.should_close(THEIRS)
 
 
+def test_who_waits_at_the_end_is_served(door: Door) -> None:
+    """Connections that the kernel has made are taken before the sockets are closed, at every door."""
+    with ExitStack() as clients:
+        for listener in [*door.listeners.values()] * 3:
+            clients.enter_context(socket.create_connection(listener.getsockname()))
+        door.accepting.close()
+        assert door.accepted == []
+        gevent.sleep(0.01)
+    assert sorted(door.accepted, key=str) == sorted([*door.listeners] * 3, key=str)
+
+
 def test_connections_end_that_another_should_have(door: Door, monkeypatch: pytest.MonkeyPatch) -> None:
     """Those to another's slot, when the owner is there; one's own if one is crowded and another is not."""
     assert [door.accepting.should_close(slot) for slot in (COMMON, OURS, THEIRS)] == [False, False, True]
