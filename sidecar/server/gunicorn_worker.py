@@ -34,7 +34,7 @@ import time
 from collections.abc import Mapping, Sequence
 from http import HTTPStatus
 from types import FrameType, MappingProxyType
-from typing import Any, Final
+from typing import Any, Final, NamedTuple
 
 import gevent
 from gunicorn import util  # type: ignore[import-untyped]  # it has no annotations
@@ -62,6 +62,7 @@ class Worker(GeventWorker):  # type: ignore[misc]  # as above
     slots: Sequence[int | None] = ()
     """The slot of each of `sockets`, None for those that all workers accept from; set by the master."""
     _slots: Mapping[Any, int | None] = MappingProxyType({})
+    _heard: Mapping[Any, Heard] = MappingProxyType({})
     _end: gevent.Greenlet[..., None] | None = None
 
     def init_process(self) -> None:
@@ -100,6 +101,7 @@ class Worker(GeventWorker):  # type: ignore[misc]  # as above
     def run(self) -> None:
         """Serve until told to stop, then finish what is under way; in gunicorn's place, which accepts everywhere."""
         self._slots = dict(zip(self.sockets, self.slots, strict=True))
+        self._heard = {listener: Heard(listener.getsockname()) for listener in self.sockets}
         # A few connections more, those that are ended or refused.
         most = self.worker_connections + REFUSALS
         self.accepting.begin(self._slots, self.handle, most, alone=self.cfg.workers == 1)
@@ -122,7 +124,7 @@ class Worker(GeventWorker):  # type: ignore[misc]  # as above
             refuse(client)
             return
         with self.connections.joined(client, self._slots.get(listener)) as connection:
-            super().handle(listener, connection, addr)
+            super().handle(self._heard.get(listener, listener), connection, addr)
 
     def handle_request(self, listener_name: Any, req: Any, sock: Connection, addr: Any) -> Any:
         """Answer one request. Raises what gunicorn's own does: StopIteration if the connection is to be closed."""
@@ -134,6 +136,16 @@ class Worker(GeventWorker):  # type: ignore[misc]  # as above
         finally:
             self.connections.answered(sock)
             joined.flush()
+
+
+class Heard(NamedTuple):
+    """A socket at which a connection was accepted, for gunicorn, which asks for its name: it may be closed by now."""
+
+    name: Any
+
+    def getsockname(self) -> Any:
+        """Return the address that it had."""
+        return self.name
 
 
 class AnyBytes(Request):  # type: ignore[misc]  # as above
