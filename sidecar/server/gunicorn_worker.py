@@ -61,8 +61,8 @@ class Worker(GeventWorker):  # type: ignore[misc]  # as above
 
     slots: Sequence[int | None] = ()
     """The slot of each of `sockets`, None for those that all workers accept from; set by the master."""
-    _slots: Mapping[Any, int | None] = MappingProxyType({})
     _heard: Mapping[Any, Heard] = MappingProxyType({})
+    """What is known of each of `sockets`."""
     _end: gevent.Greenlet[..., None] | None = None
 
     def init_process(self) -> None:
@@ -100,11 +100,11 @@ class Worker(GeventWorker):  # type: ignore[misc]  # as above
 
     def run(self) -> None:
         """Serve until told to stop, then finish what is under way; in gunicorn's place, which accepts everywhere."""
-        self._slots = dict(zip(self.sockets, self.slots, strict=True))
-        self._heard = {listener: Heard(listener.getsockname()) for listener in self.sockets}
+        slots = dict(zip(self.sockets, self.slots, strict=True))
+        self._heard = {listener: Heard(listener.getsockname(), slot) for listener, slot in slots.items()}
         # A few connections more, those that are ended or refused.
         most = self.worker_connections + REFUSALS
-        self.accepting.begin(self._slots, self.handle, most, alone=self.cfg.workers == 1)
+        self.accepting.begin(slots, self.handle, most, alone=self.cfg.workers == 1)
         while self.alive:
             self.notify()
             gevent.sleep(_LOOK_EVERY)
@@ -123,8 +123,9 @@ class Worker(GeventWorker):  # type: ignore[misc]  # as above
         if not self.connections.make_room():
             refuse(client)
             return
-        with self.connections.joined(client, self._slots.get(listener)) as connection:
-            super().handle(self._heard.get(listener, listener), connection, addr)
+        heard = self._heard.get(listener, Heard())
+        with self.connections.joined(client, heard.slot) as connection:
+            super().handle(heard, connection, addr)
 
     def handle_request(self, listener_name: Any, req: Any, sock: Connection, addr: Any) -> Any:
         """Answer one request. Raises what gunicorn's own does: StopIteration if the connection is to be closed."""
@@ -141,7 +142,9 @@ class Worker(GeventWorker):  # type: ignore[misc]  # as above
 class Heard(NamedTuple):
     """A socket at which a connection was accepted, for gunicorn, which asks for its name: it may be closed by now."""
 
-    name: Any
+    name: Any = None
+    slot: int | None = None
+    """None if all workers accept from it."""
 
     def getsockname(self) -> Any:
         """Return the address that it had."""
