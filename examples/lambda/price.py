@@ -15,7 +15,7 @@ from typing import Final
 
 PRICES_OF: Final = "us-east-1, as others stated them in 2026; put yours in"
 _HOURS: Final = 730
-"""Of a month."""
+"""Hours of a month, on average."""
 
 
 @dataclass(frozen=True)

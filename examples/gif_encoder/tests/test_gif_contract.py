@@ -34,7 +34,7 @@ class Hiding(GifFactory):
     """Declares the memory of a format that streams."""
 
     def memory(self, frame: Frame) -> int:
-        """Count two strips."""
+        """Return the bytes of two strips, though the whole picture is held."""
         return 2 * self.rows(frame) * frame.size.width * frame.channels
 
 

@@ -32,7 +32,7 @@ class Access(Protocol):
 
 
 class PublicAccess:
-    """No credentials."""
+    """Requests go out as they are: containers that anybody may read."""
 
     def grant(self, url: str, headers: Mapping[str, str]) -> tuple[str, Mapping[str, str]]:
         return url, headers
