@@ -50,16 +50,17 @@ class MemoryBlob:
     last_modified: datetime | None = None
     path: Path | None = None
     asked: list[ByteRange] = field(default_factory=list, repr=False, compare=False)
+    etag: str = field(init=False, repr=False)
+    """A digest of name and content. Made once: contracts measure for how long opening a blob keeps others waiting."""
+
+    def __post_init__(self) -> None:
+        digest = sha256(self.name.encode("utf-8", "surrogatepass") + b"\0" + self.content)
+        object.__setattr__(self, "etag", digest.hexdigest()[:32])
 
     @property
     def size(self) -> int:
         """The length in bytes."""
         return len(self.content)
-
-    @property
-    def etag(self) -> str:
-        """A digest of name and content."""
-        return sha256(self.name.encode("utf-8", "surrogatepass") + b"\0" + self.content).hexdigest()[:32]
 
     def read(self, ranges: Sequence[ByteRange]) -> Sequence[Buffer]:
         """Return the bytes of each range. Raises SourceError if the content does not have them."""

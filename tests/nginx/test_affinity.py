@@ -120,10 +120,15 @@ def load(port: int) -> Iterator[list[Answer]]:
 
 
 def test_an_image_stays_with_one_worker(stack: Stack) -> None:
-    """info.json and all tiles of an image are answered by the same worker, and images are spread over both."""
-    found = answered(stack, [target for name in IMAGES for target in pages(name)])
-    assert {len(workers) for workers in found.values()} == {1}
-    assert set[int]().union(*found.values()) == {*stack.sidecar.workers()}
+    """info.json and all tiles of an image are answered by the same worker, and images are spread over both.
+
+    A worker that others keep from the processor is helped by the other one, so each image has three tries; by chance
+    alone, its seven answers would come from one worker in one try of 64.
+    """
+    targets = [target for name in IMAGES for target in pages(name)]
+    rounds = [answered(stack, targets) for _ in range(3)]
+    assert all(any(len(found[name]) == 1 for found in rounds) for name in IMAGES)
+    assert set[int]().union(*(found[name] for found in rounds for name in IMAGES)) == {*stack.sidecar.workers()}
 
 
 def test_another_worker_takes_over(stack: Stack, tmp_path: Path) -> None:
