@@ -60,7 +60,7 @@ def test_a_dash_is_standard_input(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @pytest.mark.parametrize(
-    "name, content", [("missing", None), ("broken.gz", b"no gzip"), ("cut.gz", gzip.compress(b"x")[:-4])]
+    "name, content", [("missing", None), ("broken.gz", b"no gzip"), ("cut.gz", gzip.compress(b"x", mtime=0)[:-4])]
 )
 def test_a_file_that_cannot_be_read_is_an_error(tmp_path: Path, name: str, content: bytes | None) -> None:
     """Missing and broken files raise an error that names them."""
