@@ -217,10 +217,10 @@ class Photograph:
         return self
 
     def window(self, level: int, region: Rect) -> Window:
-        """The first bytes there are, as many as the region takes."""
-        return Window(
-            level=level, region=region, ranges=(ByteRange(0, region.size.area * self.coded),) if self.coded else ()
-        )
+        """As many bytes as the region takes, others than for any other region: those would be read once for both."""
+        start = region.y * self.pixels.shape[1] + region.x
+        ranges = (ByteRange(start, start + region.size.area * self.coded),) if self.coded else ()
+        return Window(level=level, region=region, ranges=ranges)
 
     def read(self, window: Window, _data: object, into: Pixels) -> None:
         """Copy the region."""
