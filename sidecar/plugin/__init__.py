@@ -45,6 +45,7 @@ from sidecar.plugin.geometry import Buffer, ByteRange, Pixels, Rect, Size
 from sidecar.plugin.hooks import hookimpl
 from sidecar.plugin.indexing import Indexes, StoreState
 from sidecar.plugin.lookup import LookupSettings
+from sidecar.plugin.pixel_side import pixel_side
 from sidecar.plugin.settings import Config, FromCantaloupe, Names, RemoteSettings, Section
 from sidecar.plugin.source import (
     Blob,
@@ -135,6 +136,7 @@ __all__ = [
     "Window",
     "hookimpl",
     "local_file",
+    "pixel_side",
     "run_inline",
     "thread_lock",
     "working_on",

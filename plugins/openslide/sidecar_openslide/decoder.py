@@ -7,7 +7,7 @@ from contextlib import ExitStack, closing
 from functools import partial
 from typing import Final
 
-from sidecar.plugin import Blob, Grid, ImageInfo, Level, LocalFile, Native, Size, Unsupported, local_file
+from sidecar.plugin import Blob, Grid, ImageInfo, Level, LocalFile, Native, Size, Unsupported, local_file, pixel_side
 from sidecar_openslide import tiff
 from sidecar_openslide.associated import AssociatedReader
 from sidecar_openslide.colours import background, check_profile
@@ -17,7 +17,6 @@ from sidecar_openslide.description import SlideDescription
 from sidecar_openslide.guarded import GuardedSlide
 from sidecar_openslide.library import Library, Slide
 from sidecar_openslide.native_tiles import NativeTile, check, check_strips, largest_tile, tile_of
-from sidecar_openslide.physical import pixel_micrometres
 from sidecar_openslide.reader import PIXEL_BYTES, SlideReader
 from sidecar_openslide.settings import OpenSlideSettings
 
@@ -186,8 +185,21 @@ def describe(slide: Slide, tile: NativeTile) -> ImageInfo:
         ),
         tile=tiles[0],
         icc=slide.icc,
-        pixel_micrometres=pixel_micrometres(slide.properties),
+        pixel_micrometres=_pixel_micrometres(slide.properties),
     )
+
+
+def _pixel_micrometres(properties: Mapping[str, str]) -> float | None:
+    """Return the side of a pixel. A tiled TIFF of no scanner's maker may state a resolution that nobody measured."""
+    across, down = (_number(properties.get(f"openslide.mpp-{axis}", "")) for axis in ("x", "y"))
+    return pixel_side(across, down, measured=properties.get("openslide.vendor") != "generic-tiff")
+
+
+def _number(text: str) -> float | None:
+    try:
+        return float(text)
+    except ValueError:
+        return None
 
 
 def _reduces(full: Size, size: Size, downsample: float) -> bool:

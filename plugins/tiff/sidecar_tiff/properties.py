@@ -6,6 +6,7 @@ import math
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Final
 
+from sidecar.plugin import pixel_side
 from sidecar_tiff import tags
 from sidecar_tiff.pages import Page
 
@@ -27,10 +28,6 @@ _SUBFILES: Final = {1: "label", 9: "macro"}
 _MICROMETRES: Final = {2: 25_400.0, 3: 10_000.0}
 """In a unit of resolution, an inch or a centimetre (TIFF 6.0 section 8)."""
 _INCH: Final = 2
-_MICROSCOPIC: Final = 10.0
-"""Micrometres. In a TIFF of no scanner's maker a resolution may be anybody's default, but none is that fine."""
-_SQUARE: Final = 0.01
-"""The part by which the sides of a pixel may differ."""
 
 
 def associated_pages(pages: Sequence[Page]) -> Mapping[str, Page]:
@@ -63,13 +60,14 @@ def properties_of(pages: Sequence[Page], *, aperio: bool) -> Mapping[str, str]:
 def pixel_micrometres(first: Page, properties: Mapping[str, str]) -> float | None:
     """Return the side of a pixel; None if it is not stated, not square, or nothing that anybody measured."""
     if "openslide.mpp-x" in properties:
-        return _number(properties["openslide.mpp-x"])
+        side = _number(properties["openslide.mpp-x"])
+        return pixel_side(side, side, measured=True)
     unit = _MICROMETRES.get(first.number(tags.RESOLUTION_UNIT, _INCH))
     ratios = [first.numbers.get(tag, ()) for tag in (tags.X_RESOLUTION, tags.Y_RESOLUTION)]
     if unit is None or not all(len(ratio) == 2 and all(ratio) for ratio in ratios):  # noqa: PLR2004  # a ratio's numbers
         return None
     across, down = (unit * ratio[1] / ratio[0] for ratio in ratios)
-    return across if across <= _MICROSCOPIC and abs(across - down) <= _SQUARE * across else None
+    return pixel_side(across, down, measured=False)
 
 
 def _aperio(description: str) -> Iterator[tuple[str, str]]:

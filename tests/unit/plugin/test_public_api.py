@@ -20,7 +20,7 @@ EXPORTED: Final = {
         "OpensAssociatedImages Pixels Rect RemoteSettings RowGuard SIGNATURE_BYTES Section SidecarError Size Source "
         "SourceChanged SourceError SourceTimeout SpansFiles StartError StoreState SupportsCheck SupportsEncodedTiles "
         "SupportsGathering SupportsLocalFile SupportsThreads SupportsTolerance Tally Tolerance Unsupported "
-        "VisitsImages Window hookimpl local_file run_inline thread_lock working_on"
+        "VisitsImages Window hookimpl local_file pixel_side run_inline thread_lock working_on"
     ),
     color: "shared_profile to_srgb",
     remote: (
