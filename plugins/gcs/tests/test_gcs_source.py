@@ -7,7 +7,8 @@ import os
 import subprocess
 import sys
 from base64 import urlsafe_b64decode
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
+from functools import partial
 from pathlib import Path
 from typing import ClassVar
 from urllib.parse import parse_qs
@@ -22,22 +23,16 @@ from sidecar_gcs.api import GcsApi
 from sidecar_gcs.settings import GcsSettings
 
 from sidecar.plugin import (
-    ByteRange,
-    Closing,
     Config,
-    KeepsBytes,
     Source,
-    SourceChanged,
     SourceError,
     StartError,
-    SupportsCheck,
 )
 from sidecar.plugin.remote import Client
-from sidecar.testing.contracts.source import SourceContract, Store
+from sidecar.testing.contracts.bucket import OBJECTS, BucketContract, Buckets
+from sidecar.testing.contracts.bucket_case import registered
 from sidecar.testing.contracts.source_case import content_at
 from sidecar.testing.object_store import ObjectStore, Reply, Request
-
-OBJECTS = {"images/page.jp2": b"page", "private/page.jp2": b"private", "shared/page.jp2": b"shared"}
 
 
 @pytest.fixture(autouse=True)
@@ -71,58 +66,19 @@ def settings(gcs: ObjectStore, **more: object) -> GcsSettings:
 
 def source_of(given: GcsSettings) -> Source:
     """The source that the plugin registers."""
-    (source,) = sidecar_gcs.register_sources(Config.of(given))
-    assert isinstance(source, Closing)
-    return source
+    return registered(sidecar_gcs, given)
 
 
-class TestGcs(SourceContract):
-    """The contract of all sources."""
+class TestGcs(BucketContract):
+    """The contract of all sources of buckets."""
 
-    identifiers: ClassVar[Sequence[str]] = (
-        *SourceContract.identifiers,
-        "a//b.jp2",
-        "-_.~!*'()&@:,$=+ ;.jp2",
-        "gs:/x.jp2",
-    )
+    refusals: ClassVar = [(403, "AccessDenied"), (404, "NoSuchBucket"), (400, "UserProjectMissing")]
+    libraries = ("google.auth", "requests", "urllib3")
 
     @pytest.fixture
-    def store(self, gcs: ObjectStore) -> Store:
-        """A bucket, with others beside it."""
-        outside = ["gs://private/page.jp2", "gs://images/page.jp2", "../private/page.jp2", "/private/page.jp2"]
-        return Store(source_of(settings(gcs)), lambda key, body: gcs.put(f"images/{key}", body), outside)
-
-
-def test_other_buckets_only_if_allowed(gcs: ObjectStore) -> None:
-    """An identifier, or a rule, names a bucket of the list, and no other."""
-    source = source_of(settings(gcs, buckets="shared", path_prefix="none/"))
-    assert content_at(source, "gs://shared/page.jp2") == b"shared"
-    for identifier in ("gs://private/page.jp2", "gs://images/page.jp2", "gs://shared", "gs:///page.jp2"):
-        assert source.find(identifier) is None
-    ruled = source_of(settings(gcs, buckets="shared", lookup="s:{name} -> gs://shared/{name}, {name} -> {name}"))
-    assert [content_at(ruled, name) for name in ("s:page.jp2", "page.jp2")] == [b"shared", b"page"]
-    assert {request.key.partition("/")[0] for request in gcs.requests} <= {"shared", "images"}
-
-
-def test_ranges_of_one_version(gcs: ObjectStore) -> None:
-    """Each range is asked for with If-Match. If the object is another by then, that is an error and no mixture."""
-    gcs.put("images/page.jp2", bytes(200_000))
-    blob = source_of(settings(gcs, block_bytes=4096)).find("page.jp2")
-    assert blob is not None
-    blob.read([ByteRange(100_000, 110_000)])
-    assert [request.headers["range"] for request in gcs.requests] == ["bytes=0-4095", "bytes=98304-110591"]
-    assert gcs.requests[-1].headers["if-match"] == gcs.objects["images/page.jp2"].etag
-    gcs.put("images/page.jp2", b"\1" * 200_000)
-    with pytest.raises(SourceChanged):
-        blob.read([ByteRange(150_000, 160_000)])
-
-
-@pytest.mark.parametrize("status, code", [(403, "AccessDenied"), (404, "NoSuchBucket"), (400, "UserProjectMissing")])
-def test_not_surely_missing(gcs: ObjectStore, status: int, code: str) -> None:
-    """Only NoSuchKey means that there is no object."""
-    gcs.mischief = lambda _request, _reply: Reply(status, body=f"<Error><Code>{code}</Code></Error>".encode())
-    with pytest.raises(SourceError, match=code):
-        source_of(settings(gcs)).find("page.jp2")
+    def buckets(self, gcs: ObjectStore) -> Buckets:
+        """Public buckets of an emulator."""
+        return Buckets(gcs, partial(settings, gcs), sidecar_gcs)
 
 
 def test_an_emulator_states_no_reason(gcs: ObjectStore) -> None:
@@ -131,19 +87,6 @@ def test_an_emulator_states_no_reason(gcs: ObjectStore) -> None:
     assert source_of(settings(gcs)).find("page.jp2") is None
     google = GcsSettings(bucket="images", anonymous=True)
     assert not GcsApi(Client(google), google, Anybody()).is_absent(404, "")
-
-
-def test_whether_it_can_be_read(gcs: ObjectStore) -> None:
-    """A check passes if each bucket answers, and is refused for one that is missing."""
-    source = source_of(settings(gcs, buckets="shared", cache_bytes=12345))
-    assert isinstance(source, SupportsCheck)
-    assert isinstance(source, KeepsBytes)
-    assert (source.is_remote, source.kept_bytes) == (True, 12345)
-    source.check()
-    missing = source_of(settings(gcs, buckets="missing"))
-    assert isinstance(missing, SupportsCheck)
-    with pytest.raises(SourceError, match="NoSuchBucket"):
-        missing.check()
 
 
 def granted(request: Request, _reply: Reply) -> Reply:
@@ -268,30 +211,14 @@ def test_a_file_that_is_none(gcs: ObjectStore, credentials: Callable[..., Path],
 @pytest.mark.parametrize(
     "wrong",
     [
-        {"bucket": "a/b"},
         {"bucket": "Images"},
-        {"endpoint": "gcs:4443"},
-        {"endpoint": "http://user@host"},
         {"endpoint": "http://host/path"},
-        {"endpoint": "http://host:99999"},
-        {"lookup": "{x} -> gs://other/{x}"},
-        {"bucket": "", "lookup": "{x} -> {x}"},
     ],
 )
 def test_settings_that_cannot_be(wrong: dict[str, object]) -> None:
     """They are found at start."""
     with pytest.raises(ValidationError):
         GcsSettings.model_validate({"bucket": "images", **wrong})
-
-
-def test_nothing_set() -> None:
-    """No source, and none of the libraries are loaded."""
-    program = (
-        "import sys, sidecar_gcs; from sidecar.plugin import Config;"
-        "assert not [*sidecar_gcs.register_sources(Config.of())];"
-        "assert not {'google.auth', 'requests', 'urllib3'} & {*sys.modules}"
-    )
-    subprocess.run([sys.executable, "-c", program], check=True)
 
 
 def test_in_a_patched_process(gcs: ObjectStore, google: ObjectStore, monkeypatch: pytest.MonkeyPatch) -> None:

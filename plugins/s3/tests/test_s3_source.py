@@ -5,21 +5,23 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
+from functools import partial
 from pathlib import Path
 from typing import ClassVar
 
 import pytest
 import sidecar_s3
-from pydantic import SecretStr, ValidationError
+from pydantic import ValidationError
 from sidecar_s3.api import ObjectUrls
 from sidecar_s3.settings import S3Settings
 
 from sidecar.cantaloupe import takeover
-from sidecar.plugin import Closing, Config, KeepsBytes, Source, SourceError, StartError, SupportsCheck
-from sidecar.testing.contracts.source import SourceContract, Store
+from sidecar.plugin import Source, StartError
+from sidecar.testing.contracts.bucket import OBJECTS, BucketContract, Buckets
+from sidecar.testing.contracts.bucket_case import registered
 from sidecar.testing.contracts.source_case import content_at
-from sidecar.testing.object_store import ObjectStore, Reply
+from sidecar.testing.object_store import ObjectStore
 
 _SECRETS = {"AKIDEXAMPLE": "wJalrXUtnFEMI/K7MDENG+bPxRfiCYEXAMPLEKEY"}
 
@@ -37,8 +39,7 @@ def _no_account(monkeypatch: pytest.MonkeyPatch, tmp_path: object) -> None:
 @pytest.fixture
 def s3() -> Iterator[ObjectStore]:
     """A service with one bucket to serve and two not to."""
-    objects = {"images/page.jp2": b"page", "private/page.jp2": b"private", "shared/page.jp2": b"shared"}
-    with ObjectStore(objects, secrets=_SECRETS) as store:
+    with ObjectStore(OBJECTS, secrets=_SECRETS) as store:
         yield store
 
 
@@ -51,118 +52,26 @@ def settings(s3: ObjectStore, **more: object) -> S3Settings:
 
 def source_of(given: S3Settings) -> Source:
     """The source that the plugin registers."""
-    (source,) = sidecar_s3.register_sources(Config.of(given))
-    assert isinstance(source, Closing)
-    return source
+    return registered(sidecar_s3, given)
 
 
-class TestS3(SourceContract):
-    """The contract of all sources."""
+class TestS3(BucketContract):
+    """The contract of all sources of buckets."""
 
-    identifiers: ClassVar[Sequence[str]] = (
-        *SourceContract.identifiers,
-        "a//b.jp2",
-        "-_.~!*'()&@:,$=+ ;.jp2",
-        "s3:/x.jp2",
-    )
+    refusals: ClassVar = [
+        (403, "AccessDenied"),
+        (301, "PermanentRedirect"),
+        (404, "NoSuchUpload"),
+        (400, "ExpiredToken"),
+    ]
+    wrong_key: ClassVar = {"secret_key": "mistyped"}
+    key_refused = "403 SignatureDoesNotMatch"
+    libraries = ("botocore", "urllib3")
 
     @pytest.fixture
-    def store(self, s3: ObjectStore) -> Store:
-        """A bucket, with others beside it."""
-        outside = ["s3://private/page.jp2", "s3://images/page.jp2", "../private/page.jp2", "/private/page.jp2"]
-        return Store(source_of(settings(s3)), lambda key, body: s3.put(f"images/{key}", body), outside)
-
-
-def test_prefix_and_suffix(s3: ObjectStore) -> None:
-    """They complete the key, as Cantaloupe's BasicLookupStrategy does, and the suffix names the decoder."""
-    s3.put("images/scans/1.jp2", b"one")
-    source = source_of(settings(s3, path_prefix="scans/", path_suffix=".jp2"))
-    assert content_at(source, "1") == b"one"
-    blob = source.find("1")
-    assert blob is not None
-    assert blob.name == "scans/1.jp2"
-    assert source.find("../page") is None
-
-
-def test_kept_blocks_are_counted(s3: ObjectStore) -> None:
-    """What is kept of objects is known, so that it is taken off the memory of responses."""
-    source = source_of(settings(s3, cache_bytes=12345))
-    assert isinstance(source, KeepsBytes)
-    assert source.kept_bytes == 12345
-
-
-def test_other_buckets_only_if_allowed(s3: ObjectStore) -> None:
-    """An identifier names a bucket of the list, and no other; prefix and suffix are not for those."""
-    source = source_of(settings(s3, buckets=("shared",), path_prefix="none/"))
-    assert content_at(source, "s3://shared/page.jp2") == b"shared"
-    for identifier in (
-        "s3://private/page.jp2",
-        "s3://images/page.jp2",
-        "s3://shared",
-        "s3://shared/",
-        "s3:///page.jp2",
-    ):
-        assert source.find(identifier) is None
-    assert {request.key.partition("/")[0] for request in s3.requests} <= {"shared", "images"}
-
-
-def test_only_listed_buckets(s3: ObjectStore) -> None:
-    """Without a bucket of its own, plain identifiers lead nowhere, and nobody is asked."""
-    source = source_of(settings(s3, bucket="", buckets=("shared",)))
-    assert content_at(source, "s3://shared/page.jp2") == b"shared"
-    asked = len(s3.requests)
-    assert source.find("page.jp2") is None
-    assert len(s3.requests) == asked
-
-
-@pytest.mark.parametrize("identifier", ["x" * 1020, "ü" * 510])
-def test_keys_that_cannot_be(s3: ObjectStore, identifier: str) -> None:
-    """S3's keys have 1024 bytes at most, prefix included: no request for more."""
-    assert source_of(settings(s3, path_prefix="scans/")).find(identifier) is None
-    assert s3.requests == []
-
-
-def test_a_missing_bucket_is_not_a_missing_object(s3: ObjectStore) -> None:
-    """A wrong setting must not look like 404s."""
-    with pytest.raises(SourceError, match="NoSuchBucket"):
-        source_of(settings(s3, bucket="imgaes")).find("page.jp2")
-
-
-def test_whether_it_can_be_read(s3: ObjectStore) -> None:
-    """A check passes if each bucket answers, is refused for a wrong secret or a missing bucket, and is one attempt."""
-    source = source_of(settings(s3, buckets="shared"))
-    assert isinstance(source, SupportsCheck)
-    assert source.is_remote
-    source.check()
-    wrong = settings(s3).model_copy(update={"secret_key": SecretStr("mistyped")})
-    for given, reason in ((settings(s3, buckets="shared, missing"), "NoSuchBucket"), (wrong, "SignatureDoesNotMatch")):
-        failing = source_of(given)
-        assert isinstance(failing, SupportsCheck)
-        with pytest.raises(SourceError, match=reason):
-            failing.check()
-    s3.requests.clear()
-    s3.mischief = lambda _request, _reply: Reply(503)
-    with pytest.raises(SourceError):
-        source.check()
-    assert len(s3.requests) == 1
-
-
-def test_a_wrong_secret(s3: ObjectStore) -> None:
-    """The error names the service's reason, and not the secret."""
-    wrong = settings(s3).model_copy(update={"secret_key": SecretStr("mistyped")})
-    with pytest.raises(SourceError, match="403 SignatureDoesNotMatch") as caught:
-        source_of(wrong).find("page.jp2")
-    assert "mistyped" not in f"{caught.value} {wrong!r}"
-
-
-@pytest.mark.parametrize(
-    "status, code", [(403, "AccessDenied"), (301, "PermanentRedirect"), (404, "NoSuchUpload"), (400, "ExpiredToken")]
-)
-def test_not_surely_missing(s3: ObjectStore, status: int, code: str) -> None:
-    """Only NoSuchKey means that there is no object."""
-    s3.mischief = lambda _request, _reply: Reply(status, body=f"<Error><Code>{code}</Code></Error>".encode())
-    with pytest.raises(SourceError, match=code):
-        source_of(settings(s3)).find("page.jp2")
+    def buckets(self, s3: ObjectStore) -> Buckets:
+        """Buckets of a service of their own."""
+        return Buckets(s3, partial(settings, s3), sidecar_s3)
 
 
 def test_credentials_from_the_chain(s3: ObjectStore, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -235,30 +144,14 @@ def test_buckets_with_dots() -> None:
 @pytest.mark.parametrize(
     "wrong",
     [
-        {"endpoint": "minio:9000"},
-        {"endpoint": "http://user@host"},
         {"endpoint": "http://host/path"},
-        {"endpoint": "http://host:99999"},
-        {"bucket": "a/b"},
-        {"bucket": "../x"},
         {"region": "eu west\r\n"},
-        {"concurrency": 0},
     ],
 )
 def test_settings_that_cannot_be(wrong: dict[str, object]) -> None:
     """They are found at start."""
     with pytest.raises(ValidationError):
         S3Settings.model_validate(wrong)
-
-
-def test_nothing_set() -> None:
-    """No source, and none of the libraries are loaded."""
-    program = (
-        "import sys, sidecar_s3; from sidecar.plugin import Config;"
-        "assert not [*sidecar_s3.register_sources(Config.of())];"
-        "assert not {'botocore', 'urllib3'} & {*sys.modules}"
-    )
-    subprocess.run([sys.executable, "-c", program], check=True)
 
 
 def test_in_a_patched_process() -> None:

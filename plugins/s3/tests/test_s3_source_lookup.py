@@ -102,15 +102,6 @@ def test_a_redirect_to_a_key_that_is_encoded(s3: ObjectStore, service: ObjectSto
         source.find("y")
 
 
-@pytest.mark.parametrize("place", ["s3://private/page.jp2", "https://elsewhere/page.jp2", "s3:///page.jp2"])
-def test_where_a_lookup_cannot_lead(s3: ObjectStore, service: ObjectStore, place: str) -> None:
-    """Only buckets that settings name are asked."""
-    service.mischief = lambda _request, _reply: Reply(302, {"Location": place})
-    with pytest.raises(SourceError, match="looked up"):
-        source_of(s3, lookup_url=f"{service.url}/{{identifier}}").find("x")
-    assert s3.requests == []
-
-
 def test_whether_it_can_be_read(s3: ObjectStore, service: ObjectStore) -> None:
     """A check asks buckets and the service."""
     source = source_of(s3, lookup_url=f"{service.url}/{{identifier}}")

@@ -2,14 +2,20 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from pathlib import Path
 from typing import ClassVar
 
-from sidecar.plugin import EncoderFactory, Native, Size
+import pytest
+
+from sidecar.plugin import BucketSettings, EncoderFactory, Native, Size
+from sidecar.plugin.remote import BucketSource
+from sidecar.testing.contracts.bucket import OBJECTS, BucketContract, Buckets
 from sidecar.testing.contracts.decoder import DecoderContract
 from sidecar.testing.contracts.encoder import EncoderContract
 from sidecar.testing.fakes import GradientDecoder, MemoryBlob, gradient, on_disk
-from tests.unit.testing import decoders, encoders
+from sidecar.testing.object_store import ObjectStore, Reply, Request
+from tests.unit.testing import buckets, decoders, encoders
 
 
 class Gradients(DecoderContract):
@@ -159,3 +165,103 @@ class TestEarlyEnd(EncoderContract):
 
     factory: ClassVar[EncoderFactory] = encoders.EarlyEnd()
     largest_side = encoders.LARGEST_WEBP
+
+
+class Clouds(BucketContract):
+    """A store that takes one key, and a source made of parts."""
+
+    refusals: ClassVar = [(404, "NoSuchBucket")]
+    wrong_key: ClassVar = {"key": "mistyped"}
+    key_refused = "403 AccessDenied"
+    section: ClassVar[type[buckets.CloudSettings]] = buckets.CloudSettings
+    api: ClassVar[type[buckets.CloudApi]] = buckets.CloudApi
+    kind: ClassVar[type[BucketSource]] = BucketSource
+
+    @pytest.fixture
+    def buckets(self) -> Iterator[Buckets]:
+        """Buckets at the store."""
+
+        def guarded(request: Request, reply: Reply) -> Reply:
+            if request.headers["authorization"] == "right":
+                return reply
+            return Reply(403, body=b"<Error><Code>AccessDenied</Code></Error>")
+
+        def settings(**more: object) -> BucketSettings:
+            given = {"endpoint": cloud.url, "bucket": "images", "key": "right", "attempts": 2, "freshness": 0}
+            return self.section.model_validate({**given, **more})
+
+        with ObjectStore(OBJECTS) as cloud:
+            cloud.mischief = guarded
+            yield Buckets(cloud, settings, buckets.plugin(self.section, self.api, self.kind))
+
+
+class TestOneAttempt(Clouds):
+    """Failures do not pass."""
+
+    section = buckets.OneAttempt
+
+
+class TestLargeBlocks(Clouds):
+    """More bytes asked for than need be."""
+
+    section = buckets.LargeBlocks
+
+
+class TestNoPrefix(Clouds):
+    """A prefix that is left out."""
+
+    section = buckets.NoPrefix
+
+
+class TestNoLookup(Clouds):
+    """A lookup that is left out."""
+
+    section = buckets.NoLookup
+
+
+class TestOpenToAll(Clouds):
+    """A bucket that no setting names."""
+
+    section = buckets.OpenToAll
+
+
+class TestBucketOfItsOwn(Clouds):
+    """A bucket by default."""
+
+    section = buckets.BucketOfItsOwn
+
+
+class TestAnyKey(Clouds):
+    """Requests for objects that cannot be."""
+
+    section = buckets.AnyKey
+
+
+class TestAnyEndpoint(Clouds):
+    """An address that cannot be."""
+
+    section = buckets.AnyEndpoint
+
+
+class TestShowsKey(Clouds):
+    """A secret that is shown."""
+
+    section = buckets.ShowsKey
+
+
+class TestAnyNotFound(Clouds):
+    """A bucket that is missing, and answered as an object that is."""
+
+    api = buckets.AnyNotFound
+
+
+class TestUnconditional(Clouds):
+    """Ranges of any version."""
+
+    api = buckets.Unconditional
+
+
+class TestHidesFailures(Clouds):
+    """A store that fails, and is answered for."""
+
+    kind = buckets.HidesFailures
