@@ -14,75 +14,20 @@ import time
 from collections.abc import Callable
 from contextlib import AbstractContextManager, nullcontext
 from contextvars import copy_context
-from dataclasses import dataclass
-from typing import Final, Generic, ParamSpec, Protocol, TypeVar, cast
+from typing import ParamSpec, TypeVar, cast
 
 from gevent import GreenletExit, Timeout
 from gevent.event import AsyncResult, Event
 from gevent.threadpool import ThreadPool
 
 from sidecar.errors import Stalled
+from sidecar.limits.native_calls import LOOK_EVERY, Call, Pending
 from sidecar.limits.outcome import Outcome, outcome, raiser
 
 P = ParamSpec("P")
 T = TypeVar("T")
-_LOOK_EVERY: Final = 1.0
-"""Seconds between two looks whether a call that is waited for can still be expected to return."""
 Note = Callable[[str], AbstractContextManager[object]]
 """Records an image while native code works on it; see sidecar.server.crash_journal."""
-
-
-@dataclass(eq=False, slots=True)
-class _Call:
-    """What event loop and thread know of a call."""
-
-    image: str
-    wanted: bool = True
-    began: float = 0.0
-    lost: bool = False
-
-
-class Pending(Generic[T]):
-    """A call under way in a native thread."""
-
-    def __init__(self, result: AsyncResult[Outcome[T]], call: _Call, check: Callable[[_Call], None]) -> None:
-        """`check` raises if the call is not worth waiting for."""
-        self._result, self._call, self._check = result, call, check
-
-    def then(self, call: Callable[[], None]) -> None:
-        """Call something in the event loop when this call is over."""
-        self._result.rawlink(lambda _: call())
-
-    def get(self) -> T:
-        """Wait in this greenlet for the call, and return its value or raise what it raised.
-
-        If the waiting greenlet is cancelled, a call that has not started yet is skipped. Raises Stalled if the call is
-        stuck, or has not started in a pool that is stalled.
-        """
-        try:
-            while not self._result.wait(_LOOK_EVERY) and not self._result.ready():
-                self._check(self._call)
-            result = cast("Outcome[T]", self._result.get())
-        except BaseException:
-            self._call.wanted = False
-            raise
-        return result()
-
-    def wait(self) -> None:
-        """Wait until the call is over, whatever its result."""
-        self._result.wait()
-
-
-class Pool(Protocol):
-    """Runs calls in native threads; also a `Native`."""
-
-    def spawn(self, call: Callable[P, T], /, *args: P.args, **kwargs: P.kwargs) -> Pending[T]:
-        """Begin a call; the calling greenlet waits while every thread is busy."""
-        ...
-
-    def __call__(self, call: Callable[P, T], /, *args: P.args, **kwargs: P.kwargs) -> T:
-        """Run a call and wait for it in this greenlet."""
-        ...
 
 
 class NativePool:
@@ -91,6 +36,7 @@ class NativePool:
     With `nice` above 0 its threads leave the processor to other threads first: on Linux each thread has a priority
     of its own (setpriority(2), "C library/kernel differences"). `share` returns, before each call, how many of the
     threads may be used at the moment. `stall` is the time, in seconds, after which a pool counts as stalled.
+    `background` runs the calls that nobody waits for, and is closed with the pool.
     """
 
     def __init__(
@@ -100,11 +46,13 @@ class NativePool:
         note: Note = nullcontext,
         share: Callable[[], int] | None = None,
         stall: float = math.inf,
+        background: NativePool | None = None,
     ) -> None:
         self.threads = threads
         self.note = note
         self.lost = 0
         """Threads that count as lost."""
+        self._background = background
         self._nice = nice
         self._share = share or (lambda: threads)
         self._niced = threading.local()
@@ -113,7 +61,7 @@ class NativePool:
         self._moved = 0.0
         """When a call last returned."""
         # Threads add and remove their calls: single operations of a set, which the GIL keeps whole.
-        self._under_way: set[_Call] = set()
+        self._under_way: set[Call] = set()
 
     def spawn(self, call: Callable[P, T], /, *args: P.args, **kwargs: P.kwargs) -> Pending[T]:
         """Begin a call; the calling greenlet waits while every thread is busy."""
@@ -121,7 +69,7 @@ class NativePool:
 
     def spawn_for(self, image: str, call: Callable[P, T], /, *args: P.args, **kwargs: P.kwargs) -> Pending[T]:
         """Begin a call that works on an image (its etag; '' for none)."""
-        known = _Call(image)
+        known = Call(image)
         # The caller's context goes along, so that spans in native code belong to its request.
         context = copy_context()
 
@@ -150,6 +98,11 @@ class NativePool:
         return Calls(self, image)
 
     @property
+    def background(self) -> NativePool:
+        """What runs calls that nobody waits for; see sidecar.plugin.HasBackground."""
+        return self._background or self
+
+    @property
     def busy(self) -> int:
         """Threads that are in a call, lost ones included."""
         return len(self._under_way)
@@ -176,12 +129,14 @@ class NativePool:
 
     def close(self) -> None:
         """Wait for what is under way and end the threads."""
+        if self._background:
+            self._background.close()
         self._pool.join()
         self._pool.kill()
 
     def _begin(self, task: Callable[[], Outcome[T]]) -> AsyncResult[Outcome[T]]:
         """Hand a task to a thread; raises Stalled, if it has to wait for one and none comes free."""
-        while (begun := self._begun(task, _LOOK_EVERY if self._stall < math.inf else None)) is None:
+        while (begun := self._begun(task, LOOK_EVERY if self._stall < math.inf else None)) is None:
             if self.stalled:
                 raise Stalled("native calls have not returned for a while; try again later")
         return begun
@@ -201,7 +156,7 @@ class NativePool:
         finally:
             timeout.close()
 
-    def _check(self, call: _Call) -> None:
+    def _check(self, call: Call) -> None:
         if call.lost or (not call.began and self.stalled):
             raise Stalled("native calls have not returned for a while; try again later")
 

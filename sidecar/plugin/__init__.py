@@ -58,7 +58,15 @@ from sidecar.plugin.source import (
     VisitsImages,
     local_file,
 )
-from sidecar.plugin.threads import Native, NotesImages, run_inline, thread_lock, working_on
+from sidecar.plugin.threads import (
+    HasBackground,
+    Native,
+    NotesImages,
+    in_background,
+    run_inline,
+    thread_lock,
+    working_on,
+)
 from sidecar.plugin.tolerance import EXACT, Tolerance
 
 API_VERSION: Final = 1
@@ -89,6 +97,7 @@ __all__ = [
     "Frame",
     "FromCantaloupe",
     "Grid",
+    "HasBackground",
     "HasProperties",
     "HeldFolder",
     "HidesErrors",
@@ -135,6 +144,7 @@ __all__ = [
     "VisitsImages",
     "Window",
     "hookimpl",
+    "in_background",
     "local_file",
     "pixel_side",
     "run_inline",

@@ -43,6 +43,21 @@ def working_on(native: Native, image: str) -> Native:
     return native.for_image(image) if isinstance(native, NotesImages) else native
 
 
+@runtime_checkable
+class HasBackground(Protocol):
+    """An optional power of a Native: a thread for work that nobody waits for, at a low priority."""
+
+    @property
+    def background(self) -> Native:
+        """Runs one call at a time, which leaves the processors to the native threads that requests wait for."""
+        ...
+
+
+def in_background(native: Native) -> Native:
+    """Return what runs calls that nobody waits for; `native` itself if it makes no difference between calls."""
+    return native.background if isinstance(native, HasBackground) else native
+
+
 def thread_lock() -> AbstractContextManager[bool]:
     """Return a new lock between native threads.
 

@@ -12,7 +12,7 @@ import numpy as np
 from gevent.lock import Semaphore
 from gevent.queue import Queue
 
-from sidecar.limits.threads import Pending, Pool
+from sidecar.limits.native_calls import Pending, Pool
 from sidecar.observability.tracing import span
 from sidecar.plugin import Blob, Buffer, Pixels, Rect, Window
 from sidecar.render.fetch import Fetched, Fetcher, Link

@@ -43,6 +43,16 @@ class Renderer:
     gatherer: Gatherer | None = None
     """Decodes the windows of small responses; None: each is decoded for itself."""
 
+    @property
+    def pools(self) -> frozenset[NativePool]:
+        """All in which native calls may be under way."""
+        return frozenset({self.pool, self.bulk, self.pool.background})
+
+    @property
+    def lost(self) -> int:
+        """Native threads that count as lost."""
+        return sum(pool.lost for pool in self.pools)
+
     def start(self, plan: Plan, blob: Blob, factory: EncoderFactory, client: Client) -> Body:
         """Begin a response and make its first chunk, so that an early failure still has a status.
 

@@ -12,7 +12,7 @@ from typing import Protocol, Self
 import numpy as np
 
 from sidecar.errors import EncodeError, Overloaded
-from sidecar.limits.threads import Pool
+from sidecar.limits.native_calls import Pool
 from sidecar.observability.tracing import span
 from sidecar.plugin import Encoder, Pixels
 from sidecar.render.memory_estimate import source_rows, strip_rows

@@ -8,6 +8,7 @@ from collections.abc import Iterator, Mapping
 from contextlib import nullcontext
 from pathlib import Path
 from types import MappingProxyType
+from typing import Final
 
 from sidecar import __version__, startup
 from sidecar.config import Settings, Values, core
@@ -42,6 +43,12 @@ from sidecar.server.lifecycle import WorkerLifecycle, WorkerParts
 from sidecar.server.reloads import RELOADS
 from sidecar.server.restarts import RESTARTS
 
+_BULK: Final = 5
+"""How much lower than that of small responses the priority of large ones is (nice(1))."""
+_BACKGROUND: Final = 10
+"""How much lower that of work is that nobody waits for: it has a tenth of a processor that is fought for. Not more,
+since such a thread may hold the GIL when it has to make room."""
+
 
 def make_service(settings: Settings, registry: Registry, small: NativePool, quarantine: Quarantine) -> ImageService:
     """Return the image service of one worker: also what benchmarks, `explain` and tests use without HTTP."""
@@ -51,7 +58,7 @@ def make_service(settings: Settings, registry: Registry, small: NativePool, quar
     part = memory_limit.kept_part(settings.memory_bytes, settings.workers, kept)
     large = settings.large_concurrency or max(1, cpu_share.count // settings.workers)
     cores = cpu_share.count
-    bulk = NativePool(cores, nice=5, note=small.note, share=cpu_share.share, stall=settings.stall_timeout)
+    bulk = NativePool(cores, nice=_BULK, note=small.note, share=cpu_share.share, stall=settings.stall_timeout)
     admission = Admission(
         budget,
         settings.queue_size,
@@ -130,7 +137,7 @@ def create_app(
         settings, registry, pool or NativePool(settings.native_threads, stall=settings.stall_timeout), quarantine
     )
     renderer = service.renderer
-    readiness = Readiness(renderer.admission, lambda: renderer.pool.lost + renderer.bulk.lost, registry.sources)
+    readiness = Readiness(renderer.admission, lambda: renderer.lost, registry.sources)
     gauges = metrics.Gauges(
         {
             metrics.PERMITS: lambda: renderer.admission.held,
@@ -139,7 +146,7 @@ def create_app(
             metrics.WAITING: lambda: renderer.admission.waiting,
             metrics.LEASED: lambda: renderer.readers.leased,
             metrics.IDLE: lambda: renderer.readers.idle,
-            metrics.LOST: lambda: renderer.pool.lost + renderer.bulk.lost,
+            metrics.LOST: lambda: renderer.lost,
             metrics.FAILED_RELOADS: lambda: RELOADS.failed,
             metrics.LAST_RELOAD: lambda: RELOADS.last_failed,
             metrics.RESTARTS: lambda: RESTARTS.workers,
@@ -166,7 +173,7 @@ def _state(renderer: Renderer, readiness: Readiness) -> Record:
         "leased": readers.leased,
         "idle": readers.idle,
         "idle_bytes": readers.nbytes,
-        "lost": renderer.pool.lost + renderer.bulk.lost,
+        "lost": renderer.lost,
     }
 
 
@@ -181,7 +188,8 @@ def get_app(below: Mapping[str, Values] = MappingProxyType({})) -> WorkerLifecyc
     shared = shared_dir.shared()
     journal = _journal(shared)
     note = journal.recorded if journal else nullcontext
-    pool = NativePool(settings.native_threads, note=note, stall=settings.stall_timeout)
+    background = NativePool(1, nice=_BACKGROUND, note=note)
+    pool = NativePool(settings.native_threads, note=note, stall=settings.stall_timeout, background=background)
     app = create_app(found.config, found.plugins.load(found.config, pool), pool, journal, found)
     # Last: whatever is to be loaded is loaded, and no thread is started yet.
     sandbox.enter(settings.sandbox, [*found.plugins.folders(found.config), *_own_folders(shared)])

@@ -6,7 +6,7 @@ import logging
 import os
 import signal
 import sys
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any, Final
@@ -32,6 +32,8 @@ _CHECK_EVERY: Final = 1.0
 """Seconds between two self-checks."""
 _CLOSING: Final = 1.0
 """Seconds that closing may take."""
+_BACKGROUND: Final = 10
+"""How many times as long a call may take that nobody waits for, since its thread has a low priority."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -122,7 +124,7 @@ class WorkerLifecycle:
 
     @property
     def _in_native_code(self) -> bool:
-        return bool(self._parts.renderer.pool.busy or self._parts.renderer.bulk.busy)
+        return any(pool.busy for pool in self._parts.renderer.pools)
 
     def _check_for_ever(self) -> None:
         renderer = self._parts.renderer
@@ -139,15 +141,21 @@ class WorkerLifecycle:
     def check_stuck_calls(self) -> None:
         """Quarantine the images of stuck native calls; with enough of these, have the worker replaced."""
         parts = self._parts
-        pools = (parts.renderer.pool, parts.renderer.bulk)
-        for image in (image for pool in pools for image in pool.count_lost(parts.settings.first_byte_timeout)):
+        for image in self._stuck():
             log.error("a native call is stuck", image=image)
             if image:
                 with suppress(OSError):  # a disk that is full
                     parts.quarantine.add(digest(image))
-        lost = sum(pool.lost for pool in pools)
+        lost = parts.renderer.lost
         if lost >= parts.settings.stuck_calls and not parts.readiness.draining:
             self._be_replaced(lost)
+
+    def _stuck(self) -> Iterator[str]:
+        """Yield the images of native calls that have become stuck."""
+        renderer, limit = self._parts.renderer, self._parts.settings.first_byte_timeout
+        for pool in renderer.pools:
+            awaited = pool in {renderer.pool, renderer.bulk}
+            yield from pool.count_lost(limit if awaited else _BACKGROUND * limit)
 
     def _be_replaced(self, lost: int) -> None:
         """End, and have another worker in this one's place; whoever waits here goes elsewhere at once."""

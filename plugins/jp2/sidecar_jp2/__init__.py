@@ -12,7 +12,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from functools import partial
 
-from sidecar.plugin import Config, Decoder, Folder, Native, Section, hookimpl
+from sidecar.plugin import Config, Decoder, Folder, Native, Section, hookimpl, in_background
 from sidecar_jp2.decoder import Jp2Decoder
 from sidecar_jp2.extract.extractor import IndexedExtractor
 from sidecar_jp2.index.index_cache import IndexCache
@@ -39,7 +39,7 @@ def register_decoders(config: Config, native: Native) -> Iterable[Decoder]:
     settings = config.section(Jp2Settings)
     indexes = IndexCache(native, settings.index_memory_bytes, kept_images(config, native))
     codec = OpenJpeg(bind(settings.library))
-    rule = LossRule(settings.loss_db, native, IdleWork()) if settings.loss_db else None
+    rule = LossRule(settings.loss_db, in_background(native), IdleWork()) if settings.loss_db else None
     return [
         Jp2Decoder(
             codec,

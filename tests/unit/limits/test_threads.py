@@ -8,13 +8,14 @@ import threading
 import time
 import weakref
 from collections.abc import Iterator
+from contextlib import AbstractContextManager, nullcontext
 
 import gevent
 import pytest
 
 from sidecar.limits import threads
 from sidecar.limits.threads import NativePool
-from sidecar.plugin import run_inline
+from sidecar.plugin import in_background, run_inline, working_on
 from tests.unit.limits.crowding import most_at_once
 
 
@@ -97,6 +98,35 @@ def test_nice_threads_give_way() -> None:
     assert os.getpriority(os.PRIO_PROCESS, 0) == before
 
 
+def test_work_that_nobody_waits_for_has_threads_of_its_own() -> None:
+    """It runs in the background, its image recorded, though all other threads are busy, or in a pool without one."""
+    noted: list[str] = []
+
+    def note(image: str) -> AbstractContextManager[None]:
+        noted.append(image)
+        return nullcontext()
+
+    background = NativePool(1, note=note)
+    native, alone = NativePool(1, background=background), NativePool(1)
+    go = threading.Event()
+    try:
+        busy = gevent.spawn(native, go.wait, 30)
+        gevent.sleep(0)
+        quiet = in_background(native)
+        thread = working_on(quiet, "x")(threading.get_ident)
+        assert (quiet(threading.get_ident), noted, busy.ready()) == (thread, ["x", ""], False)
+        go.set()
+        assert busy.get(timeout=30)
+        assert native(threading.get_ident) != thread
+        assert in_background(alone) is alone
+        assert in_background(run_inline) is run_inline
+    finally:
+        go.set()
+        native.close()
+        alone.close()
+    assert background._pool.size == 0
+
+
 def test_run_inline() -> None:
     """`run_inline` runs the call in the calling thread."""
     assert run_inline(threading.get_ident) == threading.get_ident()
@@ -108,7 +138,7 @@ class Pixels:
 
 def test_who_waited_for_a_thread_leaves_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
     """What a call worked with is free when it has returned, without the collector, however long it waited to begin."""
-    monkeypatch.setattr(threads, "_LOOK_EVERY", 0.01)
+    monkeypatch.setattr(threads, "LOOK_EVERY", 0.01)
     native, go = NativePool(1, stall=100), threading.Event()
     gc.collect()
     gc.disable()

@@ -14,13 +14,14 @@ from sidecar.plugin import color, remote
 EXPORTED: Final = {
     plugin: (
         "API_VERSION Advice Blob BucketSettings Buffer ByteRange Closing Config CountedCache DecodeError Decoder "
-        "Describes EXACT EncodeError EncodedTile Encoder EncoderFactory Fact FileIdentity Folder Frame FromCantaloupe "
-        "Grid HasProperties HeldFolder HidesErrors HoldsBytes ImageInfo ImageReader Indexes KeepsBytes Learns Level "
-        "ListsImages LocalFile LookupSettings Malformed MayLose Names Native NeedsWholePicture NotesImages "
-        "OpensAssociatedImages Pixels Rect RemoteSettings RowGuard SIGNATURE_BYTES Section SidecarError Size Source "
-        "SourceChanged SourceError SourceTimeout SpansFiles StartError StoreState SupportsCheck SupportsEncodedTiles "
-        "SupportsGathering SupportsLocalFile SupportsThreads SupportsTolerance Tally Tolerance Unsupported "
-        "VisitsImages Window hookimpl local_file pixel_side run_inline thread_lock working_on"
+        "Describes EXACT EncodeError EncodedTile Encoder EncoderFactory Fact FileIdentity Folder Frame "
+        "FromCantaloupe Grid HasBackground HasProperties HeldFolder HidesErrors HoldsBytes ImageInfo ImageReader "
+        "Indexes KeepsBytes Learns Level ListsImages LocalFile LookupSettings Malformed MayLose Names Native "
+        "NeedsWholePicture NotesImages OpensAssociatedImages Pixels Rect RemoteSettings RowGuard SIGNATURE_BYTES "
+        "Section SidecarError Size Source SourceChanged SourceError SourceTimeout SpansFiles StartError StoreState "
+        "SupportsCheck SupportsEncodedTiles SupportsGathering SupportsLocalFile SupportsThreads SupportsTolerance "
+        "Tally Tolerance Unsupported VisitsImages Window hookimpl in_background local_file pixel_side run_inline "
+        "thread_lock working_on"
     ),
     color: "shared_profile to_srgb",
     remote: (

@@ -20,7 +20,8 @@ from PIL import Image
 from sidecar.errors import TooLarge
 from sidecar.iiif.geometry import Geometry, Orientation
 from sidecar.limits.admission import Admission
-from sidecar.limits.threads import NativePool, Pending
+from sidecar.limits.native_calls import Pending
+from sidecar.limits.threads import NativePool
 from sidecar.plugin import (
     Buffer,
     ByteRange,

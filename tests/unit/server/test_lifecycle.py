@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import threading
 import time
 from itertools import count
 
@@ -10,6 +11,8 @@ import gevent
 import pytest
 
 from sidecar.config import Settings
+from sidecar.limits.quarantine import digest
+from sidecar.limits.threads import NativePool
 from sidecar.plugin import Config
 from sidecar.registry import Registry
 from sidecar.server import lifecycle
@@ -52,6 +55,32 @@ def test_a_worker_that_is_kept_busy_ends(worker: WorkerLifecycle, monkeypatch: p
         worker.close()
     assert ended == [0]
     gevent.joinall(clients, raise_error=True)
+
+
+def test_stuck_work_that_nobody_waits_for(worker: WorkerLifecycle, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Its image is quarantined, too, but only after ten times as long: its threads have a low priority."""
+    parts, go = worker._parts, threading.Event()
+    background = NativePool(1)
+    monkeypatch.setattr(parts.renderer.pool, "_background", background)
+    quarantined = list[bytes]()
+    monkeypatch.setattr(parts.quarantine, "add", quarantined.append)
+    monkeypatch.setattr(worker, "_be_replaced", lambda _: None)
+    pools = {"asked": parts.renderer.pool, "learned": background}
+    stuck = [gevent.spawn(pool.for_image(image), go.wait, 30) for image, pool in pools.items()]
+    found = []
+    for times in (1, 10):
+        for pool in pools.values():
+            while not pool._under_way:
+                gevent.sleep(0.01)
+            for call in pool._under_way:
+                call.began = time.monotonic() - 1.1 * times * parts.settings.first_byte_timeout
+        worker.check_stuck_calls()
+        found.append([*quarantined])
+    go.set()
+    for each in stuck:
+        each.join()
+    background.close()
+    assert found == [[digest("asked")], [digest("asked"), digest("learned")]]
 
 
 def test_a_worker_without_work_ends_in_order(worker: WorkerLifecycle, monkeypatch: pytest.MonkeyPatch) -> None:

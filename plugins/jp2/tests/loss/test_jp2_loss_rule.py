@@ -6,12 +6,14 @@ import functools
 import io
 import math
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import closing
 from pathlib import Path
 from typing import ParamSpec, TypeVar
 
 import gevent
 import numpy as np
 import pytest
+import sidecar_jp2
 from PIL import Image
 from sidecar_jp2 import lossy
 from sidecar_jp2.decoder import Jp2Decoder
@@ -25,12 +27,13 @@ from sidecar_jp2.lossy import LossRule
 from sidecar_jp2.openjpeg.codec import OpenJpeg
 from sidecar_jp2.openjpeg.library import bind
 from sidecar_jp2.reader import Jp2Reader
+from sidecar_jp2.settings import Jp2Settings
 from sidecar_jp2.store.kept_entries import KeptEntries
 from sidecar_jp2.store.packing import Packing
 from sidecar_jp2.store.sqlite_store import SqliteStore
 from sidecar_jp2.testing import colr, compress, ihdr, jp2, picture
 
-from sidecar.plugin import EXACT, Native, Pixels, Rect, Tolerance, run_inline
+from sidecar.plugin import EXACT, Config, Native, Pixels, Rect, Tolerance, run_inline
 from sidecar.testing.fakes import MemoryBlob
 from sidecar.testing.reading import pixels_of
 
@@ -84,6 +87,17 @@ class Noting:
         """Note an image."""
         self.images.append(image)
         return self
+
+
+class WithBackground:
+    """Runs calls inline, and notes those for the background."""
+
+    def __init__(self) -> None:
+        self.background = Noting()
+
+    def __call__(self, call: Callable[P, T], /, *args: P.args, **kwargs: P.kwargs) -> T:
+        """Run a call."""
+        return call(*args, **kwargs)
 
 
 def reader_of(
@@ -211,6 +225,18 @@ def test_what_is_measured_is_noted_and_bounded(monkeypatch: pytest.MonkeyPatch) 
     window(reader, 0, region, tolerance)
     wait()
     assert reader.tolerant_window(0, region, tolerance=tolerance) == reader.window(0, region)
+
+
+def test_it_is_measured_in_the_background() -> None:
+    """The decoder as it is registered decodes for its measurements where nobody waits for a thread."""
+    native = WithBackground()
+    (decoder,) = sidecar_jp2.register_decoders(Config.of(Jp2Settings()), native)
+    assert isinstance(decoder, Jp2Decoder)
+    with closing(decoder.open(MemoryBlob("a.jp2", file("photograph", *TILES)))) as reader:
+        reader.tolerant_window(0, Rect(0, 0, 256, 256), tolerance=Tolerance(80, "4:2:0"))
+        while decoder.learning:
+            gevent.sleep(0.01)
+        assert native.background.images == [reader.blob.etag]
 
 
 @pytest.mark.parametrize(
