@@ -18,7 +18,7 @@ from playwright.sync_api import Browser, ConsoleMessage, Page, Request, Viewport
 from tests.nginx.peers import HOST
 
 NAMES: Final = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable")
-MILLISECONDS: Final = 30_000
+MILLISECONDS: Final = 60_000
 """That something may take to appear, on a machine with much else to do."""
 LIKE_OTHERS: Final = "tbody tr:nth-child(n+5)"
 """Rows that are made as those above them: axe takes its time for each."""

@@ -30,7 +30,7 @@ _VERSION: Final = "2021-12-02"
 
 
 def _send(port: int, method: str, target: str, headers: Mapping[str, str], body: bytes) -> None:
-    connection = HTTPConnection(HOST, port, timeout=20)
+    connection = HTTPConnection(HOST, port, timeout=60)
     try:
         connection.request(method, target, body, dict(headers))
         response = connection.getresponse()

@@ -125,7 +125,7 @@ def test_the_child_reports_what_ends_it() -> None:
             raise SidecarError("no")
         assert content == b"fine"
 
-    with Child(run, seconds=3) as child:
+    with Child(run, seconds=6) as child:
         verdicts = {
             name: child.outcome(name.encode())
             for name in ("fine", "crash", "hang", "memory", "refuse", "other", "fine")

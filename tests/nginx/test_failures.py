@@ -67,7 +67,8 @@ def test_a_slow_reader_holds_no_one_up(stack: Stack) -> None:
     whole = ask(stack.port, LARGE).body
     with slow_client(stack.sidecar.port, LARGE, CLOSE) as client:
         received = client.recv(1)
-        assert stack.sidecar.metric("sidecar_requests_in_flight") == 2  # the client's, and the question itself
+        # The client's, and the question itself; that for the whole is over after its client has everything.
+        wait_for(lambda: stack.sidecar.metric("sidecar_requests_in_flight") == 2, "both are under way")
         assert [ask(stack.port, TILE).status for _ in range(4)] == [200] * 4
         response = received + b"".join(iter(lambda: client.recv(65536), b""))
     assert len(response) > len(whole)

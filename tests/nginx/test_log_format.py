@@ -31,6 +31,7 @@ def test_the_log_says_who_answered(stack: Stack, tmp_path: Path) -> None:
     assert (handover["statuses"], handover["reason"]) == ("421 : 200", "not-found")
     assert (elsewhere["statuses"], elsewhere["reason"]) == ("200", "")
     assert "secret" not in log.read_text()
+    wait_for(lambda: handover["id"] in stack.sidecar.process.log.read_text(), "the sidecar has logged it, too")
     own = [json.loads(line) for line in stack.sidecar.process.log.read_text().splitlines() if '"request"' in line]
     (line,) = (line for line in own if line["id"] == handover["id"])
     assert (line["client"], line["outcome"], line["status"]) == ("127.0.0.1", "handover", 421)

@@ -63,8 +63,11 @@ def test_bytes_and_caches(served: Sidecar, store: ObjectStore) -> None:
     store.requests.clear()
     for number in range(4):
         ask(served.port, TILE.format(number % 2 * 512))
+    # A request is counted when it is over, which may be after its client has everything.
+    pictures = 'sidecar_image_seconds_count{decoder="jp2",format="jpg",source="http"}'
+    wait_for(lambda: served.metric(pictures) >= 4, "pictures")
     assert served.metric('sidecar_fetched_bytes_total{source="http"}') >= served.metric("sidecar_read_bytes_total") / 4
-    assert served.metric('sidecar_image_seconds_count{decoder="jp2",format="jpg",source="http"}') == 4
+    assert served.metric(pictures) == 4
     assert served.metric('sidecar_stage_seconds_count{plugin="http",stage="fetch"}') > 0
     for cache in ("blocks", "infos", "objects", "readers"):
         lookups = [
@@ -79,7 +82,9 @@ def test_failures_of_a_source(served: Sidecar, store: ObjectStore) -> None:
     store.mischief = lambda _request, _reply: Reply(503)
     ask(served.port, "/iiif/3/other.jp2/info.json")
     store.mischief = lambda _request, reply: reply
-    assert served.metric('sidecar_source_errors_total{reason="source",source="http"}') == 1
+    errors = 'sidecar_source_errors_total{reason="source",source="http"}'
+    wait_for(lambda: served.metric(errors) >= 1, "the request is over")
+    assert served.metric(errors) == 1
     assert served.metric('sidecar_source_retries_total{source="http"}') == 1
 
 

@@ -30,7 +30,7 @@ def unfinished(port: int, beginning: bytes) -> socket.socket:
 
 def test_slow_readers_keep_nobody_out(start: Start) -> None:
     """While clients read nothing of large responses, another gets one whole; what is held stays counted."""
-    stack = start("workers = 1\nlarge_concurrency = 1\nqueue_timeout = 15\nclient_share = 1.0")
+    stack = start("workers = 1\nlarge_concurrency = 1\nqueue_timeout = 50\nclient_share = 1.0")
     with ExitStack() as ends:
         for _ in range(3):
             slow = ends.enter_context(slow_client(stack.sidecar.port, WHOLE))
@@ -40,7 +40,8 @@ def test_slow_readers_keep_nobody_out(start: Start) -> None:
         for port in (stack.port, stack.sidecar.port):
             answer = ask(port, WHOLE)
             assert (answer.status, answer.body[-8:-4]) == (200, b"IEND")
-        assert stack.sidecar.metric("sidecar_permits_bytes_in_use") == held
+        # What the last two held is given back after their clients have everything.
+        wait_for(lambda: stack.sidecar.metric("sidecar_permits_bytes_in_use") == held, "it is what it was")
     wait_for(lambda: stack.sidecar.idle, "everything is returned")
 
 
@@ -72,7 +73,7 @@ def test_a_stuck_call_sends_those_that_wait_elsewhere(start: Start, home: Path) 
 
 def test_one_stuck_call_has_the_worker_replaced(start: Start, home: Path) -> None:
     """A new worker is there while the old one, which is not ready, still has the call; then there is one again."""
-    stack = start("workers = 1\nfirst_byte_timeout = 0.5\ndrain_time = 1")
+    stack = start("workers = 1\nfirst_byte_timeout = 3\ndrain_time = 3")
     gate = home / "gate"
     gate.touch()
     before = stack.sidecar.workers()
@@ -131,7 +132,7 @@ def test_unfinished_requests_keep_nobody_out(alone: Callable[..., Sidecar], cant
 
 def test_bodies_have_their_time_and_size(alone: Callable[..., Sidecar], cantaloupe: Peer) -> None:
     """A body that is late, too long or ends early is refused, in either form, and Cantaloupe is not asked."""
-    sidecar = alone("request_body_timeout = 0.5\nrequest_body_bytes = 2000")
+    sidecar = alone("request_body_timeout = 2\nrequest_body_bytes = 2000")
     for kind in ("half a body", "half a chunk"):
         with unfinished(sidecar.port, UNFINISHED[kind]) as late:
             assert late.recv(1000).startswith(b"HTTP/1.1 408 ")

@@ -31,7 +31,8 @@ def shared(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 def sidecar(tmp_path: Path, shared: Path, images: Path, logs: list[Path]) -> Iterator[Sidecar]:
     """A sidecar that may be ended in any way."""
     del shared
-    running = Sidecar(tmp_path, f'workers = 2\ndrain_time = 0.1\n[filesystem]\nroot = "{images}"\n')
+    toml = f'workers = 2\ndrain_time = 0.1\n[filesystem]\nroot = "{images}"\n'
+    running = Sidecar(tmp_path, toml, environment={"GUNICORN_CMD_ARGS": "--graceful-timeout 3600"})
     logs.append(running.process.log)
     yield running
     if running.process.running:
@@ -40,7 +41,10 @@ def sidecar(tmp_path: Path, shared: Path, images: Path, logs: list[Path]) -> Ite
 
 
 def ends(sidecar: Sidecar, shared: Path) -> None:
-    """Wait for the end, less long than gunicorn waits for workers that hear nothing; nothing is left then."""
+    """Wait for the end, less long than gunicorn, as it is set here, waits for workers that hear nothing.
+
+    Nothing is left then.
+    """
     wait_for(lambda: not sidecar.process.running, "it ends")
     assert [*shared.iterdir()] == []
     assert "Traceback" not in sidecar.process.log.read_text()

@@ -44,6 +44,10 @@ def pids(sidecar: Sidecar) -> set[int]:
     return {worker["pid"] for worker in report(sidecar)["workers"]}
 
 
+def answered(sidecar: Sidecar, target: str) -> list[dict[str, Any]]:
+    return [each for each in report(sidecar)["recent"] if each["path"] == target]
+
+
 def test_workers_know_of_each_other(sidecar: Sidecar) -> None:
     """Each worker shows what any of them has under way and has answered; one that is killed is gone from the page."""
     for _ in range(10):
@@ -52,14 +56,15 @@ def test_workers_know_of_each_other(sidecar: Sidecar) -> None:
         seen: set[int] = set()
         wait_for(lambda: report(sidecar)["memory"]["promised"] > 0, "it has its memory")
         wait_for(lambda: pids(sidecar) == set(sidecar.workers()), "each has written what it does")
+        wait_for(lambda: len(answered(sidecar, SMALL)) == 10, "all are over")
         while len(seen) < 2:
             found = report(sidecar)
             seen.add(found["answered_by"])
             assert [each["path"] for each in found["running"]] == [WHOLE]
-            assert len([each for each in found["recent"] if each["path"] == SMALL]) == 10
+            assert len(answered(sidecar, SMALL)) == 10
             assert {each["pid"] for each in found["workers"]} == set(sidecar.workers())
     wait_for(lambda: report(sidecar)["running"] == [], "it is over")
-    (broken,) = (each for each in report(sidecar)["recent"] if each["path"] == WHOLE)
+    (broken,) = answered(sidecar, WHOLE)
     assert (broken["outcome"], broken["reason"]) == ("broken", "client-gone")
     killed, kept = sidecar.workers()
     os.kill(killed, signal.SIGKILL)

@@ -186,7 +186,7 @@ def test_other_images_are_not_quarantined(start: Start, home: Path) -> None:
 
 def test_a_stuck_decode_is_handed_over_and_hurts_nobody(start: Start, home: Path) -> None:
     """After the deadline Cantaloupe answers; tiles go on; what the stuck call uses stays taken until it returns."""
-    stack = start("workers = 1\nthreads = 2\nfirst_byte_timeout = 1.5\nstuck_calls = 4")
+    stack = start("workers = 1\nthreads = 2\nfirst_byte_timeout = 4\nstuck_calls = 4")
     gate = home / "gate"
     gate.touch()
     stuck = image(home, "stuck", f"stall {gate}")
@@ -210,7 +210,7 @@ def test_a_stuck_decode_is_handed_over_and_hurts_nobody(start: Start, home: Path
 
 def test_a_worker_with_too_many_stuck_calls_is_replaced(start: Start, home: Path) -> None:
     """At the third stuck call the worker is replaced by another, which serves as before."""
-    stack = start("workers = 1\nthreads = 4\nfirst_byte_timeout = 0.5\nstuck_calls = 3\ndrain_time = 0.1")
+    stack = start("workers = 1\nthreads = 4\nfirst_byte_timeout = 3\nstuck_calls = 3\ndrain_time = 0.1")
     gate = home / "gate"
     gate.touch()
     before = stack.sidecar.workers()
@@ -226,7 +226,7 @@ def test_a_worker_with_too_many_stuck_calls_is_replaced(start: Start, home: Path
 
 def test_a_full_queue_refuses_at_once(start: Start, home: Path) -> None:
     """A request that finds the queue full is refused with Retry-After; a waiting client that leaves makes room."""
-    stack = start("workers = 1\nmemory_bytes = 32_000_000\nqueue_size = 1")
+    stack = start("workers = 1\nmemory_bytes = 32_000_000\nqueue_size = 1\nstall_timeout = 3600\nqueue_timeout = 3600")
     gate = home / "gate"
     gate.touch()
     targets = [image(home, f"wide{number}", f"stall {gate}", side=760) for number in range(3)]
@@ -286,7 +286,7 @@ def test_a_client_that_leaves_is_no_error(start: Start) -> None:
 
 def test_readiness_turns_off_first(start: Start) -> None:
     """Before it stops, the sidecar reports that it is not ready while it still answers, then ends by itself."""
-    stack = start("workers = 1\ndrain_time = 2")
+    stack = start("workers = 1\ndrain_time = 4")
     assert ask(stack.sidecar.port, "/sidecar/ready").status == 200
     os.kill(stack.sidecar.process.pid, signal.SIGTERM)
     wait_for(lambda: ask(stack.sidecar.port, "/sidecar/ready").status == 503, "it is not ready")

@@ -179,7 +179,6 @@ def test_metrics(traced: Traced) -> None:
     name = 'sidecar_image_seconds_count{decoder="jp2",format="jpg",source="filesystem"}'
     # A request is counted when it is over, which may be after its client has everything.
     wait_for(lambda: traced.sidecar.metric(name) > 0, "a picture")
-    expected = traced.sidecar.metric(name)
 
     def latest() -> list[Metric]:
         """The newest metrics of each worker."""
@@ -193,7 +192,10 @@ def test_metrics(traced: Traced) -> None:
     def points(name: str) -> list[HistogramDataPoint]:
         return [point for metric in latest() if metric.name == name for point in metric.histogram.data_points]
 
-    wait_for(lambda: sum(point.count for point in points("sidecar_image_seconds")) == expected, "the pictures")
+    def exported() -> int:
+        return sum(point.count for point in points("sidecar_image_seconds"))
+
+    wait_for(lambda: exported() == traced.sidecar.metric(name), "the pictures")
     for point in points("sidecar_image_seconds"):
         assert (sum(point.bucket_counts), len(point.bucket_counts)) == (point.count, len(point.explicit_bounds) + 1)
         assert attributes(point.attributes) == {"source": "filesystem", "decoder": "jp2", "format": "jpg"}

@@ -87,10 +87,9 @@ def load(stage: Stage) -> Iterator[Tally]:
     crowd = Crowd(stage.site.port, stage.truths)
     with crowd.asking(TILE_URLS, TILE_URLS, TILE_URLS, WHOLE_URLS, leaving=WHOLE_URLS) as tally:
         yield tally
+        wait_for(lambda: tally.verdicts[Verdict.RIGHT] > 10 and tally.left > 0, "each client has had a turn")
     assert not tally.wrong
     assert not tally.unanswered
-    assert tally.verdicts[Verdict.RIGHT] > 10
-    assert tally.left
     stage.site.rests()
 
 
@@ -172,7 +171,8 @@ def test_the_source_stalls(stage: Stage) -> None:
     site, store = stage.site, stage.store
     target = f"/iiif/3/{FAR}/0,0,256,256/max/0/default.png"
     truth = stage.truths[TILE_URLS[0]]
-    assert ask(site.port, target).body == truth
+    # With so little patience, a store on a busy machine may be late at times.
+    wait_for(lambda: ask(site.port, target).body == truth, "the store is well")
     silent: Callable[[Request, Reply], Reply] = lambda _, reply: replace(reply, stall=SILENCE)  # noqa: E731
     tricks: list[Callable[[Request, Reply], Reply]] = [
         silent,
@@ -187,8 +187,8 @@ def test_the_source_stalls(stage: Stage) -> None:
             told = [ask(site.port, target) for _ in range(2)]
             assert all(answer.body in (truth, cantaloupes(target)) for answer in told)
         store.mischief = lambda _, reply: reply
-        assert set(tally.verdicts) == {Verdict.RIGHT}
-    assert ask(site.port, target).body == truth
+    assert set(tally.verdicts) == {Verdict.RIGHT}
+    wait_for(lambda: ask(site.port, target).body == truth, "the store is well again")
 
 
 def test_the_disk_fails(stage: Stage) -> None:
@@ -204,7 +204,7 @@ def test_the_disk_fails(stage: Stage) -> None:
             assert ask(site.port, question.target).body == cantaloupes(question.target)
             (stage.folder / "bad_disk" / "failing").unlink()
             assert ask(site.port, question.target).body == right
-        assert set(tally.verdicts) == {Verdict.RIGHT}
+    assert set(tally.verdicts) == {Verdict.RIGHT}
 
 
 def test_files_change_under_way(stage: Stage, images: Path) -> None:
@@ -226,7 +226,7 @@ def test_files_change_under_way(stage: Stage, images: Path) -> None:
     with nothing_stays_open(stage), load(stage) as tally:
         looking = threading.Thread(target=look)
         looking.start()
-        for turn in range(8):
+        for turn in range(60):
             path.write_bytes(contents[turn % 2])
             time.sleep(0.4)
             os.truncate(path, (len(contents[turn % 2]) // 2, 0, 90)[turn % 3])
@@ -236,9 +236,11 @@ def test_files_change_under_way(stage: Stage, images: Path) -> None:
             fresh.replace(path)
             time.sleep(0.4)
             path.unlink()
+            if turn >= 7 and seen["right"] and len(seen) > 1:
+                break
         over.set()
         looking.join()
-        assert set(tally.verdicts) == {Verdict.RIGHT}
+    assert set(tally.verdicts) == {Verdict.RIGHT}
     assert seen["right"]
     assert len(seen) > 1
     assert not seen["wrong"]

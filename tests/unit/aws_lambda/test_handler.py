@@ -230,6 +230,16 @@ class Remaining:
         return self._milliseconds
 
 
+class Ending:
+    """What Lambda says of an invocation, each time that it is asked."""
+
+    def __init__(self, milliseconds: list[int]) -> None:
+        self._milliseconds = iter(milliseconds)
+
+    def get_remaining_time_in_millis(self) -> int:
+        return next(self._milliseconds)
+
+
 def test_a_refusal_gets_out_before_the_functions_time_is_over(monkeypatch: pytest.MonkeyPatch) -> None:
     """A request that waits is refused while there is time for it; the next one is answered."""
     path = f"{IMAGE}/info.json"
@@ -243,9 +253,9 @@ def test_a_refusal_gets_out_before_the_functions_time_is_over(monkeypatch: pytes
 
 def test_an_answer_gets_out_although_traces_do_not(monkeypatch: pytest.MonkeyPatch, handler: Handler) -> None:
     """A collector that says nothing is not waited for until Lambda ends the environment, and the answer with it."""
-    monkeypatch.setattr(tracing, "flush", lambda: gevent.sleep(60))
-    with gevent.Timeout(5):
-        assert Sent.of(handler(url(f"{IMAGE}/info.json"), Remaining(600))).status == 200
+    monkeypatch.setattr(tracing, "flush", lambda: gevent.sleep(3600))
+    with gevent.Timeout(60):
+        assert Sent.of(handler(url(f"{IMAGE}/info.json"), Ending([30_000, 600]))).status == 200
 
 
 def test_defaults() -> None:

@@ -9,18 +9,26 @@ import gevent
 
 from sidecar.limits.threads import NativePool
 
+PATIENCE = 5.0
+"""Seconds until a thread that has not begun never will; as long waits each call of a pool that has too few."""
+
 
 def most_at_once(pool: NativePool) -> int:
-    """Run twelve short calls and return how many were under way together at most."""
-    lock, now, most = threading.Lock(), 0, 0
+    """Run twelve calls and return how many were under way together at most.
+
+    None returns before as many as the pool has threads have been under way together, however late a thread begins.
+    """
+    now, most, changed = 0, 0, threading.Condition()
 
     def work() -> None:
         nonlocal now, most
-        with lock:
+        with changed:
             now += 1
             most = max(most, now)
+            changed.notify_all()
+            changed.wait_for(lambda: most >= pool.threads, PATIENCE)
         time.sleep(0.005)
-        with lock:
+        with changed:
             now -= 1
 
     gevent.joinall([gevent.spawn(pool, work) for _ in range(12)], raise_error=True)

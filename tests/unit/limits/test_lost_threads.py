@@ -32,6 +32,16 @@ def pool(go: threading.Event) -> Iterator[NativePool]:
     assert native.busy == 0
 
 
+def until_lost(pool: NativePool, count: int) -> list[str]:
+    """Wait until so many calls count as lost, which have to begin first; return their images."""
+    lost: list[str] = []
+    with gevent.Timeout(30):
+        while len(lost) < count:
+            gevent.sleep(0.01)
+            lost += pool.count_lost(0.001)
+    return lost
+
+
 def test_lost_threads_are_replaced(pool: NativePool, go: threading.Event) -> None:
     """While every thread is stuck nothing runs; once they count as lost, as many further threads run."""
     stuck = [pool.spawn_for(image, go.wait, 30) for image in ("a", "b")]
@@ -39,8 +49,7 @@ def test_lost_threads_are_replaced(pool: NativePool, go: threading.Event) -> Non
     waiting.join(0.1)
     assert not waiting.ready()
     assert pool.count_lost(3600) == []
-    gevent.sleep(0.01)
-    assert sorted(pool.count_lost(0.001)) == ["a", "b"]
+    assert sorted(until_lost(pool, 2)) == ["a", "b"]
     assert pool.count_lost(0.001) == []
     assert (waiting.get(timeout=30), pool.lost, pool.busy) == ("done", 2, 2)
     both = [gevent.spawn(pool, threading.get_ident) for _ in range(2)]
@@ -55,8 +64,7 @@ def test_lost_threads_are_replaced(pool: NativePool, go: threading.Event) -> Non
 def test_no_more_threads_than_before_when_stuck_calls_have_returned(pool: NativePool, go: threading.Event) -> None:
     """Once stuck calls have returned, no more run at once than threads were asked for."""
     stuck = pool.spawn(go.wait, 30)
-    gevent.sleep(0.01)
-    pool.count_lost(0.001)
+    until_lost(pool, 1)
     go.set()
     stuck.wait()
     pool.count_lost(3600)
@@ -91,7 +99,8 @@ def test_calls_are_waited_out(pool: NativePool, go: threading.Event) -> None:
     calls = Calls(pool, "x")
     calls.close()
     reader = gevent.spawn(calls, go.wait, 30)
-    gevent.sleep(0.01)
+    while not pool.busy:
+        gevent.sleep(0.01)
     reader.kill()
     closing = gevent.spawn(calls.close)
     closing.join(0.05)
@@ -104,8 +113,7 @@ def test_calls_are_waited_out(pool: NativePool, go: threading.Event) -> None:
 def test_nobody_waits_for_a_stuck_call(pool: NativePool, go: threading.Event) -> None:
     """Once a call counts as lost, whoever waits for it gives up, and the call goes on."""
     waiting = gevent.spawn(pool, go.wait, 30)
-    while not pool.count_lost(0.001):
-        gevent.sleep(0.01)
+    until_lost(pool, 1)
     with pytest.raises(Stalled):
         waiting.get(timeout=30)
     assert (pool.lost, pool.busy) == (1, 1)

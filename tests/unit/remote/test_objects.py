@@ -137,7 +137,7 @@ def test_one_fetch_for_many_readers() -> None:
     assert len(transport.opened) == 1
     assert transport.gate is not None
     transport.gate.set()
-    gevent.joinall(jobs, raise_error=True, timeout=5)
+    gevent.joinall(jobs, raise_error=True, timeout=60)
     assert all(job.successful() for job in jobs)
     assert len(transport.opened) == 1
     assert sorted(transport.fetched) == [(2, 4), (4, 5)]
@@ -157,7 +157,7 @@ def test_failure_reaches_every_reader_and_is_not_kept() -> None:
     blob = found.find("a.jp2", "a.jp2")
     assert blob is not None
     jobs = [gevent.spawn(fail, blob) for _ in range(3)]
-    gevent.joinall(jobs, raise_error=True, timeout=5)
+    gevent.joinall(jobs, raise_error=True, timeout=60)
     assert all(job.successful() for job in jobs)
     read(found, of_blocks(9))
     assert len(transport.fetched) == 3
@@ -178,7 +178,7 @@ def test_a_cancelled_reader_delays_nobody() -> None:
     gevent.sleep(0)
     first.kill()
     transport.gate.set()
-    third.get(timeout=5)
+    third.get(timeout=60)
     assert transport.fetched == [(9, 10)]
 
 
@@ -253,7 +253,7 @@ def test_close_wakes_readers() -> None:
     reader = gevent.spawn(fail, blob)
     gevent.sleep(0)
     found.close()
-    reader.get(timeout=5)
+    reader.get(timeout=60)
 
 
 @pytest.mark.parametrize(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from contextlib import suppress
 
 import gevent
 import pytest
@@ -88,15 +89,20 @@ def test_waiting_for_a_turn_counts() -> None:
     """The time to wait for a turn is part of the deadline."""
     policy = RetryPolicy("remote", concurrency=1, timeout=0.05, attempts=1)
 
-    def patient() -> None:
-        with pytest.raises(SourceTimeout):
-            policy.run(Event().wait)
+    done = Event()
 
-    first = gevent.spawn(patient)
+    def stubborn() -> None:
+        """Keep the turn beyond the deadline."""
+        with suppress(gevent.Timeout):
+            Event().wait()
+        done.wait()
+
+    first = gevent.spawn(policy.run, stubborn)
     gevent.sleep(0)
     with pytest.raises(SourceTimeout):
         policy.run(lambda: 1)
-    first.get(timeout=5)
+    done.set()
+    first.get(timeout=60)
 
 
 def test_a_deadline_around_it_is_not_swallowed() -> None:
@@ -133,4 +139,4 @@ def test_a_pause_holds_no_turn() -> None:
     waiting = gevent.spawn(policy.run, failing(1))
     gevent.sleep(0)
     assert policy.run(lambda: 1) == 1
-    assert waiting.get(timeout=5) == 2
+    assert waiting.get(timeout=60) == 2

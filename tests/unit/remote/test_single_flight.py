@@ -30,12 +30,12 @@ def test_values_are_published_one_by_one() -> None:
     waiting = flights.find("b")
     under_way = flights.find("a")
     assert under_way is not None
-    assert under_way.get(timeout=5) == 1
+    assert under_way.get(timeout=60) == 1
     assert flights.find("a") is None
     assert waiting is not None
     assert not waiting.ready()
     second.set()
-    assert waiting.get(timeout=5) == 2
+    assert waiting.get(timeout=60) == 2
 
 
 def test_a_failure_wakes_all_that_wait() -> None:
@@ -47,10 +47,10 @@ def test_a_failure_wakes_all_that_wait() -> None:
         raise SourceError("broken")
 
     under_way = flights.start("abc", work)
-    assert under_way["a"].get(timeout=5) == 1
+    assert under_way["a"].get(timeout=60) == 1
     for key in "bc":
         with pytest.raises(SourceError, match="broken"):
-            under_way[key].get(timeout=5)
+            under_way[key].get(timeout=60)
         assert flights.find(key) is None
 
 
@@ -72,7 +72,7 @@ def test_a_cancelled_greenlet_takes_nothing_from_the_others() -> None:
     first.kill()
     go.set()
     assert joined is not None
-    assert joined.get(timeout=5) == 1
+    assert joined.get(timeout=60) == 1
 
 
 @pytest.mark.parametrize("begun", [False, True])
@@ -85,7 +85,7 @@ def test_close_wakes_all_that_wait(begun: bool) -> None:  # noqa: FBT001  # a pa
     flights.close()
     for result in waiting.values():
         with pytest.raises(SourceError, match="closed"):
-            result.get(timeout=5)
+            result.get(timeout=60)
 
 
 def test_keys_under_way_are_left_alone() -> None:
@@ -103,10 +103,10 @@ def test_keys_under_way_are_left_alone() -> None:
 
     a = flights.start("a", first)["a"]
     b = flights.start("ab", second)["b"]
-    assert b.get(timeout=5) == 2
+    assert b.get(timeout=60) == 2
     assert not a.ready()
     go.set()
-    assert a.get(timeout=5) == 1
+    assert a.get(timeout=60) == 1
 
 
 def test_a_key_may_be_started_again_before_its_first_work_ends() -> None:
@@ -118,7 +118,7 @@ def test_a_key_may_be_started_again_before_its_first_work_ends() -> None:
         publish("a", 1)
         end.wait()
 
-    flights.start("a", work)["a"].get(timeout=5)
+    flights.start("a", work)["a"].get(timeout=60)
     again = flights.start("a", forever)["a"]
     end.set()
     gevent.sleep(0.01)

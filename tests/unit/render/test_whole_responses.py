@@ -220,7 +220,7 @@ def test_no_memory_in_time_is_one_clients_error(maker: Maker) -> None:
     responses = WholeResponses()
     free = waiting_behind(maker)
     first = ask(responses, maker, Client("ann"))
-    gevent.sleep(0.1)
+    maker.admission._timeout = 3600  # of those who begin to wait from here on
     second = ask(responses, maker, Client("bob"))
     with pytest.raises(Overloaded):
         first.get()()

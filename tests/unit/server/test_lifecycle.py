@@ -50,8 +50,9 @@ def test_a_worker_that_is_kept_busy_ends(worker: WorkerLifecycle, monkeypatch: p
             pool(until_the_next_has_begun)
 
     clients = [gevent.spawn(go_on) for _ in range(2)]
-    gevent.sleep(0.01)
-    with gevent.Timeout(20):
+    with gevent.Timeout(60):
+        while latest < 1:
+            gevent.sleep(0.01)
         worker.close()
     assert ended == [0]
     gevent.joinall(clients, raise_error=True)
