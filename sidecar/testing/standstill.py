@@ -31,75 +31,87 @@ class Standstill:
     """How long a call took, and the longest part of it in which nothing else went on, in seconds."""
 
     seconds: float
+    """Without the time for which its own thread waited for a processor."""
     longest: float
-
-    @property
-    def share(self) -> float:
-        """The longest standstill as a part of the whole: near 0 if the call lets others go on, near 1 if not."""
-        return self.longest / self.seconds if self.seconds else 0.0
+    share: float
+    """The longest standstill as a part of the whole: near 0 if the call lets others go on, near 1 if not."""
 
 
 @dataclass(frozen=True, slots=True)
 class _Tick:
-    """A sign of life: when, and for how long the threads had waited for a processor until then."""
+    """A moment, and for how long each thread had waited for a processor until then."""
 
     moment: float
-    waited: float
+    waited: Sequence[float]
+    """That which runs the call is the last."""
+
+    def waits(self, later: _Tick) -> Sequence[float]:
+        """Return for how long each thread has waited between two moments; nothing if the system does not say."""
+        return [after - before for before, after in zip(self.waited, later.waited, strict=True)]
+
+    def gap(self, later: _Tick) -> float:
+        """Return the time between two moments, less that for which a thread waited.
+
+        Threads mostly wait together, so the longest wait stands for all: the sum could be longer than the time.
+        """
+        return max(later.moment - self.moment - max(self.waits(later), default=0.0), 0.0)
 
 
 class _Observer:
-    """Gives signs of life, the first at once."""
+    """Gives signs of life."""
 
     def __init__(self, threads: Iterable[int], files: ExitStack) -> None:
-        """`threads` take part, by their native ids; `files` closes what is opened."""
+        """`threads` take part, by their native ids, the last of them runs the call; `files` closes what is opened."""
         paths = [Path(_SCHEDULED.format(thread)) for thread in threads]
         opened = [files.enter_context(path.open("rb", buffering=0)) for path in paths if path.exists()]
         self._descriptors = [file.fileno() for file in opened]
         self.ticks: list[_Tick] = []
-        self.tick()
+
+    def now(self) -> _Tick:
+        """Return this moment; any thread may ask."""
+        waited = [int(os.pread(descriptor, 64, 0).split()[1]) / 1e9 for descriptor in self._descriptors]
+        return _Tick(time.perf_counter(), waited)
 
     def tick(self) -> None:
         """Give a sign of life."""
-        waited = sum(int(os.pread(descriptor, 64, 0).split()[1]) for descriptor in self._descriptors) / 1e9
-        self.ticks.append(_Tick(time.perf_counter(), waited))
+        self.ticks.append(self.now())
 
 
 class _Timed:
-    """A call that notes when it began and ended, and keeps what it raised."""
+    """A call that is made once, and when it began and ended."""
 
-    def __init__(self, call: Callable[[], object]) -> None:
-        self._call = call
-        self._times: list[float] = []
+    def __init__(self, call: Callable[[], object], now: Callable[[], _Tick]) -> None:
+        self._call, self._now = call, now
+        self._ends: list[_Tick] = []
         self._failed: list[BaseException] = []
 
     def __call__(self) -> None:
-        self._times.append(time.perf_counter())
+        self._ends.append(self._now())
         try:
             self._call()
-        except BaseException as error:  # noqa: BLE001  # raised again by who measures
+        except BaseException as error:  # noqa: BLE001  # raised again below
             self._failed.append(error)
-        self._times.append(time.perf_counter())
+        self._ends.append(self._now())
 
-    def standstill(self, ticks: Sequence[_Tick]) -> Standstill:
-        """Return what the ticks show, of which the first was before the call and the last after it."""
+    def standstill(self, ticks: Iterable[_Tick]) -> Standstill:
+        """Return what the ticks show. Raises what the call has raised."""
         if self._failed:
             raise self._failed.pop()
-        start, stop = self._times
-        gaps = [
-            max(min(later.moment, stop) - max(earlier.moment, start) - (later.waited - earlier.waited), 0.0)
-            for earlier, later in pairwise(ticks)
-        ]
-        return Standstill(sum(gaps), max(gaps))
+        start, stop = self._ends
+        signs = [start, *(tick for tick in ticks if start.moment < tick.moment < stop.moment), stop]
+        gaps = [earlier.gap(later) for earlier, later in pairwise(signs)]
+        took = stop.moment - start.moment - sum(start.waits(stop)[-1:])
+        return Standstill(took, max(gaps), max(gaps) / sum(gaps) if any(gaps) else 0.0)
 
 
 def of_threads(call: Callable[[], object]) -> Standstill:
     """Run a call in another thread and measure for how long this one waits for the GIL. Raises what the call raises."""
-    timed = _Timed(call)
     interval = sys.getswitchinterval()
     sys.setswitchinterval(_TICK)
     try:
         with ThreadPoolExecutor(1) as pool, ExitStack() as files:
             observer = _Observer([get_native_id(), pool.submit(get_native_id).result()], files)
+            timed = _Timed(call, observer.now)
             running = pool.submit(timed)
             while not running.done():
                 time.sleep(_TICK)
@@ -111,9 +123,9 @@ def of_threads(call: Callable[[], object]) -> Standstill:
 
 def of_greenlets(call: Callable[[], object]) -> Standstill:
     """Run a call in a greenlet and measure for how long no other greenlet runs. Raises what the call raises."""
-    timed = _Timed(call)
     with ExitStack() as files:
         observer = _Observer([get_native_id()], files)
+        timed = _Timed(call, observer.now)
         greenlet = gevent.spawn(timed)
         while not greenlet.dead:
             gevent.sleep(_TICK)

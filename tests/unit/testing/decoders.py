@@ -137,8 +137,8 @@ class KeepsGil(Reader):
     """Reads with a library that keeps the GIL."""
 
     def read(self, window: Window, data: Sequence[Buffer], into: Pixels) -> None:
-        """Shade it, slowly."""
-        ctypes.PyDLL(None).usleep(int(LONG * 1e6))
+        """Shade it, so slowly that it shows on a machine with much else to do."""
+        ctypes.PyDLL(None).usleep(int(4 * LONG * 1e6))
         super().read(window, data, into)
 
 
