@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
+from contextlib import closing
 from dataclasses import replace
 
 import pytest
@@ -110,20 +111,25 @@ def test_a_listing_that_fails(s3: ObjectStore) -> None:
     source.close()
 
 
+def listed(chosen: S3Settings) -> Sequence[str]:
+    """Return the names that a source with some settings finds in a bucket."""
+    (source,) = sidecar_s3.register_sources(Config.of(chosen))
+    assert isinstance(source, VisitsImages)
+    assert isinstance(source, Closing)
+    with closing(source):
+        return [blob.name for blob in source.below("s3://images/") or ()]
+
+
 def test_a_listing_has_the_attempts_and_the_time_of_a_fetch(s3: ObjectStore) -> None:
     """A service that fails is asked as often as is set, and one that is silent is not waited for any longer."""
-    hasty = settings(s3).model_copy(update={"timeout": 0.2, "attempts": 1})
-    (source,) = sidecar_s3.register_sources(Config.of(hasty))
-    assert isinstance(source, VisitsImages)
+    once = settings(s3).model_copy(update={"attempts": 1})
     s3.mischief = lambda _, __: Reply(503)
     with pytest.raises(SourceError):
-        [*(source.below("s3://images/") or ())]
+        listed(once)
     assert len(s3.requests) == 1
     s3.mischief = lambda _, reply: replace(reply, stall=1)
     with pytest.raises(SourceTimeout):
-        [*(source.below("s3://images/") or ())]
-    assert isinstance(source, Closing)
-    source.close()
+        listed(once.model_copy(update={"timeout": 0.2}))
 
 
 @pytest.mark.parametrize("body", [b"<html>sign in</html>", b"<ListBucketResult><Contents>"])
