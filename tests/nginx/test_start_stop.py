@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 from tests.nginx.peers import HOST, ask
-from tests.nginx.servers import Sidecar, listening, wait_for
+from tests.nginx.servers import Sidecar, wait_for
 
 TILE = "/iiif/3/tiled_512.jp2/512,512,512,512/256,/0/default.jpg"
 LARGE = "/iiif/3/slide.svs/full/max/0/default.png"
@@ -55,7 +55,7 @@ def test_a_stop_while_workers_start(sidecar: Sidecar, shared: Path, number: sign
     """Workers that are just being loaded end as well, without a wait for the timeout."""
     sidecar.stop()
     sidecar.launch()
-    wait_for(lambda: listening(sidecar.port) and bool(sidecar.workers()), "a worker")
+    wait_for(lambda: len(sidecar.workers()) == 2, "workers")
     os.kill(sidecar.process.pid, number)
     ends(sidecar, shared)
 

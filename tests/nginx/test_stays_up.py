@@ -106,6 +106,7 @@ def test_killed_workers_lose_no_answer(start: Start) -> None:
     with ThreadPoolExecutor(4) as pool:
         loads = [pool.submit(load, 10_000 * number) for number in range(4)]
         for _ in range(3):
+            wait_for(lambda: stack.sidecar.metric("sidecar_workers") == 2, "both serve")
             before = stack.sidecar.workers()
             os.kill(before[0], signal.SIGKILL)
             wait_for(lambda known=before: renewed(stack, known) == 1, "a new worker")  # type: ignore[misc]
