@@ -280,5 +280,11 @@ class Sidecar:
         return held == [0.0] * len(held) and self.metric("sidecar_requests_in_flight") == 1
 
     def workers(self) -> list[int]:
-        """The process ids of its workers."""
+        """The process ids of its workers, those included that are just being loaded."""
         return children(self.process.pid)
+
+    def serves(self, workers: int) -> bool:
+        """Whether so many workers, and no others, are there, each of them loaded."""
+        with suppress(OSError):  # one that is killed answers nobody
+            return len(self.workers()) == workers == self.metric("sidecar_workers")
+        return False

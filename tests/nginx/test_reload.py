@@ -68,16 +68,11 @@ def stack(module_stack: Stack, cantaloupe: Peer, home: Path) -> Iterator[Stack]:
     del cantaloupe
     settings = home / "sidecar.toml"
     right = settings.read_text()
-    wait_for(lambda: module_stack.sidecar.healthy and both_serve(module_stack), "both serve")
+    wait_for(lambda: module_stack.sidecar.healthy and module_stack.sidecar.serves(2), "both serve")
     os.truncate(module_stack.sidecar.process.log, 0)
     yield module_stack
     settings.write_text(right)
     (home / "gate").unlink(missing_ok=True)
-
-
-def both_serve(stack: Stack) -> bool:
-    """Whether there are two workers, and both serve."""
-    return len(stack.sidecar.workers()) == 2 and stack.sidecar.metric("sidecar_workers") == 2
 
 
 def log(stack: Stack) -> str:
@@ -135,7 +130,7 @@ def test_a_socket_that_nobody_can_serve_is_closed(stack: Stack, home: Path) -> N
     assert kind(stack) == "text/plain"
     assert "connections are refused until one can" in log(stack)
     settings.write_text(right)
-    wait_for(lambda: stack.sidecar.healthy and both_serve(stack), "it serves again")
+    wait_for(lambda: stack.sidecar.healthy and stack.sidecar.serves(2), "it serves again")
     assert kind(stack) == "image/jpeg"
     assert "Traceback" not in log(stack)
 
@@ -149,7 +144,7 @@ def test_a_worker_that_cannot_be_replaced_leaves_the_other(stack: Stack, home: P
     assert kind(stack) == "image/jpeg"
     assert stack.sidecar.metric("sidecar_workers") == 1
     (home / "gate").unlink()
-    wait_for(lambda: both_serve(stack), "two again")
+    wait_for(lambda: stack.sidecar.serves(2), "two again")
     assert other in stack.sidecar.workers()
 
 

@@ -103,16 +103,11 @@ def test_killed_workers_lose_no_answer(start: Start) -> None:
             answers.append(ask(stack.port, tile(first + len(answers))))
         return answers
 
-    def both_serve() -> bool:
-        with suppress(OSError):  # a worker that is killed answers nobody
-            return stack.sidecar.metric("sidecar_workers") == 2
-        return False
-
     with ThreadPoolExecutor(4) as pool:
         loads = [pool.submit(load, 10_000 * number) for number in range(4)]
         try:
             for _ in range(3):
-                wait_for(both_serve, "both serve")
+                wait_for(lambda: stack.sidecar.serves(2), "both serve")
                 before = stack.sidecar.workers()
                 os.kill(before[0], signal.SIGKILL)
                 wait_for(lambda known=before: renewed(stack, known) == 1, "a new worker")  # type: ignore[misc]

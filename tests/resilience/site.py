@@ -43,7 +43,7 @@ class Site:
             servers.callback(self.sidecar.stop)
             nginx = Nginx(self._home / "nginx", self.sidecar.port, self.cantaloupe.port, self._edits)
             self.port = servers.enter_context(nginx).port
-            wait_for(lambda: len(self.sidecar.workers()) == 2, "two workers")
+            wait_for(lambda: self.sidecar.serves(2), "two workers")
             self._servers = servers.pop_all()
         return self
 

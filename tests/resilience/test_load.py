@@ -147,7 +147,7 @@ def test_workers_are_killed(stage: Stage) -> None:
             for worker in before[: 2 if turn == 2 else 1]:
                 os.kill(worker, signal.SIGKILL)
             wait_for(partial(replaced, site, before), "a new worker")
-        wait_for(lambda: len(site.sidecar.workers()) == 2 and site.sidecar.healthy, "two workers")
+        wait_for(lambda: site.sidecar.serves(2), "two workers")
     wait_for(lambda: site.sidecar.metric("sidecar_permits_bytes_in_use") == 0, "killed workers hold nothing")
     assert tally.verdicts[Verdict.RIGHT] > tally.verdicts[Verdict.BROKEN]
 

@@ -59,7 +59,7 @@ class Ours:
         running = Sidecar(home, settings + self.sections)
         try:
             with Nginx(home / "nginx", running.port, free_port()) as nginx:
-                wait_for(lambda: len(running.workers()) == WORKERS, "all workers")
+                wait_for(lambda: running.serves(WORKERS), "all workers")
                 yield behind(nginx.port, partial(family, [running.process.pid]))
         finally:
             running.stop()

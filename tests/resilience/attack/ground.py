@@ -77,7 +77,7 @@ class Ground:
             self.sidecar = Sidecar(self.home / "site", self.toml())
             servers.callback(self.sidecar.stop)
             self.nginx = servers.enter_context(self._site())
-            wait_for(lambda: len(self.sidecar.workers()) == WORKERS, "the workers")
+            wait_for(lambda: self.sidecar.serves(WORKERS), "the workers")
             self._warm_up()
             self._probe = servers.enter_context(Probe(self.port, TILE, self.ask(TILE).body))
             self._memory = servers.enter_context(Watch(lambda: self.workers, pss, EVERY))

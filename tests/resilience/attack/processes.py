@@ -164,7 +164,7 @@ def full_disk(ground: Ground) -> Outcome:
 def _filled(sidecar: Sidecar, disk: Path) -> Outcome:
     faults, lost = [], 0
     try:
-        wait_for(lambda: len(sidecar.workers()) == WORKERS, "workers")
+        wait_for(lambda: sidecar.serves(WORKERS), "workers")
         first = sidecar.workers()
         with suppress(OSError), (disk / "full").open("wb") as file:
             while True:
@@ -251,7 +251,7 @@ def upgraded(ground: Ground) -> Outcome:
     text = path.read_text()
     with load(ground) as seen:
         after = Sidecar(home, ground.toml())
-        wait_for(lambda: len(after.workers()) == WORKERS, "workers")
+        wait_for(lambda: after.serves(WORKERS), "workers")
         _moved(ground, path, text.replace(f"{HOST}:{ground.sidecar.port}", f"{HOST}:{after.port}"))
         os.kill(ground.sidecar.process.pid, signal.SIGTERM)
         wait_for(lambda: not ground.sidecar.process.running, "the first has stopped")
