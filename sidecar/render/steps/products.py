@@ -42,10 +42,10 @@ def scale_across(
         for top in range(0, len(source), chunk):
             part = _centred(inputs[top : top + chunk])
             product = np.empty((len(part), blocks * height), np.float32)
-            np.matmul(
+            _multiply(
                 _view(part, (blocks, len(part), width), (run.step * channels, part.shape[1], 1)),
                 spread,
-                out=_view(product, (blocks, len(part), height), (height, product.shape[1], 1)),
+                _view(product, (blocks, len(part), height), (height, product.shape[1], 1)),
             )
             if exact and weights.error < _DOUBTFUL:
                 near = _close(product, weights.error)
@@ -68,10 +68,10 @@ def scale_down(
         for left in range(0, source.shape[1], chunk):
             part = _centred(inputs[:, left : left + chunk])
             product = np.empty((blocks, height, part.shape[1]), np.float32)
-            np.matmul(
+            _multiply(
                 run.weights,
                 _view(part, (blocks, width, part.shape[1]), (run.step * part.shape[1], part.shape[1], 1)),
-                out=product,
+                product,
             )
             if exact and weights.error < _DOUBTFUL:
                 near = _close(product, weights.error)
@@ -81,6 +81,14 @@ def scale_down(
                 product.reshape(-1)[near] = _sum(weights, targets, source, origins, source.shape[1])
             sums = product.reshape(blocks * height, -1)[: run.target.count]
             _finish(sums, out[made, left : left + chunk])
+
+
+def _multiply(left: NDArray[np.float32], right: NDArray[np.float32], out: NDArray[np.float32]) -> None:
+    """Write a matrix product of finite numbers, or several of one stack."""
+    # OpenBLAS's kernels for aarch64 raise the processor's flags for lanes that belong to no number of the product, and
+    # numpy would warn of divisions by zero (https://github.com/numpy/numpy/issues/28687 is the same elsewhere).
+    with np.errstate(all="ignore"):
+        np.matmul(left, right, out=out)
 
 
 def _close(sums: NDArray[np.float32], error: float) -> Indices:
