@@ -47,7 +47,8 @@ _BULK: Final = 5
 """How much lower than that of small responses the priority of large ones is (nice(1))."""
 _BACKGROUND: Final = 10
 """How much lower that of work is that nobody waits for: it has a tenth of a processor that is fought for. Not more,
-since such a thread may hold the GIL when it has to make room."""
+since such a thread may hold the GIL when it has to make room. It counts among the workers of one sidecar: what runs in
+other sessions or cgroups has a share of its own (sched(7), "The autogroup feature")."""
 
 
 def make_service(settings: Settings, registry: Registry, small: NativePool, quarantine: Quarantine) -> ImageService:
