@@ -106,14 +106,20 @@ class WorkerLifecycle:
         parts = self._parts
         if parts.journal is not None:
             parts.journal.close()
-        if not self._in_native_code:
-            # Clients that have a connection may go on asking, and the pools would never be empty.
-            gevent.spawn(self._close_parts).join(_CLOSING)
-        if self._in_native_code:
+        if not self._closed():
             # Libraries taken down under a running call crash; nobody waits for it any more.
             logging.shutdown()
             sys.stderr.flush()
             os._exit(0)
+
+    def _closed(self) -> bool:
+        """Close the parts, and report whether no native call is under way, nor will begin."""
+        if self._in_native_code:
+            return False
+        closing = gevent.spawn(self._close_parts)
+        # Clients that have a connection may go on asking, and the pools would never be empty.
+        closing.join(_CLOSING)
+        return closing.ready() and not self._in_native_code
 
     def _close_parts(self) -> None:
         parts = self._parts

@@ -22,14 +22,15 @@ from sidecar.server.lifecycle import WorkerLifecycle
 
 @pytest.fixture
 def worker(monkeypatch: pytest.MonkeyPatch) -> WorkerLifecycle:
-    """Return a worker without images, whose process does not really end."""
-    monkeypatch.setattr(lifecycle, "_CLOSING", 0.1)
+    """Return a worker without images, which may take its time to close."""
+    monkeypatch.setattr(lifecycle, "_CLOSING", 60)
     return create_app(Config.of(Settings(memory_bytes=2**20)), Registry([], [], {}))
 
 
 def test_a_worker_that_is_kept_busy_ends(worker: WorkerLifecycle, monkeypatch: pytest.MonkeyPatch) -> None:
     """Requests that go on coming on open connections, one native call after the other, do not hold the end up."""
     ended: list[int] = []
+    monkeypatch.setattr(lifecycle, "_CLOSING", 0.1)
     pool = worker._parts.renderer.pool
     # The first look falls between two calls.
     busy = iter([0])
@@ -90,3 +91,19 @@ def test_a_worker_without_work_ends_in_order(worker: WorkerLifecycle, monkeypatc
     monkeypatch.setattr(os, "_exit", ended.append)
     worker.close()
     assert ended == []
+
+
+def test_a_call_whose_thread_gets_no_processor(worker: WorkerLifecycle, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What is handed to a thread that others keep from the processor does not begin while the process is taken down."""
+    ended: list[int] = []
+    monkeypatch.setattr(lifecycle, "_CLOSING", 0.1)
+    monkeypatch.setattr(os, "_exit", ended.append)
+    background, go = NativePool(1), threading.Event()
+    monkeypatch.setattr(worker._parts.renderer.pool, "_background", background)
+    monkeypatch.setattr(NativePool, "_lower_priority", lambda _: go.wait(30))
+    late = gevent.spawn(background, threading.get_ident)
+    gevent.sleep(0)
+    worker.close()
+    go.set()
+    late.join()
+    assert ended == [0]
