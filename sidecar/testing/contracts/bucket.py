@@ -179,10 +179,11 @@ class BucketContract(BucketCase, SourceContract):
                 assert content_at(source, "0b1d") == expected
 
     def test_where_a_lookup_cannot_lead(self, buckets: Buckets) -> None:
-        """Neither to a bucket that no setting names, nor to none, nor to a URL."""
+        """Neither to a bucket that no setting names, nor to none, nor to a URL, though it is one of the store's."""
         with ObjectStore() as service:
             source = buckets.source(lookup_url=f"{service.url}/{{identifier}}")
-            for place in (f"{buckets.scheme}private/{_PAGE}", f"{buckets.scheme}/{_PAGE}", f"{service.url}/{_PAGE}"):
+            url = f"{buckets.stand_in.url}/{OWN}/{_PAGE}"
+            for place in (f"{buckets.scheme}private/{_PAGE}", f"{buckets.scheme}/{_PAGE}", url):
                 reply = Reply(302, {"Location": place})
                 service.mischief = lambda _request, _reply, reply=reply: reply  # type: ignore[misc]
                 with pytest.raises(SourceError, match="looked up"):
