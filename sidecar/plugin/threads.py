@@ -54,7 +54,10 @@ class HasBackground(Protocol):
 
 
 def in_background(native: Native) -> Native:
-    """Return what runs calls that nobody waits for; `native` itself if it makes no difference between calls."""
+    """Return what runs calls that nobody waits for; `native` itself if it makes no difference between calls.
+
+    For calls that work on an image: `working_on(in_background(native), image)`.
+    """
     return native.background if isinstance(native, HasBackground) else native
 
 
