@@ -60,13 +60,13 @@ def test_a_worker_that_is_kept_busy_ends(worker: WorkerLifecycle, monkeypatch: p
 
 
 def test_stuck_work_that_nobody_waits_for(worker: WorkerLifecycle, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Its image is quarantined, too, but only after ten times as long: its threads have a low priority."""
+    """It counts, and its image is quarantined, but only after ten times as long: its threads have a low priority."""
     parts, go = worker._parts, threading.Event()
     background = NativePool(1)
     monkeypatch.setattr(parts.renderer.pool, "_background", background)
-    quarantined = list[bytes]()
+    quarantined, lost = list[bytes](), list[int]()
     monkeypatch.setattr(parts.quarantine, "add", quarantined.append)
-    monkeypatch.setattr(worker, "_be_replaced", lambda _: None)
+    monkeypatch.setattr(worker, "_be_replaced", lost.append)
     pools = {"asked": parts.renderer.pool, "learned": background}
     stuck = [gevent.spawn(pool.for_image(image), go.wait, 30) for image, pool in pools.items()]
     found = []
@@ -83,6 +83,7 @@ def test_stuck_work_that_nobody_waits_for(worker: WorkerLifecycle, monkeypatch: 
         each.join()
     background.close()
     assert found == [[digest("asked")], [digest("asked"), digest("learned")]]
+    assert lost == [1, 2]
 
 
 def test_a_worker_without_work_ends_in_order(worker: WorkerLifecycle, monkeypatch: pytest.MonkeyPatch) -> None:
