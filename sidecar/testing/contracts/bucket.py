@@ -145,7 +145,7 @@ class BucketContract(BucketCase, SourceContract):
             blob.read([ByteRange(150_000, 160_000)])
 
     def test_failures_that_pass(self, buckets: Buckets) -> None:
-        """If the store is busy, or a response breaks off, the request is made again, signed anew."""
+        """If the store is busy, or a response breaks off, the request is made again."""
         for failure in (_error(503, "SlowDown"), None):
             broken = [failure]
 
