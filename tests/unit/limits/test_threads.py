@@ -13,7 +13,7 @@ from contextlib import AbstractContextManager, nullcontext
 import gevent
 import pytest
 
-from sidecar.limits import threads
+from sidecar.limits import native_calls, threads
 from sidecar.limits.threads import NativePool
 from sidecar.plugin import in_background, run_inline, working_on
 from tests.unit.limits.crowding import most_at_once
@@ -138,23 +138,25 @@ class Pixels:
 
 def test_who_waited_for_a_thread_leaves_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
     """What a call worked with is free when it has returned, without the collector, however long it waited to begin."""
-    monkeypatch.setattr(threads, "LOOK_EVERY", 0.01)
+    for module in (threads, native_calls):
+        monkeypatch.setattr(module, "LOOK_EVERY", 0.01)
     native, go = NativePool(1, stall=100), threading.Event()
     gc.collect()
     gc.disable()
     try:
         first = native.spawn(go.wait, 30)
-        pixels = Pixels()
-        gone = weakref.ref(pixels)
-        second = gevent.spawn(native, id, pixels)
-        del pixels
+        made = [Pixels(), Pixels()]
+        gone = [weakref.ref(pixels) for pixels in made]
+        # One waits for the thread, and the other one to be handed to the pool.
+        others = [gevent.spawn(native, id, pixels) for pixels in made]
+        del made
         gevent.sleep(0.1)
         go.set()
         first.get()
-        second.get()
-        del second
+        gevent.joinall(others, raise_error=True)
+        del others
         native.close()
-        assert gone() is None
+        assert [pixels() for pixels in gone] == [None, None]
     finally:
         go.set()
         gc.enable()
