@@ -11,6 +11,7 @@ import sys
 import time
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
+from http.client import HTTPException
 from pathlib import Path
 from string import Template
 from typing import Self
@@ -285,6 +286,6 @@ class Sidecar:
 
     def serves(self, workers: int) -> bool:
         """Whether so many workers, and no others, are there, each of them loaded."""
-        with suppress(OSError):  # one that is killed answers nobody
+        with suppress(OSError, HTTPException):  # one that is killed answers nobody
             return len(self.workers()) == workers == self.metric("sidecar_workers")
         return False

@@ -73,9 +73,15 @@ class Site:
 
     def rests(self) -> None:
         """Wait until requests hold nothing any more; fails if that takes too long."""
+        held: dict[str, float] = {}
+
+        def nothing() -> bool:
+            held.update(self.held)
+            return not any(held.values())
+
+        # Asked for only once when it is so: asking takes requests, of which the last may still count.
         with suppress(AssertionError):
-            wait_for(lambda: not any(self.held.values()), "everything is given back")
-        held = self.held
+            wait_for(nothing, "everything is given back")
         assert not any(held.values()), held
 
     @property
