@@ -31,10 +31,12 @@ DEBIAN: Final = (f"python{PYTHON}", "libopenjp2-7", "libstdc++6", "libturbojpeg0
 TOOLS: Final = ("hypothesis", "pytest", "pytest-timeout", "pytest-xdist", "tifffile")
 TESTS: Final = (
     "plugins/jp2/tests/openjpeg/test_jp2_library.py",
+    "plugins/jp2/tests/test_jp2_contract.py",
     "plugins/jp2/tests/test_jp2_reader.py",
     "plugins/htj2k/tests/test_htj2k_pixels.py",
     "plugins/tiff/tests/test_tiff_jpeg.py",
     "plugins/tiff/tests/test_tiff_pixels.py",
+    "plugins/openslide/tests/test_openslide_contract.py",
     "plugins/openslide/tests/test_openslide_pixels.py",
     "plugins/turbojpeg/tests/test_turbojpeg_strips.py",
     "plugins/png/tests/test_png_lossless.py",
@@ -42,7 +44,7 @@ TESTS: Final = (
     "tests/unit/render/test_resample.py",
     "tests/unit/render/test_tone.py",
 )
-"""What decodes, encodes and scales; not what measures time or memory, or starts servers."""
+"""What decodes, encodes and scales, and what decoders must hold; not what measures memory, or starts servers."""
 
 LEFT_OUT: Final = "test_a_glymur_imported_before_keeps_its_library"
 """glymur looks for OpenJPEG by itself there: by ldconfig, which is this machine's."""
