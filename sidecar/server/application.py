@@ -43,9 +43,9 @@ from sidecar.server.lifecycle import WorkerLifecycle, WorkerParts
 from sidecar.server.reloads import RELOADS
 from sidecar.server.restarts import RESTARTS
 
-_BULK: Final = 5
+_BULK_NICE: Final = 5
 """How much lower than that of small responses the priority of large ones is (nice(1))."""
-_BACKGROUND: Final = 10
+_BACKGROUND_NICE: Final = 10
 """How much lower that of work is that nobody waits for: it has a tenth of a processor that is fought for. Not more,
 since such a thread may hold the GIL when it has to make room. It counts among the workers of one sidecar: what runs in
 other sessions or cgroups has a share of its own (sched(7), "The autogroup feature")."""
@@ -59,7 +59,7 @@ def make_service(settings: Settings, registry: Registry, small: NativePool, quar
     part = memory_limit.kept_part(settings.memory_bytes, settings.workers, kept)
     large = settings.large_concurrency or max(1, cpu_share.count // settings.workers)
     cores = cpu_share.count
-    bulk = NativePool(cores, nice=_BULK, note=small.note, share=cpu_share.share, stall=settings.stall_timeout)
+    bulk = NativePool(cores, nice=_BULK_NICE, note=small.note, share=cpu_share.share, stall=settings.stall_timeout)
     admission = Admission(
         budget,
         settings.queue_size,
@@ -189,7 +189,7 @@ def get_app(below: Mapping[str, Values] = MappingProxyType({})) -> WorkerLifecyc
     shared = shared_dir.shared()
     journal = _journal(shared)
     note = journal.recorded if journal else nullcontext
-    background = NativePool(1, nice=_BACKGROUND, note=note)
+    background = NativePool(1, nice=_BACKGROUND_NICE, note=note)
     pool = NativePool(settings.native_threads, note=note, stall=settings.stall_timeout, background=background)
     app = create_app(found.config, found.plugins.load(found.config, pool), pool, journal, found)
     # Last: whatever is to be loaded is loaded, and no thread is started yet.

@@ -32,7 +32,7 @@ _CHECK_EVERY: Final = 1.0
 """Seconds between two self-checks."""
 _CLOSING: Final = 1.0
 """Seconds that closing may take."""
-_BACKGROUND: Final = 10
+_BACKGROUND_TIMES: Final = 10
 """How many times as long a call may take that nobody waits for, since its thread has a low priority."""
 
 
@@ -161,7 +161,7 @@ class WorkerLifecycle:
         renderer, limit = self._parts.renderer, self._parts.settings.first_byte_timeout
         for pool in renderer.pools:
             awaited = pool in {renderer.pool, renderer.bulk}
-            yield from pool.count_lost(limit if awaited else _BACKGROUND * limit)
+            yield from pool.count_lost(limit if awaited else _BACKGROUND_TIMES * limit)
 
     def _be_replaced(self, lost: int) -> None:
         """End, and have another worker in this one's place; whoever waits here goes elsewhere at once."""

@@ -55,7 +55,7 @@ Mischief: TypeAlias = Callable[[Request, Reply], Reply]
 
 
 def honest(request: Request, reply: Reply) -> Reply:
-    """No mischief."""
+    """Return the honest answer as it is."""
     del request
     return reply
 

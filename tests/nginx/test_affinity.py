@@ -62,9 +62,7 @@ def settings(home: Path, workers: int) -> str:
 
 def settled(stack: Stack, workers: int) -> bool:
     """Whether so many workers serve, and all images are answered by them, each by one."""
-    if stack.sidecar.metric("sidecar_workers") != workers or len(stack.sidecar.workers()) != workers:
-        return False
-    return owners(stack) == workers
+    return stack.sidecar.serves(workers) and owners(stack) == workers
 
 
 def answered(stack: Stack, targets: Sequence[str]) -> dict[str, set[int]]:

@@ -49,7 +49,7 @@ class LongList:
     entry: Entry
     form: Form
     head: Numbers = field(repr=False)
-    """Its first page."""
+    """The numbers of the first page, read when the slide is opened."""
 
     def place(self, start: int, stop: int) -> ByteRange:
         """Return where in the file a part of the list lies, cut to the list."""

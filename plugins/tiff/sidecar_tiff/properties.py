@@ -60,8 +60,7 @@ def properties_of(pages: Sequence[Page], *, aperio: bool) -> Mapping[str, str]:
 def pixel_micrometres(first: Page, properties: Mapping[str, str]) -> float | None:
     """Return the side of a pixel; None if it is not stated, not square, or nothing that anybody measured."""
     if "openslide.mpp-x" in properties:
-        side = _number(properties["openslide.mpp-x"])
-        return pixel_side(side, side, measured=True)
+        return _number(properties["openslide.mpp-x"])  # the only side that Aperio states
     unit = _MICROMETRES.get(first.number(tags.RESOLUTION_UNIT, _INCH))
     ratios = [first.numbers.get(tag, ()) for tag in (tags.X_RESOLUTION, tags.Y_RESOLUTION)]
     if unit is None or not all(len(ratio) == 2 and all(ratio) for ratio in ratios):  # noqa: PLR2004  # a ratio's numbers

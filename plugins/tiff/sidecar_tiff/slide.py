@@ -75,12 +75,12 @@ class StoredLevel:
 
     @property
     def count(self) -> int:
-        """Tiles."""
+        """The number of tiles, those included that were not scanned."""
         return self.columns * -(-self.size.height // self.tile.height)
 
     @property
     def tiles(self) -> Tiles:
-        """Where they lie."""
+        """Where in the file tiles lie, by lists that are held or stay there."""
         return self.paged or HeldTiles(Part(self.places, self.lengths))
 
     @property

@@ -79,7 +79,7 @@ class TestPaged(DecoderContract):
 
     @classmethod
     def make(cls, native: Native) -> Decoder:
-        """Make the decoder."""
+        """Return a decoder that leaves all lists in the file, in pages of two tiles."""
         del native
         return made.decoder(Paging(whole=0, page=2, kept_bytes=1000))
 

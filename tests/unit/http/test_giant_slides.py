@@ -30,7 +30,7 @@ class Giant:
 
     @property
     def levels(self) -> Sequence[Size]:
-        """Four times apart."""
+        """The sizes of its levels, each a quarter as wide as the one before."""
         return [Size(self.size.width // ratio, self.size.height // ratio) for ratio in (1, 4, 16, 64, 256)]
 
     @property

@@ -80,7 +80,7 @@ class Noting:
         self.images: list[str] = []
 
     def __call__(self, call: Callable[P, T], /, *args: P.args, **kwargs: P.kwargs) -> T:
-        """Run a call."""
+        """Run a call at once, in the calling thread."""
         return call(*args, **kwargs)
 
     def for_image(self, image: str) -> Noting:
@@ -89,15 +89,12 @@ class Noting:
         return self
 
 
-class WithBackground:
-    """Runs calls inline, and notes those for the background."""
+class WithBackground(Noting):
+    """Notes the images that calls in the background work on apart from those of other calls."""
 
     def __init__(self) -> None:
+        super().__init__()
         self.background = Noting()
-
-    def __call__(self, call: Callable[P, T], /, *args: P.args, **kwargs: P.kwargs) -> T:
-        """Run a call."""
-        return call(*args, **kwargs)
 
 
 def reader_of(
